@@ -1,0 +1,241 @@
+"""
+The interfaces by which txconnect is extended.
+
+A tunnel passes them in this order, each exactly once::
+
+    head -> IAuthScheme -> ICredentialsChecker -> IDestinationPolicy (all)
+         -> IRouter (first answer) -> look-up -> IAddressPolicy (all, an address)
+         -> dial -> ITrafficTap, IPairFactory -> 200 -> ITrafficObserver
+
+What holds for all of them:
+
+  - A plugin object is made once, at start-up, and lives as long as the proxy
+    service.  With several worker processes each has its own.  An object that
+    also provides L{twisted.application.service.IService} is started and
+    stopped with the proxy.
+  - All is called in the reactor's thread.  A hook whose result is
+    L{MaybeAsync<txconnect.values.MaybeAsync>} may answer at once, with a
+    Deferred, or be an C{async def}; it is given C{--hook-timeout} seconds.
+  - An exception, a time-out, or an answer of another type refuses.
+  - An attribute C{name}, where an object has one, is what refusals and logs
+    call it; else it goes by the name it was given on the command line, or by
+    its class's.
+
+Methods may be added to none of these: each takes one frozen value from
+L{txconnect.values}, and it is there that a field may be added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.cred.credentials import ICredentials
+from twisted.internet.interfaces import IProtocol
+from twisted.plugin import IPlugin
+from zope.interface import Attribute, Interface
+
+from txconnect.values import (
+    AuthAttempt,
+    ChallengeReason,
+    ConnectRequest,
+    Decision,
+    Direction,
+    Event,
+    IPAddress,
+    MaybeAsync,
+    Route,
+    TunnelInfo,
+)
+
+__all__ = [
+    "IAddressPolicy",
+    "IAuthScheme",
+    "IAuthSchemePlugin",
+    "IDestinationPolicy",
+    "IObserverPlugin",
+    "IPairFactory",
+    "IPairPlugin",
+    "IPluginFactory",
+    "IPolicyPlugin",
+    "IRouter",
+    "IRouterPlugin",
+    "ITapPlugin",
+    "ITrafficObserver",
+    "ITrafficTap",
+]
+
+
+class IAuthScheme(Interface):
+    """
+    An authentication scheme: how credentials look on the wire (RFC 9110, 11).
+
+    It does no I/O and judges nothing: what it reads is checked by the
+    C{twisted.cred} checkers of the proxy.
+    """
+
+    name: str = Attribute("The scheme's name as challenges have it, such as 'Basic'.")  # type: ignore[assignment]
+
+    def challenge(reason: ChallengeReason, realm: str) -> bytes:
+        """
+        Build the value of one C{Proxy-Authenticate} field.
+
+        Called for every 407, for every scheme, in the order given.
+
+        @param reason: what was wrong: nothing given, bad, or stale.
+        @param realm: the proxy's realm, to be quoted.
+        @return: the value in ASCII, on one line.
+        """
+
+    def parse(attempt: AuthAttempt) -> ICredentials:
+        """
+        Turn what a client sent for this scheme into credentials.
+
+        Called at most once a request, when the scheme's name matches without
+        regard to case.
+
+        @raise twisted.cred.error.LoginFailed: when it cannot be read; the
+            client gets a 407.
+        """
+
+
+class IDestinationPolicy(Interface):
+    """Judges a request by its authority and by who asks."""
+
+    def decide(request: ConnectRequest) -> MaybeAsync[Decision]:
+        """
+        Judge one request.
+
+        Called once a request, after authentication and before any look-up;
+        policies are asked in order until one denies.
+
+        @return: L{Allow<txconnect.values.Allow>} or
+            L{Deny<txconnect.values.Deny>}; anything else refuses with a 500.
+        """
+
+
+class IAddressPolicy(Interface):
+    """Judges an address that a name resolved to, or that was asked for."""
+
+    def decideAddress(
+        request: ConnectRequest, address: IPAddress
+    ) -> MaybeAsync[Decision]:
+        """
+        Judge one candidate address.
+
+        Called once for each address of the one look-up (or for the literal
+        that was asked for).  The proxy dials that very address and looks
+        nothing up again.  A denied address is dropped; a request with none
+        left is refused.
+        """
+
+
+class IRouter(Interface):
+    """Says how a tunnel leaves this proxy."""
+
+    def route(request: ConnectRequest) -> MaybeAsync[Route | None]:
+        """
+        Choose a route.
+
+        Called once a request, after every L{IDestinationPolicy} has allowed
+        it.  The first router that answers with a route wins; when all answer
+        L{None}, the tunnel goes direct.
+        """
+
+
+class ITrafficObserver(Interface):
+    """Hears what becomes of every request."""
+
+    def observe(event: Event) -> None:
+        """
+        Hear one event.
+
+        A request yields one L{TunnelRefused<txconnect.values.TunnelRefused>},
+        or one L{TunnelEstablished<txconnect.values.TunnelEstablished>} and
+        later one L{TunnelClosed<txconnect.values.TunnelClosed>}.
+
+        It must not block.  An exception is logged and felt by nobody else.
+        """
+
+
+class ITrafficTap(Interface):
+    """Sees the bytes of the tunnels that it picks."""
+
+    def tap(tunnel: TunnelInfo) -> Callable[[Direction, bytes], object] | None:
+        """
+        Pick a tunnel, or leave it.
+
+        Called once a tunnel, before the client is sent its 200; raising makes
+        that a 500.
+
+        @return: L{None} to leave the tunnel alone, which keeps the fast
+            relay; or a callable that gets each chunk, before it is passed on,
+            as it arrives.  It cannot change the bytes.  One that raises ends
+            its tunnel.
+        """
+
+
+class IPairFactory(Interface):
+    """Builds the two protocols between which a tunnel's bytes pass."""
+
+    def buildPair(tunnel: TunnelInfo) -> tuple[IProtocol, IProtocol]:
+        """
+        Build a L{ProxyServer<txconnect.relay.pair.ProxyServer>} (the client's
+        leg) and a L{ProxyClient<txconnect.relay.pair.ProxyClient>} (the
+        destination's), or subclasses of them.
+
+        Called once a tunnel, before the client is sent its 200; raising makes
+        that a 500.  A proxy has one pair factory; a second stops start-up.
+        """
+
+
+class IPluginFactory(IPlugin):
+    """
+    What stands behind a name on the command line.
+
+    Do not provide this one, but the one for your kind of plugin; the helpers
+    in L{txconnect.plugins} make it from a function or a class.
+    """
+
+    name: str = Attribute("The name: neither '.', '/', ':' nor ',' in it.")  # type: ignore[assignment]
+    summary: str = Attribute("One sentence for the list of plugins.")  # type: ignore[assignment]
+    argumentHelp: str = Attribute(  # type: ignore[assignment]
+        "How to write the argument, such as 'PORT,...'; empty when there is none."
+    )
+
+    def fromString(argument: str) -> Any:
+        """
+        Make the plugin object.
+
+        Called once at start-up (once in each worker process), before anything
+        listens; it opens nothing.
+
+        @param argument: what stands behind the name's colon; empty when there
+            is no colon.
+        @raise ValueError: the argument is wrong; the message, one sentence,
+            is shown to the operator, and start-up stops.
+        """
+
+
+class IPolicyPlugin(IPluginFactory):
+    """Makes an L{IDestinationPolicy}, an L{IAddressPolicy}, or one that is both."""
+
+
+class IRouterPlugin(IPluginFactory):
+    """Makes an L{IRouter}."""
+
+
+class IObserverPlugin(IPluginFactory):
+    """Makes an L{ITrafficObserver}."""
+
+
+class ITapPlugin(IPluginFactory):
+    """Makes an L{ITrafficTap}."""
+
+
+class IPairPlugin(IPluginFactory):
+    """Makes an L{IPairFactory}."""
+
+
+class IAuthSchemePlugin(IPluginFactory):
+    """Makes an L{IAuthScheme}."""

@@ -1,0 +1,100 @@
+"""
+The settings: one description of each, from which the command line, the
+documentation and the embedding API are made.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import attrs
+
+from txconnect.errors import ConfigurationError
+
+
+def _setting(
+    default: Any, help: str, minimum: float | None = None, choices: tuple[str, ...] = ()
+) -> Any:
+    metadata = {"help": help, "minimum": minimum, "choices": choices}
+    return attrs.field(default=default, metadata=metadata, validator=_check)
+
+
+def _check(instance: object, field: attrs.Attribute[Any], value: Any) -> None:
+    kind = type(field.default)
+    number = kind in (int, float)
+    if number and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise ConfigurationError(f"{field.name}: {value!r} is no number")
+    if not number and not isinstance(value, kind):
+        raise ConfigurationError(f"{field.name}: {value!r} is no {kind.__name__}")
+    minimum = field.metadata["minimum"]
+    if minimum is not None and not (math.isfinite(value) and value >= minimum):
+        raise ConfigurationError(f"{field.name}: {value} must be {minimum:g} or more")
+    choices = field.metadata["choices"]
+    if choices and value not in choices:
+        raise ConfigurationError(
+            f"{field.name}: {value!r} is none of {', '.join(choices)}"
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """
+    How a proxy behaves.  All times are in seconds, all sizes in octets.
+    """
+
+    name: str = _setting(
+        "",
+        "this deployment's name in Proxy-Status; unset: txconnect- and six characters that differ at every start",
+    )
+    realm: str = _setting("proxy", "the realm that a 407 names")
+    errors: str = _setting(
+        "brief",
+        "what a refusal tells the client: brief (the rule and the id) or full (addresses and the policy's own words too)",
+        choices=("brief", "full"),
+    )
+    halfClose: str = _setting(
+        "carry",
+        "what the end of one direction does: carry (FIN in, FIN out) or close-both (RFC 9110, 9.3.6)",
+        choices=("carry", "close-both"),
+    )
+    headLimit: int = _setting(16384, "largest request head, octets", 256)
+    fieldLimit: int = _setting(100, "most fields in a request head", 1)
+    earlyDataLimit: int = _setting(65536, "most bytes read ahead of the 200, octets", 0)
+    headTimeout: float = _setting(
+        10.0, "seconds a client has to send its request's head", 0.001
+    )
+    hookTimeout: float = _setting(10.0, "seconds a plugin's hook has to answer", 0.001)
+    lookupTimeout: float = _setting(5.0, "seconds a look-up may take", 0.001)
+    lookupThreads: int = _setting(16, "threads that look names up", 1)
+    lookupQueue: int = _setting(
+        1024, "most look-ups under way or waiting at once; a further one is refused", 1
+    )
+    lookupCache: float = _setting(
+        10.0, "seconds a look-up's answer is kept; 0: not at all", 0
+    )
+    connectTimeout: float = _setting(
+        15.0, "seconds all attempts to reach a destination may take together", 0.001
+    )
+    attemptDelay: float = _setting(
+        0.25, "seconds between attempts at a destination's addresses (RFC 8305)", 0.1
+    )
+    lingerTimeout: float = _setting(
+        5.0,
+        "seconds a refused connection is still read, so that the client can read its answer",
+        0,
+    )
+    lingerLimit: int = _setting(
+        16777216, "most bytes read and dropped from a refused connection, octets", 0
+    )
+    halfClosedTimeout: float = _setting(
+        300.0,
+        "seconds a tunnel with one direction ended may stay idle, and a last flush may take",
+        0.001,
+    )
+    idleTimeout: float = _setting(
+        600.0, "seconds a tunnel may stay idle in both directions; 0: for ever", 0
+    )
+    maxLifetime: float = _setting(
+        0.0, "seconds a tunnel may live at all; 0: for ever", 0
+    )

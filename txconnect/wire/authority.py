@@ -1,0 +1,169 @@
+"""
+The target of a CONNECT: an authority, that is a host and a port.
+
+Exactly C{uri-host ":" port} (RFC 9110, 9.3.6), and of the hosts that the RFC
+allows only the ones about which every resolver and every policy agree.  What
+is not accepted here is never looked up, judged or dialled.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Union
+
+import attrs
+
+IPAddress = Union[IPv4Address, IPv6Address]
+
+MAX_NAME = 253
+"""Octets in a name without its trailing dot (RFC 1035, 2.3.4)."""
+
+# One label, then more; at most one dot at the end.  The underscore is no
+# letter of a host name, but real names have it.
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?", re.ASCII)
+# What inet_aton, and so getaddrinfo, takes for a number in the last label.
+_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9a-fA-F]*)\.?", re.ASCII)
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}", re.ASCII)
+_IPV6 = re.compile(r"\[([0-9A-Fa-f:.]{2,45})\]", re.ASCII)
+_PORT = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
+
+
+class BadAuthority(ValueError):
+    """
+    The text is no authority.  C{str()} is a sentence that repeats none of it.
+    """
+
+
+@attrs.frozen
+class Authority:
+    """
+    A host and a port.
+
+    @ivar host: a name in lower case without its trailing dot, or an address
+        literal in its shortest form, without brackets.
+    @ivar port: 1 to 65535.
+    @ivar rooted: whether the name came with a trailing dot.  Policies never
+        see the dot; the look-up keeps it, because it switches the resolver's
+        search list off.
+    """
+
+    host: str
+    port: int
+    rooted: bool = attrs.field(default=False, eq=False, repr=False)
+
+    @property
+    def address(self) -> IPAddress | None:
+        """The address that the host is a literal of, or L{None} for a name."""
+        host = self.host
+        if ":" in host or host[-1:].isdigit():
+            try:
+                return ip_address(host)
+            except ValueError:
+                return None
+        return None
+
+    @property
+    def lookupName(self) -> str:
+        """The name as a resolver must be asked for it."""
+        return self.host + "." if self.rooted else self.host
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> Authority:
+        """
+        Read C{host:port}.
+
+        @raise BadAuthority: when it is not exactly that.
+        """
+        return parseAuthority(text)
+
+    def __str__(self) -> str:
+        if ":" in self.host:
+            return f"[{self.host}]:{self.port}"
+        return f"{self.host}:{self.port}"
+
+
+def parseAuthority(text: str | bytes) -> Authority:
+    """
+    Read C{uri-host ":" port} (RFC 9110, 9.3.6), strictly.
+
+    @raise BadAuthority: for anything else, with the first rule that it breaks.
+    """
+    decoded = _decode(text)
+    host, colon, port = decoded.rpartition(":")
+    if not colon:
+        raise BadAuthority("the target has no port: it must be host:port")
+    name = parseHost(host)
+    return Authority(name, parsePort(port), host.endswith("."))
+
+
+def parseHost(text: str) -> str:
+    """
+    Read a host: a name, an IPv4 literal, or an IPv6 literal in brackets.
+
+    @return: the host as L{Authority.host} has it.
+    @raise BadAuthority: for anything else.
+    """
+    if text.startswith("["):
+        return _parseIPv6(text)
+    if _IPV4.fullmatch(text):
+        return text
+    if not _NAME.fullmatch(text):
+        raise BadAuthority(_complaint(text))
+    if _NUMBER.fullmatch(text):
+        raise BadAuthority(
+            "the host ends in a number but is no IPv4 address of four decimal "
+            "parts without leading zeros"
+        )
+    name = text.removesuffix(".").lower()
+    if len(name) > MAX_NAME:
+        raise BadAuthority(f"the host name is longer than {MAX_NAME} octets")
+    return name
+
+
+def parsePort(text: str) -> int:
+    """
+    Read a port.
+
+    @raise BadAuthority: when it is not 1 to 65535 in ASCII digits without a
+        sign or a leading zero.
+    """
+    if not text:
+        raise BadAuthority("the port is empty: it must be 1 to 65535")
+    if not _PORT.fullmatch(text) or int(text) > 65535:
+        raise BadAuthority(
+            "the port is not 1 to 65535 in plain digits without a leading zero"
+        )
+    return int(text)
+
+
+def _decode(text: str | bytes) -> str:
+    try:
+        return text.decode("ascii") if isinstance(text, bytes) else text
+    except UnicodeDecodeError:
+        raise BadAuthority("the target holds a byte outside ASCII") from None
+
+
+def _parseIPv6(text: str) -> str:
+    match = _IPV6.fullmatch(text)
+    if match is None:
+        raise BadAuthority("the brackets hold no IPv6 address (zones are refused)")
+    try:
+        return str(IPv6Address(match[1]))
+    except ValueError:
+        raise BadAuthority("the brackets hold no IPv6 address") from None
+
+
+def _complaint(host: str) -> str:
+    if not host:
+        return "the host is empty"
+    if "@" in host:
+        return "the target holds user information: it must be host:port"
+    if ":" in host:
+        return "the host holds a colon: an IPv6 address goes in brackets"
+    if "/" in host or "?" in host or "#" in host:
+        return "the target is a URL: it must be host:port"
+    return (
+        "the host is no name of ASCII letters, digits, '-' and '_' in labels of 1 to 63"
+    )
