@@ -1,0 +1,39 @@
+"""
+The three ways to cut bytes: whole, one at a time, at random.
+
+Everything that is fed bytes is tested in all three.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from txconnect.testing.sockets import Chunk
+
+CHUNKS: tuple[Chunk, ...] = (None, 1, "random")
+"""
+The values of C{MemoryNetwork(chunk=...)}, such as for
+C{@pytest.mark.parametrize("chunk", CHUNKS)}.
+"""
+
+
+def chunkings(data: bytes, seed: int = 0) -> Iterator[tuple[str, list[bytes]]]:
+    """
+    Cut C{data} in each of the three ways.
+
+    @return: for each a name and the pieces, which joined are C{data} again
+        and of which none is empty.
+    """
+    yield "whole", [data] if data else []
+    yield "one at a time", [data[at : at + 1] for at in range(len(data))]
+    yield "random", list(_randomly(data, random.Random(seed)))
+
+
+def _randomly(data: bytes, source: random.Random) -> Iterator[bytes]:
+    at = 0
+    while at < len(data):
+        # Mostly small pieces, and now and then a big one.
+        size = source.randint(1, source.choice((3, 16, max(len(data) - at, 1))))
+        yield data[at : at + size]
+        at += size

@@ -1,0 +1,380 @@
+"""
+Sockets of memory: what a kernel does for TCP, without a kernel.
+
+L{txconnect.testing.network} puts Twisted's own transports on them.  They
+follow Linux in all that a proxy can feel: a window of octets in flight each
+way, FIN and RST, a RST for whoever closes with bytes unread or writes to
+what is closed, and the events that C{epoll} reports.  What is sent is with
+the other end at once; it is read when the network is driven.
+
+Nothing of Twisted is in here, and nothing of the proxy.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import select
+import socket
+import struct
+from collections import deque
+from ipaddress import ip_address
+from typing import Any, Literal
+
+Chunk = int | Literal["random"] | None
+"""How many octets a read gives at most; L{None}: what is there."""
+
+SocketAddress = tuple[str, int] | tuple[str, int, int, int]
+"""What C{getsockname} gives: two items for IPv4, four for IPv6."""
+
+IN, OUT = select.POLLIN, select.POLLOUT
+ERR, HUP = select.POLLERR, select.POLLHUP
+
+OWN_ADDRESSES = ("127.0.0.1", "::1", "198.51.100.1", "2001:db8::1")
+"""The addresses of the machine that the program under test runs on."""
+
+_WILDCARDS = ("0.0.0.0", "::")
+_FIRST_EPHEMERAL = 49152
+# Far above any real descriptor: real epoll and select refuse it.
+_FIRST_DESCRIPTOR = 1 << 30
+# For connect(2): nothing will ever answer.
+SILENCE = 0
+
+
+def _error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+def _unmapped(host: str) -> str:
+    """The address that a packet for C{host} really goes to."""
+    address = ip_address(host)
+    if address.version == 6 and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if str(address) in _WILDCARDS:
+        return "127.0.0.1" if address.version == 4 else "::1"
+    return str(address)
+
+
+def _isOwn(host: str) -> bool:
+    return host in OWN_ADDRESSES or ip_address(host).is_loopback
+
+
+def _covers(listener: str, host: str) -> bool:
+    if listener == host:
+        return True
+    if listener not in _WILDCARDS or not (_isOwn(host) or host in _WILDCARDS):
+        return False
+    # As Linux has it by default, '::' takes IPv4 too.
+    return listener == "::" or ":" not in host
+
+
+def _socketAddress(family: int, host: str, port: int) -> SocketAddress:
+    if family != socket.AF_INET6:
+        return host, port
+    return (host if ":" in host else f"::ffff:{host}"), port, 0, 0
+
+
+class Kernel:
+    """
+    What all sockets of one network share.
+
+    @ivar chunk: how much a read gives the program under test.
+    @ivar windowSize: octets that may be under way in one direction.
+    @ivar resetDiscards: whether a RST takes away what had arrived unread.
+    @ivar exhausted: while true, no new socket can be opened (C{EMFILE}).
+    @ivar fates: what becomes of who connects to C{(host, port)} or
+        C{(host, None)}: an C{errno}, or L{SILENCE}.
+    @ivar sockets: the open ones, by descriptor.
+    """
+
+    def __init__(
+        self, chunk: Chunk, windowSize: int, seed: int, resetDiscards: bool
+    ) -> None:
+        self.chunk = chunk
+        self.windowSize = windowSize
+        self.resetDiscards = resetDiscards
+        self.exhausted = False
+        self.fates: dict[tuple[str, int | None], int] = {}
+        self.sockets: dict[int, MemorySocket] = {}
+        self._random = random.Random(seed)
+        self._descriptor = _FIRST_DESCRIPTOR
+        self._port = _FIRST_EPHEMERAL
+
+    def socket(self, family: int, outside: bool = False) -> MemorySocket:
+        """
+        Open a socket.
+
+        @param outside: it belongs to a test's own peer: never exhausted, and
+            read whole.
+        """
+        if self.exhausted and not outside:
+            raise _error(errno.EMFILE)
+        self._descriptor += 1
+        opened = MemorySocket(self, self._descriptor, family, outside)
+        self.sockets[self._descriptor] = opened
+        return opened
+
+    def ephemeralPort(self) -> int:
+        """A port that nobody has had yet."""
+        self._port += 1
+        return self._port
+
+    def portion(self, available: int) -> int:
+        """How many of the octets that are there one read gives."""
+        if self.chunk is None:
+            return available
+        if self.chunk == "random":
+            return self._random.randint(1, available)
+        return min(self.chunk, available)
+
+    def listener(self, host: str, port: int) -> MemorySocket | None:
+        """Who listens there; the most exact address wins."""
+        covering = [
+            each
+            for each in self.sockets.values()
+            if each.listening and each.local[1] == port and _covers(each.local[0], host)
+        ]
+        return min(covering, key=lambda s: s.local[0] in _WILDCARDS, default=None)
+
+    def fate(self, host: str, port: int) -> int | None:
+        """What is scripted for who connects there; L{None} for nothing."""
+        return self.fates.get((host, port), self.fates.get((host, None)))
+
+    def isTaken(self, host: str, port: int) -> bool:
+        """Whether a socket that listens keeps others from binding there."""
+        return any(
+            each.listening
+            and each.local[1] == port
+            and (_covers(each.local[0], host) or _covers(host, each.local[0]))
+            for each in self.sockets.values()
+        )
+
+
+class MemorySocket:
+    """
+    What L{socket.socket} is to Twisted's TCP transports, non-blocking.
+
+    @ivar owner: the transport that is on it.
+    @ivar listening: it accepts.
+    @ivar finReceived: the other end sends no more.
+    @ivar resetReceived: the other end is gone, and said so by RST.
+    """
+
+    def __init__(self, kernel: Kernel, fd: int, family: int, outside: bool) -> None:
+        self.family = family
+        self.outside = outside
+        self.owner: Any = None
+        self.local: SocketAddress = ("", 0)
+        self.remote: SocketAddress | None = None
+        self.listening = False
+        self.finReceived = False
+        self.resetReceived = False
+        self._kernel = kernel
+        self._fd = fd
+        self._other: MemorySocket | None = None
+        self._pending: deque[MemorySocket] = deque()
+        self._inbox = bytearray()
+        self._options: dict[tuple[int, int], int] = {}
+        self._error = 0
+        self._waiting = False
+        self._readShut = False
+        self._writeShut = False
+        self._lingers = True
+        self._closed = False
+
+    # What every socket has.
+
+    def fileno(self) -> int:
+        """The descriptor: no real one; -1 once closed."""
+        return -1 if self._closed else self._fd
+
+    def setblocking(self, flag: bool) -> None:
+        """It never blocks."""
+
+    def getsockname(self) -> SocketAddress:
+        """The address of this end."""
+        return self.local
+
+    def getpeername(self) -> SocketAddress:
+        """The address of the other end."""
+        if self.remote is None:
+            raise _error(errno.ENOTCONN)
+        return self.remote
+
+    def setsockopt(self, level: int, option: int, value: int | bytes) -> None:
+        """Keep an option; of all of them only C{SO_LINGER} does anything."""
+        if (level, option) == (socket.SOL_SOCKET, socket.SO_LINGER):
+            on, seconds = struct.unpack("ii", value)  # type: ignore[arg-type]
+            self._lingers = not on or bool(seconds)
+        else:
+            self._options[level, option] = int(value)
+
+    def getsockopt(self, level: int, option: int) -> int:
+        """An option as it was set; C{SO_ERROR} is cleared by asking."""
+        if (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR):
+            return self._takeError()
+        return self._options.get((level, option), 0)
+
+    def events(self) -> int:
+        """What C{epoll} would report now, of IN, OUT, ERR and HUP."""
+        if self.listening:
+            return IN if self._pending else 0
+        if self._other is None:
+            return 0
+        ended = self.finReceived or self._readShut or self.resetReceived
+        mute = self._writeShut or self.resetReceived
+        return (
+            (IN if self._inbox or ended else 0)
+            | (OUT if mute or self._other.space() else 0)
+            | (HUP if ended and mute else 0)
+            | (ERR if self._error else 0)
+        )
+
+    # Getting connected.
+
+    def bind(self, address: SocketAddress) -> None:
+        """Take a local address; port 0 is one of the kernel's choice."""
+        host, port = address[:2]
+        host = host or "0.0.0.0"
+        if port and self._kernel.isTaken(host, port):
+            raise _error(errno.EADDRINUSE)
+        port = port or self._kernel.ephemeralPort()
+        self.local = _socketAddress(self.family, str(ip_address(host)), port)
+
+    def listen(self, backlog: int) -> None:
+        """Accept connections, however many wait."""
+        self.listening = True
+
+    def accept(self) -> tuple[MemorySocket, SocketAddress]:
+        """Take the oldest connection that waits."""
+        if not self._pending:
+            raise _error(errno.EWOULDBLOCK)
+        accepted = self._pending.popleft()
+        return accepted, accepted.getpeername()
+
+    def connect_ex(self, address: SocketAddress) -> int:
+        """
+        Connect; who is dialled may answer at once, but it always looks as if
+        he took his time.
+        """
+        if self._other is not None:
+            return errno.EISCONN
+        if self._waiting:
+            return errno.EALREADY
+        host, port = _unmapped(address[0]), address[1]
+        fate = self._kernel.fate(host, port)
+        if fate:
+            return fate
+        self.remote = address
+        self._bindSource(host)
+        if fate == SILENCE:
+            self._waiting = True
+            return errno.EINPROGRESS
+        return self._reach(self._kernel.listener(host, port), host, port)
+
+    def _bindSource(self, destination: str) -> None:
+        if self.local[1]:
+            return
+        source = destination
+        if not ip_address(destination).is_loopback:
+            source = OWN_ADDRESSES[3 if ":" in destination else 2]
+        self.local = _socketAddress(self.family, source, self._kernel.ephemeralPort())
+
+    def _reach(self, listener: MemorySocket | None, host: str, port: int) -> int:
+        if listener is None:
+            return errno.ECONNREFUSED
+        accepted = self._kernel.socket(listener.family, True)
+        accepted.outside = listener.outside
+        accepted.local = _socketAddress(listener.family, host, port)
+        accepted.remote = _socketAddress(
+            listener.family, _unmapped(self.local[0]), self.local[1]
+        )
+        accepted._other, self._other = self, accepted
+        listener._pending.append(accepted)
+        return errno.EINPROGRESS
+
+    # Being connected.
+
+    def space(self) -> int:
+        """How many octets may still be sent to this end."""
+        return max(self._kernel.windowSize - len(self._inbox), 0)
+
+    def recv(self, size: int) -> bytes:
+        """
+        Read: first what has arrived, then the end of input, then the error.
+        """
+        if self._inbox:
+            wanted = min(size, len(self._inbox))
+            if not self.outside:
+                wanted = self._kernel.portion(wanted)
+            data = bytes(self._inbox[:wanted])
+            del self._inbox[:wanted]
+            return data
+        if self.finReceived or self._readShut:
+            return b""
+        if self._error:
+            raise _error(self._takeError())
+        if self.resetReceived:
+            return b""
+        raise _error(errno.EWOULDBLOCK)
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Send what the window takes."""
+        if self._other is None:
+            raise _error(errno.ENOTCONN)
+        if self._error:
+            raise _error(self._takeError())
+        if self._writeShut or self.resetReceived:
+            raise _error(errno.EPIPE)
+        if self._other._closed:
+            self._receiveReset()
+            return len(data)
+        sent = min(len(data), self._other.space())
+        if data and not sent:
+            raise _error(errno.EWOULDBLOCK)
+        self._other._inbox += data[:sent]
+        return sent
+
+    def shutdown(self, how: int) -> None:
+        """End one direction or both."""
+        if self._other is None or self.resetReceived:
+            raise _error(errno.ENOTCONN)
+        if how in (socket.SHUT_WR, socket.SHUT_RDWR) and not self._writeShut:
+            self._writeShut = True
+            self._other.finReceived = True
+        if how in (socket.SHUT_RD, socket.SHUT_RDWR):
+            self._readShut = True
+
+    def close(self) -> None:
+        """
+        Close: by RST when told so (C{SO_LINGER} of 0) or when bytes are left
+        unread, else by FIN.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self.listening = False
+        del self._kernel.sockets[self._fd]
+        for waiting in self._pending:
+            waiting._lingers = False
+            waiting.close()
+        if self._other is not None:
+            if self._inbox or not self._lingers:
+                self._other._receiveReset()
+            else:
+                self._other.finReceived = True
+        self._inbox.clear()
+
+    def _receiveReset(self) -> None:
+        if self._closed or self.resetReceived:
+            return
+        self.resetReceived = True
+        if self._kernel.resetDiscards:
+            self._inbox.clear()
+            self.finReceived = False
+        self._error = errno.EPIPE if self.finReceived else errno.ECONNRESET
+
+    def _takeError(self) -> int:
+        number, self._error = self._error, 0
+        return number
