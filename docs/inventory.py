@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "txconnect"
+CONSTANTS = ("False", "None", "True", "NotImplemented", "Ellipsis")
 LINK = re.compile(r"L\{(?:[^{}<]*<)?([A-Za-z_][\w.]+)>?\}")
 
 
@@ -35,7 +36,7 @@ def twistedPage(module: str, name: str) -> str:
 def pythonPage(module: str, name: str) -> str:
     """Python's library reference has a page a module."""
     if module == "builtins":
-        return "functions.html"
+        return "constants.html" if name in CONSTANTS else "functions.html"
     return f"{module}.html#{module}.{name}" if name else f"{module}.html"
 
 
@@ -57,12 +58,19 @@ def siteOf(name: str) -> str | None:
 
 def namesIn(source: str) -> Iterator[str]:
     """The full names that a module imports or links to."""
+    imported: dict[str, str] = {}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            imported.update((name.name, name.name) for name in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-    yield from LINK.findall(source)
+            imported.update(
+                (name.asname or name.name, f"{node.module}.{name.name}")
+                for name in node.names
+            )
+    yield from imported.values()
+    for link in LINK.findall(source):
+        first, _, rest = link.partition(".")
+        yield f"{imported.get(first, first)}.{rest}".rstrip(".")
 
 
 def split(name: str) -> tuple[str, str] | None:

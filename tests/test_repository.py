@@ -21,6 +21,11 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 PLUGINS = sorted((ROOT / "twisted" / "plugins").glob("*.py"))
 
 
+def name(path: Path) -> str:
+    """A source file's path from the top, as the id of its test."""
+    return str(path.relative_to(ROOT))
+
+
 def configuration() -> configparser.ConfigParser:
     """C{setup.cfg}, read."""
     read = configparser.ConfigParser(interpolation=None)
@@ -108,7 +113,7 @@ def test_everyPackageHasItsInit() -> None:
     assert bare == set()
 
 
-@pytest.mark.parametrize("path", SOURCES + PLUGINS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SOURCES + PLUGINS, ids=name)
 def test_noModuleTakesTheReactor(path: Path) -> None:
     """
     Importing C{twisted.internet.reactor} installs one: then C{--reactor} and
@@ -118,7 +123,7 @@ def test_noModuleTakesTheReactor(path: Path) -> None:
     assert "twisted.internet.reactor" not in imported
 
 
-@pytest.mark.parametrize("path", SOURCES + PLUGINS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SOURCES + PLUGINS, ids=name)
 def test_modulesSayWhatTheyAreFor(path: Path) -> None:
     """A docstring, and annotations that are not evaluated."""
     tree = ast.parse(path.read_text("utf-8"))
@@ -127,7 +132,7 @@ def test_modulesSayWhatTheyAreFor(path: Path) -> None:
         assert "__future__.annotations" in set(importedAtLoading(tree))
 
 
-@pytest.mark.parametrize("path", PLUGINS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PLUGINS, ids=name)
 def test_pluginFilesAreLight(path: Path) -> None:
     """
     Twisted imports every plugin file to list any plugin, so they import
