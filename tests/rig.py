@@ -1,0 +1,134 @@
+"""
+A whole proxy on the memory network, as most protocol tests need one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from txconnect.service import ConnectProxy, ConnectProxyFactory
+from txconnect.settings import Settings
+from txconnect.testing import (
+    ImmediatePool,
+    MemoryNetwork,
+    RecordingObserver,
+    scriptedLookup,
+)
+from txconnect.values import Allow, Decision, Named
+from txconnect.testing.peers import Destination, Peer
+from txconnect.interfaces import IAddressPolicy, IDestinationPolicy
+from zope.interface import implementer
+
+ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+DESTINATION = "192.0.2.1"
+
+
+@implementer(IDestinationPolicy, IAddressPolicy)
+class Anything:
+    """Allows all there is."""
+
+    def decide(self, request: Any) -> Decision:
+        return Allow()
+
+    def decideAddress(self, request: Any, address: Any) -> Decision:
+        return Allow()
+
+
+ANYTHING = [Named("ports", Anything()), Named("networks", Anything())]
+
+
+class Rig:
+    """
+    A proxy on 127.0.0.1:3128 that lets everything pass, and its network.
+
+    @ivar events: what its observers heard.
+    """
+
+    def __init__(
+        self,
+        chunk: Any = None,
+        names: Mapping[str, Sequence[str] | BaseException] | None = None,
+        policies: Sequence[Any] = (),
+        observers: Sequence[Any] = (),
+        settings: Mapping[str, Any] | None = None,
+        tlsClient: bool = False,
+        tlsDestination: bool = False,
+        network: MemoryNetwork | None = None,
+        **arguments: Any,
+    ) -> None:
+        self.network = MemoryNetwork(chunk=chunk) if network is None else network
+        self.events = RecordingObserver()
+        self.lookup = scriptedLookup(names or {"example.com": [DESTINATION]})
+        if tlsClient:
+            self.network.tlsLike(3128, "127.0.0.1")
+        if tlsDestination:
+            self.network.tlsLike(443, DESTINATION)
+        arguments.setdefault("pool", ImmediatePool())
+        self.proxy = ConnectProxy(
+            self.network,
+            policies=[*ANYTHING, *policies],
+            observers=[self.events, *observers],
+            getaddrinfo=self.lookup,
+            settings=Settings(**(settings or {})),
+            **arguments,
+        )
+        self.proxy.startService()
+        self.factory = ConnectProxyFactory(self.network, self.proxy)
+        self.port = self.network.listenTCP(3128, self.factory, interface="127.0.0.1")
+
+    def client(self, data: bytes = b"", source: str | None = None) -> Peer:
+        """Connect a client, and let it send."""
+        peer = self.network.connect("127.0.0.1", 3128, source)
+        if data:
+            peer.send(data)
+        self.network.flush()
+        return peer
+
+    def tunnel(
+        self, target: str = "example.com:443", early: bytes = b"", **served: Any
+    ) -> tuple[Peer, Peer]:
+        """Establish a tunnel; the client's peer and the destination's."""
+        destination = self.serve(**served)
+        client = self.client(connect(target) + early)
+        assert client.received.startswith(ESTABLISHED), client.received
+        return client, destination.peers[-1]
+
+    def serve(
+        self, host: str = DESTINATION, port: int = 443, **served: Any
+    ) -> Destination:
+        """Let a destination accept connections."""
+        return self.network.serve(host, port, **served)
+
+    def flush(self) -> None:
+        self.network.flush()
+
+    def assertOver(self) -> None:
+        """Nothing of any request is left behind, but the listener."""
+        self.network.flush()
+        assert not self.network.open, self.network.open
+        assert not self.network.getDelayedCalls(), self.network.getDelayedCalls()
+        assert not self.network.failures, self.network.failures
+        assert not self.proxy._fronts
+        assert not self.proxy.admission.sweep.members()
+        assert not self.proxy.lookups._flights
+
+
+def connect(
+    target: str = "example.com:443", *fields: str, version: str = "1.1"
+) -> bytes:
+    """The head of a CONNECT."""
+    host = [f"Host: {target}"] if version == "1.1" else []
+    lines = [f"CONNECT {target} HTTP/{version}", *host, *fields, "", ""]
+    return "\r\n".join(lines).encode("latin-1")
+
+
+def body(peer: Peer) -> bytes:
+    """What came behind the 200."""
+    assert peer.received.startswith(ESTABLISHED), peer.received
+    return peer.received[len(ESTABLISHED) :]
+
+
+def status(peer: Peer) -> int:
+    """The status code of the one answer that a client has had."""
+    return int(peer.received.split(b" ", 2)[1])

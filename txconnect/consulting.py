@@ -1,0 +1,137 @@
+"""
+Asking a plugin's hook: at once, by a Deferred or by a coroutine, and never
+for longer than it is given.
+
+A hook that answers at once costs a call and nothing else: no trip through the
+reactor, no coroutine, no Deferred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from inspect import iscoroutine
+from typing import Any, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+_log = Logger()
+_T = TypeVar("_T")
+
+
+def settle(answer: Any) -> Any:
+    """
+    Make of a hook's answer the answer itself, or a Deferred that has not
+    fired yet.
+
+    @raise Exception: what an answer that is there already has failed with.
+    """
+    if iscoroutine(answer):
+        answer = Deferred.fromCoroutine(answer)
+    if not isinstance(answer, Deferred):
+        return answer
+    arrived: list[Any] = []
+    answer.addBoth(arrived.append)
+    if not arrived:
+        # Nothing is lost: whoever waits puts its callbacks behind this one.
+        waiting: Deferred[Any] = Deferred(lambda _: answer.cancel())
+        answer.addBoth(lambda _: _forward(arrived.pop(), waiting))
+        return waiting
+    if isinstance(arrived[0], Failure):
+        arrived[0].raiseException()
+    return arrived[0]
+
+
+def _forward(result: Any, waiting: Deferred[Any]) -> None:
+    if not waiting.called:
+        waiting.callback(result)
+    elif isinstance(result, Failure) and not result.check(CancelledError):
+        _log.failure("a hook failed after it was given up", result)
+
+
+def bounded(
+    clock: Any, seconds: float, waiting: Deferred[_T], late: Callable[[], Exception]
+) -> Deferred[_T]:
+    """
+    Wait for C{waiting}, a Deferred of L{settle}, so long and no longer.
+
+    At the deadline the Deferred that is returned fails with C{late()} first;
+    only then C{waiting} is cancelled, because a coroutine may swallow its
+    cancellation.  What comes afterwards is dropped.
+    """
+
+    def expire() -> None:
+        outcome.errback(late())
+        waiting.cancel()
+
+    def arrived(result: Any) -> None:
+        if timer.active():
+            timer.cancel()
+        if not outcome.called:
+            outcome.callback(result)
+
+    outcome: Deferred[_T] = Deferred(lambda _: waiting.cancel())
+    timer = clock.callLater(seconds, expire)
+    waiting.addBoth(arrived)
+    return outcome
+
+
+class Steps:
+    """
+    Runs a straight line of steps that may have to wait: a generator which
+    yields a Deferred wherever the next step needs what is not there yet.
+
+    It is not L{twisted.internet.defer.inlineCallbacks}, because that makes
+    several Deferreds for a line that does not wait at all.
+
+    @param steps: what to run.
+    @param done: called with what it returns, or the Failure of what it raises.
+    """
+
+    def __init__(
+        self,
+        steps: Generator[Deferred[Any], Any, Any],
+        done: Callable[[Any], None],
+    ) -> None:
+        self._steps = steps
+        self._done = done
+        self._awaited: Deferred[Any] | None = None
+
+    def run(self) -> None:
+        """Begin; called once."""
+        self._advance(None)
+
+    def cancel(self) -> None:
+        """Give up what is waited for; C{done} will not be called."""
+        awaited, self._awaited = self._awaited, None
+        if not self._steps.gi_running:
+            self._steps.close()
+        if awaited is not None:
+            awaited.cancel()
+
+    def _advance(self, result: Any) -> None:
+        while True:
+            try:
+                if isinstance(result, Failure):
+                    awaited = result.throwExceptionIntoGenerator(self._steps)
+                else:
+                    awaited = self._steps.send(result)
+            except StopIteration as stop:
+                self._done(stop.value)
+                return
+            except Exception:
+                self._done(Failure())
+                return
+            arrived: list[Any] = []
+            awaited.addBoth(arrived.append)
+            if not arrived:
+                self._awaited = awaited
+                awaited.addBoth(lambda _: self._arrived(awaited, arrived.pop()))
+                return
+            result = arrived[0]
+
+    def _arrived(self, awaited: Deferred[Any], result: Any) -> None:
+        if self._awaited is awaited:
+            self._awaited = None
+            self._advance(result)

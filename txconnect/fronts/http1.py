@@ -1,0 +1,328 @@
+"""
+HTTP/1.1 (and 1.0): a connection carries one CONNECT, and then its tunnel.
+
+The front is its transport's protocol for good, because C{transport.protocol}
+cannot be changed through TLS and other wrappers: what it does with bytes is
+rebound instead.  A request that is refused closes the connection, announced
+and lingering, and nothing behind it is ever parsed (RFC 9931, 8).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol as Shape
+
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Protocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txconnect.admission import Admission, Admitted, Candidate
+from txconnect.errors import Refused
+from txconnect.relay.leaving import LeaveWatch
+from txconnect.relay.leg import Side
+from txconnect.relay.pair import ProxyClient, ProxyServer
+from txconnect.relay.transport import TransportRelay, canHalfClose
+from txconnect.tunnel import Tunnel
+from txconnect.values import (
+    Authority,
+    Cause,
+    Closed,
+    TunnelClosed,
+    TunnelEstablished,
+    TunnelRefused,
+)
+from txconnect.wire.head import BadHead, Head, HeadLimits, HeadParser
+from txconnect.wire.response import ESTABLISHED, Refusal, renderRefusal
+
+
+class Proxy(Shape):
+    """
+    What a front needs of the proxy that it belongs to.
+
+    @ivar limits: of the request's head.
+    @ivar leaving: watches clients whose transport is paused.
+    """
+
+    admission: Admission
+    limits: HeadLimits
+    leaving: LeaveWatch
+
+    def frontMade(self, front: Any) -> None:
+        """C{front} has a connection."""
+
+    def frontLost(self, front: Any) -> None:
+        """The connection of C{front} is gone, and all that hung on it."""
+
+
+@implementer(IHalfCloseableProtocol)
+class Http1Front(Protocol):
+    """
+    One client's connection.
+
+    Its phases, in order; C{dataReceived} is rebound with each: head, early
+    data, then either the tunnel's or what lingers.
+    """
+
+    _log = Logger()
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+        self._admission = proxy.admission
+        self._parser = HeadParser(proxy.limits)
+        self._candidate: Candidate | None = None
+        self._tunnel: Tunnel | None = None
+        self._side: Side | None = None
+        self._early: list[bytes] = []
+        self._earlySize = 0
+        self._paused = False
+        self._lingered = 0
+        self._lingering = False
+        self._timer: Any = None
+        self._began = 0.0
+
+    # The connection
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        for option in ("setTcpNoDelay", "setTcpKeepAlive"):
+            # A unix: listener has neither.
+            if hasattr(transport, option):
+                getattr(transport, option)(True)
+        self._proxy.frontMade(self)
+        self._began = self._admission.clock.seconds()
+        timeout = self._admission.settings.headTimeout
+        self._timer = self._admission.clock.callLater(timeout, self._headLate)
+
+    def dataReceived(self, data: bytes) -> None:
+        """The head, as far as it has come."""
+        try:
+            head = self._parser.feed(data)
+        except BadHead as bad:
+            self._refuseHead(Refused(bad.cause, bad.reason))
+            return
+        if head is not None:
+            self._admit(head)
+
+    def readConnectionLost(self) -> None:
+        if self._side is not None:
+            self._side.readConnectionLost()
+        elif self._lingering:
+            self._close()
+        else:
+            # The end of input before the 200 is the client's leaving.
+            self._left()
+            self.transport.loseConnection()  # type: ignore[union-attr]
+
+    def writeConnectionLost(self) -> None:
+        if self._side is not None:
+            self._side.writeConnectionLost()
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        self._cancelTimer()
+        if self._side is not None:
+            self._side.connectionLost(reason)
+        else:
+            self._left()
+        if self._tunnel is None:
+            self._proxy.frontLost(self)
+
+    def stop(self) -> None:
+        """The proxy stops: end whatever is under way, at once."""
+        if self._tunnel is not None:
+            self._tunnel.cut(Closed.SHUTDOWN)
+            return
+        self._giveUp(Cause.SHUTDOWN)
+        self.transport.abortConnection()  # type: ignore[union-attr]
+
+    # The head, and what stands behind it
+
+    def _admit(self, head: Head) -> None:
+        self._cancelTimer()
+        self.dataReceived = self._earlyReceived  # type: ignore[method-assign]
+        if self._parser.trailing:
+            self._earlyReceived(self._parser.trailing)
+        transport: Any = self.transport
+        server = transport.getHost()
+        self._admission.addListener(server)
+        certificate = getattr(transport, "getPeerCertificate", None)
+        candidate = self._candidate = self._admission.admit(
+            head,
+            transport.getPeer(),
+            server,
+            certificate() if certificate is not None else None,
+            self._decided,
+        )
+        if head.hostDiffers:
+            self._log.info(
+                "{id}: the Host field names another host than the target",
+                id=candidate.request.id,
+            )
+        candidate.run()
+
+    def _earlyReceived(self, data: bytes) -> None:
+        self._early.append(data)
+        self._earlySize += len(data)
+        limit = self._admission.settings.earlyDataLimit
+        if self._earlySize >= limit and not self._paused:
+            self._paused = True
+            self.transport.pauseProducing()  # type: ignore[union-attr]
+            self._proxy.leaving.watch(self.transport, self._leftPaused)
+
+    def _leftPaused(self) -> None:
+        self._left()
+        self.transport.abortConnection()  # type: ignore[union-attr]
+
+    def _left(self) -> None:
+        self._giveUp(Cause.CLIENT_LEFT)
+
+    def _giveUp(self, cause: Cause) -> None:
+        """Account for a client that has had no answer."""
+        self._cancelTimer()
+        self._unpause(resume=False)
+        candidate, self._candidate = self._candidate, None
+        if candidate is not None:
+            candidate.giveUp(cause)
+        elif self._parser.started and not self._lingering:
+            self._tellRefused(Refused(cause))
+        self._lingering = True
+
+    def _headLate(self) -> None:
+        if not self._parser.started:
+            # Nobody has asked for anything: there is nothing to answer.
+            self._lingering = True
+            self.transport.loseConnection()  # type: ignore[union-attr]
+            self._timer = self._admission.clock.callLater(
+                self._admission.settings.lingerTimeout, self._abort
+            )
+            return
+        self._refuseHead(Refused(Cause.HEAD_TIMEOUT))
+
+    # The decision
+
+    def _decided(self, outcome: Admitted | Refused) -> None:
+        candidate = self._candidate
+        assert candidate is not None
+        self._candidate = None
+        if isinstance(outcome, Refused):
+            candidate.tell(outcome)
+            self._answer(outcome, candidate.request.id, candidate.request.authority)
+        else:
+            self._establish(outcome)
+
+    def _establish(self, admitted: Admitted) -> None:
+        admission = self._admission
+        tunnel = self._tunnel = Tunnel(
+            admitted.tunnel,
+            admission.clock,
+            admission.settings,
+            admission.sweep,
+            self._tunnelClosed,
+        )
+        relay = TransportRelay(
+            tunnel,
+            self.transport,
+            self._adopt,
+            admitted.leg,
+            admitted.pair or (ProxyServer(), ProxyClient()),
+            admitted.taps,
+        )
+        self.transport.write(ESTABLISHED)  # type: ignore[union-attr]
+        self._unpause(resume=True)
+        early, self._early = self._early, []
+        tunnel.begin(relay, early)
+        admission.notify(TunnelEstablished(admitted.tunnel))
+
+    def _adopt(self, side: Side) -> None:
+        self._side = side
+        self.dataReceived = side.dataReceived  # type: ignore[method-assign]
+
+    def _tunnelClosed(self, closed: TunnelClosed) -> None:
+        self._admission.notify(closed)
+        self._proxy.frontLost(self)
+
+    def _unpause(self, resume: bool) -> None:
+        if self._paused:
+            self._paused = False
+            self._proxy.leaving.unwatch(self.transport)
+            if resume:
+                self.transport.resumeProducing()  # type: ignore[union-attr]
+
+    # Refusals
+
+    def _refuseHead(self, refused: Refused) -> None:
+        self._answer(refused, self._tellRefused(refused), None)
+
+    def _tellRefused(self, refused: Refused) -> str:
+        """Account for a request that never became one; returns its id."""
+        admission = self._admission
+        name = admission.ids.next()
+        admission.notify(
+            TunnelRefused(
+                refused.cause,
+                refused.rule,
+                refused.reason,
+                name,
+                None,
+                self.transport.getPeer(),  # type: ignore[union-attr]
+                admission.clock.seconds() - self._began,
+            )
+        )
+        return name
+
+    def _answer(self, refused: Refused, name: str, authority: Authority | None) -> None:
+        """Send a refusal, and close behind it (RFC 9112, 9.6)."""
+        admission = self._admission
+        self._cancelTimer()
+        self._lingering = True
+        self._early.clear()
+        self.dataReceived = self._drop  # type: ignore[method-assign]
+        transport: Any = self.transport
+        transport.write(
+            renderRefusal(
+                Refusal(
+                    refused.cause,
+                    refused.rule,
+                    name,
+                    admission.name,
+                    authority=authority,
+                    reason=refused.reason,
+                    parameters=refused.parameters,
+                    challenges=admission.challenges(refused.cause),
+                    full=admission.settings.errors == "full",
+                )
+            )
+        )
+        self._unpause(resume=True)
+        self._timer = admission.clock.callLater(
+            admission.settings.lingerTimeout, self._abort
+        )
+        if canHalfClose(transport):
+            transport.loseWriteConnection()
+        elif getattr(transport, "TLS", False):
+            # Sends close_notify, and goes on reading until the client's.
+            transport.loseConnection()
+
+    def _drop(self, data: bytes) -> None:
+        """
+        Take in what the client still sends, so that the answer is not lost to
+        a reset, but not for ever.
+        """
+        self._lingered += len(data)
+        if self._lingered > self._admission.settings.lingerLimit:
+            self._abort()
+
+    def _close(self) -> None:
+        self._cancelTimer()
+        self._timer = self._admission.clock.callLater(
+            self._admission.settings.lingerTimeout, self._abort
+        )
+        self.transport.loseConnection()  # type: ignore[union-attr]
+
+    def _abort(self) -> None:
+        self.transport.abortConnection()  # type: ignore[union-attr]
+
+    def _cancelTimer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()

@@ -1,0 +1,226 @@
+"""
+Step 6: one look-up of one name.
+
+C{getaddrinfo} is called in threads of its own, so that slow names delay
+nobody but those who ask for them; one flight a name, a deadline for each who
+waits, a short memory, and never an unbounded queue.  Its error code is kept:
+L{twisted.internet} turns a failed look-up into an empty list.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from functools import partial
+from ipaddress import ip_address
+from typing import Any, Protocol as Shape
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from txconnect.errors import Refused
+from txconnect.settings import Settings
+from txconnect.values import Cause, IPAddress
+
+MAX_ADDRESSES = 32
+"""The most addresses of one answer that are judged and dialled."""
+
+MAX_REMEMBERED = 4096
+"""The most answers that are kept."""
+
+_EXHAUSTION = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+
+Addresses = tuple[IPAddress, ...]
+
+
+class Pool(Shape):
+    """What look-ups need of a thread pool."""
+
+    def start(self) -> object:
+        """Begin to take work."""
+
+    def stop(self) -> object:
+        """Take no more; called in any thread, may block."""
+
+    def callInThreadWithCallback(
+        self,
+        onResult: Callable[[bool, Any], object],
+        func: Callable[..., Any],
+        *args: Any,
+    ) -> object:
+        """Call C{func}, then C{onResult(success, result or Failure)}."""
+
+
+class _DaemonPool(ThreadPool):
+    """A pool whose threads keep no process alive that wants to end."""
+
+    threadFactory = staticmethod(partial(threading.Thread, daemon=True))  # type: ignore[assignment]
+
+
+class _Flight:
+    """One look-up under way, and who waits for it."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Deferred[Addresses]] = []
+
+
+class Lookups:
+    """
+    Looks names up.
+
+    @param reactor: provides C{IReactorTime} and C{IReactorFromThreads}.
+    @param getaddrinfo: as L{socket.getaddrinfo}; called in a thread, with the
+        name in bytes (as a string it would be changed by IDNA first).
+    @param pool: the threads; made here when not given.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        getaddrinfo: Callable[..., Iterable[Any]] = socket.getaddrinfo,
+        pool: Pool | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._getaddrinfo = getaddrinfo
+        self._given = pool
+        self._pool = pool
+        self._flights: dict[str, _Flight] = {}
+        self._answers: dict[str, tuple[float, Addresses]] = {}
+
+    def start(self) -> None:
+        """Begin to take look-ups."""
+        # A Twisted pool that was stopped cannot be started again.
+        self._pool = self._given or _DaemonPool(
+            0, self._settings.lookupThreads, "txconnect-lookups"
+        )
+        self._pool.start()
+
+    def stop(self) -> None:
+        """
+        Take no more.  Threads that still wait for a resolver are not waited
+        for: C{getaddrinfo} cannot be interrupted, and may take half a minute.
+        """
+        self._answers.clear()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            threading.Thread(target=pool.stop, daemon=True).start()
+
+    def lookup(self, name: str) -> Addresses | Deferred[Addresses]:
+        """
+        Look a name up.
+
+        @return: its addresses, at least one, in the resolver's order; at once
+            when they are remembered.
+        @raise Refused: C{EXHAUSTED} when too many look-ups wait.  The
+            Deferred fails with L{Refused} too: C{DNS_ERROR}, C{DNS_TIMEOUT}.
+        """
+        remembered = self._answers.get(name)
+        if remembered is not None:
+            if self._reactor.seconds() < remembered[0]:
+                return remembered[1]
+            del self._answers[name]
+        return self._wait(name)
+
+    def _wait(self, name: str) -> Deferred[Addresses]:
+        flight = self._flights.get(name)
+        launch = flight is None
+        if flight is None:
+            if self._pool is None:
+                raise Refused(Cause.INTERNAL, "the look-ups are stopped")
+            if len(self._flights) >= self._settings.lookupQueue:
+                raise Refused(Cause.EXHAUSTED, "too many look-ups are under way")
+            flight = self._flights[name] = _Flight()
+        waiter = self._join(flight)
+        if launch and self._pool is not None:
+            self._pool.callInThreadWithCallback(
+                partial(self._reactor.callFromThread, self._landed, name),
+                self._getaddrinfo,
+                name.encode("ascii"),
+                None,
+                0,
+                socket.SOCK_STREAM,
+            )
+        return waiter
+
+    def _join(self, flight: _Flight) -> Deferred[Addresses]:
+        def leave(waiter: Deferred[Addresses]) -> None:
+            flight.waiting.remove(waiter)
+
+        def expire() -> None:
+            leave(waiter)
+            seconds = self._settings.lookupTimeout
+            waiter.errback(
+                Refused(Cause.DNS_TIMEOUT, f"no answer within {seconds:g} seconds")
+            )
+
+        def arrived(result: Any) -> Any:
+            if timer.active():
+                timer.cancel()
+            return result
+
+        waiter: Deferred[Addresses] = Deferred(leave)
+        flight.waiting.append(waiter)
+        timer = self._reactor.callLater(self._settings.lookupTimeout, expire)
+        return waiter.addBoth(arrived)
+
+    def _landed(self, name: str, success: bool, result: Any) -> None:
+        flight = self._flights.pop(name)
+        outcome: Any = result
+        if success:
+            outcome = _addresses(result)
+            if not outcome:
+                outcome = Failure(Refused(Cause.DNS_ERROR, "the name has no address"))
+            else:
+                self._remember(name, outcome)
+        else:
+            outcome = Failure(self._failed(name, result))
+        waiting, flight.waiting = flight.waiting, []
+        for waiter in waiting:
+            waiter.callback(outcome)
+
+    def _failed(self, name: str, failure: Failure) -> Refused:
+        error = failure.value
+        if isinstance(error, socket.gaierror):
+            return Refused(
+                Cause.DNS_ERROR, f"{_eaiName(error.errno)}: {error.strerror}"
+            )
+        if isinstance(error, OSError):
+            cause = Cause.EXHAUSTED if error.errno in _EXHAUSTION else Cause.DNS_ERROR
+            return Refused(cause, f"the resolver failed: {error.strerror or error}")
+        self._log.failure("getaddrinfo failed for {name!r}", failure, name=name)
+        return Refused(Cause.INTERNAL, f"the resolver failed: {failure.type.__name__}")  # type: ignore[union-attr]
+
+    def _remember(self, name: str, addresses: Addresses) -> None:
+        if not self._settings.lookupCache:
+            return
+        if len(self._answers) >= MAX_REMEMBERED:
+            # Oldest first: dicts keep their order, and all live equally long.
+            del self._answers[next(iter(self._answers))]
+        until = self._reactor.seconds() + self._settings.lookupCache
+        self._answers[name] = (until, addresses)
+
+
+def _addresses(infos: Iterable[Any]) -> Addresses:
+    """The addresses of C{getaddrinfo}'s answer, each once, in order."""
+    unique: dict[IPAddress, None] = {}
+    for info in infos:
+        if len(unique) == MAX_ADDRESSES:
+            break
+        if info[0] in (socket.AF_INET, socket.AF_INET6):
+            unique[ip_address(info[4][0])] = None
+    return tuple(unique)
+
+
+def _eaiName(code: int | None) -> str:
+    for name in ("EAI_NONAME", "EAI_NODATA", "EAI_AGAIN", "EAI_FAIL", "EAI_MEMORY"):
+        if getattr(socket, name, None) == code:
+            return name
+    return f"EAI {code}"

@@ -1,0 +1,92 @@
+"""
+The destination's connection, from the moment it is up.
+
+Between the dialler and the tunnel nothing may be lost: what arrives before a
+tunnel adopts the leg is held (one read, then the transport is paused) and
+told again.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol as Shape
+
+from twisted.internet.interfaces import IHalfCloseableProtocol, ITransport
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+
+class Side(Shape):
+    """One side of a relay: what a connection tells once it is adopted."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes have arrived."""
+
+    def readConnectionLost(self) -> None:
+        """FIN has arrived; the connection can still be written to."""
+
+    def writeConnectionLost(self) -> None:
+        """Our FIN has left; the connection can still be read."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The connection is gone."""
+
+
+@implementer(IHalfCloseableProtocol)
+class Leg(Protocol):
+    """
+    The destination's leg.  It stays its transport's protocol for good.
+    """
+
+    def __init__(self) -> None:
+        self._side: Side | None = None
+        self._held: list[bytes] = []
+        self._ended = False
+        self._lost: Failure | None = None
+
+    def adopt(self, side: Side) -> None:
+        """
+        Tell C{side} everything from now on, and what was held so far.
+
+        Called once, by the relay, when it is ready to be told.
+        """
+        self._side = side
+        held, self._held = self._held, []
+        self.dataReceived = side.dataReceived  # type: ignore[method-assign]
+        for data in held:
+            side.dataReceived(data)
+        if self._lost is not None:
+            side.connectionLost(self._lost)
+        elif self._ended:
+            side.readConnectionLost()
+        elif held:
+            self._producing().resumeProducing()
+
+    def abort(self) -> None:
+        """Reset the connection; nobody wants it any more."""
+        if self._lost is None and self.transport is not None:
+            self.transport.abortConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        self._held.append(data)
+        self._producing().pauseProducing()
+
+    def readConnectionLost(self) -> None:
+        self._ended = True
+        if self._side is not None:
+            self._side.readConnectionLost()
+
+    def writeConnectionLost(self) -> None:
+        if self._side is not None:
+            self._side.writeConnectionLost()
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        self._lost = reason
+        if self._side is not None:
+            self._side.connectionLost(reason)
+
+    def _producing(self) -> ITransport:
+        transport = self.transport
+        if transport is None:  # pragma: no cover - data before a connection
+            raise RuntimeError("a leg without a transport has received data")
+        return transport

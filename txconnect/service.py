@@ -1,0 +1,279 @@
+"""
+The proxy as a service, and the factory by which any endpoint becomes one.
+
+Embedding is one line::
+
+    serverFromString(reactor, "tcp:3128").listen(ConnectProxyFactory(reactor))
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from twisted.application.service import IService, MultiService
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
+from zope.interface import Interface
+from zope.interface.exceptions import Invalid
+from zope.interface.verify import verifyObject
+
+from txconnect.admission import Admission, Plugins
+from txconnect.auth.authenticator import Authenticator
+from txconnect.auth.basic import BasicScheme
+from txconnect.auth.certificate import certificateIdentity
+from txconnect.dialing import Dialer, Open, transportOpener
+from txconnect.errors import ConfigurationError
+from txconnect.fronts.http1 import Http1Front
+from txconnect.interfaces import (
+    IAddressPolicy,
+    IAuthScheme,
+    IDestinationPolicy,
+    IPairFactory,
+    IRouter,
+    ITrafficObserver,
+    ITrafficTap,
+)
+from txconnect.lookups import Lookups, Pool
+from txconnect.ownaddress import OwnAddresses
+from txconnect.policy import defaultPolicies
+from txconnect.relay.leaving import LeaveWatch
+from txconnect.settings import Settings
+from txconnect.values import Named
+from txconnect.wire.head import HeadLimits
+
+
+class ConnectProxy(MultiService):
+    """
+    A CONNECT proxy without its listeners: it owns the plugins, the look-ups
+    and every tunnel.
+
+    @param reactor: provides C{IReactorTime}, C{IReactorTCP} and
+        C{IReactorFromThreads}.
+    @param policies: L{IDestinationPolicy} and L{IAddressPolicy} providers.
+        The defaults, C{ports} and C{networks}, stand in front of them until a
+        policy of the same name is among them.
+    @param routers: L{IRouter} providers; the first that answers wins.
+    @param observers: L{ITrafficObserver} providers.
+    @param taps: L{ITrafficTap} providers.
+    @param pairFactory: an L{IPairFactory} provider; without one, the stock
+        pair.
+    @param checkers: C{twisted.cred} checkers; with at least one, every
+        request has to authenticate.
+    @param schemes: L{IAuthScheme} providers; Basic when there is a checker.
+    @param getaddrinfo: as L{socket.getaddrinfo}; called in a thread.
+    @param pool: the threads of the look-ups, for tests.
+    @param open: how one address is opened; the reactor's transports by
+        default.
+
+    Any plugin may be given as a L{Named} to say what it is called, and any
+    plugin that is also an L{IService} is started and stopped with this one.
+
+    @raise ConfigurationError: a plugin does not provide its interface.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        *,
+        policies: Iterable[Any] = (),
+        routers: Iterable[Any] = (),
+        observers: Iterable[Any] = (),
+        taps: Iterable[Any] = (),
+        pairFactory: Any = None,
+        schemes: Iterable[Any] = (),
+        checkers: Iterable[Any] = (),
+        settings: Settings = Settings(),
+        getaddrinfo: Callable[..., Iterable[Any]] = socket.getaddrinfo,
+        pool: Pool | None = None,
+        open: Open | None = None,
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        own = OwnAddresses(reactor)
+        self.policies = _withDefaults(_named(policies))
+        plugins = Plugins(
+            _judging(self.policies, IDestinationPolicy),
+            _judging(self.policies, IAddressPolicy),
+            _verified(routers, IRouter),
+            _verified(observers, ITrafficObserver),
+            _verified(taps, ITrafficTap),
+            next(iter(_verified([pairFactory], IPairFactory)), None)
+            if pairFactory is not None
+            else None,
+        )
+        self._adoptServices(plugins, self.policies)
+        self.lookups = Lookups(reactor, settings, getaddrinfo, pool)
+        self.dialer = Dialer(reactor, settings, open or transportOpener(reactor))
+        self.leaving = LeaveWatch(reactor)
+        self.limits = HeadLimits(settings.headLimit, settings.fieldLimit)
+        self.admission = Admission(
+            reactor,
+            settings,
+            plugins,
+            self.lookups,
+            self.dialer.direct(),
+            own,
+            _authenticator(schemes, checkers, settings.realm),
+            certificateIdentity,
+        )
+        self._fronts: dict[Any, None] = {}
+        self._idle: list[Deferred[None]] = []
+
+    def buildProtocol(self, addr: IAddress | None = None) -> Http1Front:
+        """Make the protocol for one client's connection."""
+        return Http1Front(self)
+
+    def addListener(self, address: IAddress) -> None:
+        """Tell where the proxy listens, so that it never dials itself."""
+        self.admission.addListener(address)
+
+    def startService(self) -> None:
+        self.lookups.start()
+        super().startService()
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Reset every tunnel and every connection, and stop the plugins behind
+        the last.
+
+        @return: fires when all is given back.
+        """
+        for front in list(self._fronts):
+            front.stop()
+        return self.whenIdle().addCallback(lambda _: self._stopped())
+
+    def whenIdle(self) -> Deferred[None]:
+        """Fires when there is no connection and no tunnel."""
+        idle: Deferred[None] = Deferred()
+        if self._fronts:
+            self._idle.append(idle)
+        else:
+            idle.callback(None)
+        return idle
+
+    def frontMade(self, front: Http1Front) -> None:
+        """A client has connected; called by its front."""
+        self._fronts[front] = None
+
+    def frontLost(self, front: Http1Front) -> None:
+        """All of a client's connection is gone; called by its front."""
+        self._fronts.pop(front, None)
+        if not self._fronts:
+            idle, self._idle = self._idle, []
+            for waiting in idle:
+                waiting.callback(None)
+
+    def _stopped(self) -> Any:
+        self.leaving.stop()
+        self.lookups.stop()
+        return super().stopService()
+
+    def _adoptServices(self, plugins: Plugins, policies: Sequence[Named]) -> None:
+        adopted: list[Any] = []
+        pair = () if plugins.pairFactory is None else (plugins.pairFactory,)
+        for each in (
+            *policies,
+            *plugins.routers,
+            *plugins.observers,
+            *plugins.taps,
+            *pair,
+        ):
+            plugin = each.plugin
+            if IService.providedBy(plugin) and not any(plugin is it for it in adopted):
+                adopted.append(plugin)
+                plugin.setServiceParent(self)
+
+
+class ConnectProxyFactory(Factory):
+    """
+    Makes any server endpoint a CONNECT proxy.
+
+    Without C{proxy} it makes a L{ConnectProxy} of the other arguments, starts
+    it when the first port starts, and stops it after the last tunnel when the
+    last port has stopped.  With one, whoever made that starts and stops it.
+    """
+
+    noisy = False
+
+    def __init__(
+        self, reactor: Any, proxy: ConnectProxy | None = None, **arguments: Any
+    ) -> None:
+        if proxy is not None and arguments:
+            raise TypeError("give a proxy, or the arguments to make one, not both")
+        self.proxy = ConnectProxy(reactor, **arguments) if proxy is None else proxy
+        self._owned = proxy is None
+
+    def startFactory(self) -> None:
+        if self._owned and not self.proxy.running:
+            self.proxy.startService()
+
+    def stopFactory(self) -> None:
+        if self._owned:
+            self.proxy.whenIdle().addCallback(self._lastTunnelGone)
+
+    def buildProtocol(self, addr: IAddress | None) -> Http1Front:
+        return self.proxy.buildProtocol(addr)
+
+    def _lastTunnelGone(self, _: None) -> Any:
+        # It may listen again by now.
+        if not self.numPorts and self.proxy.running:
+            return self.proxy.stopService()
+        return None
+
+
+def _named(plugins: Iterable[Any]) -> list[Named]:
+    return [
+        each
+        if isinstance(each, Named)
+        else Named(getattr(each, "name", None) or type(each).__name__, each)
+        for each in plugins
+    ]
+
+
+def _withDefaults(policies: list[Named]) -> tuple[Named, ...]:
+    given = {policy.name for policy in policies}
+    defaults = [each for each in _named(defaultPolicies()) if each.name not in given]
+    return (*defaults, *policies)
+
+
+def _judging(policies: Sequence[Named], step: type[Interface]) -> tuple[Named, ...]:
+    """The policies that have a rule at a step; there must be one."""
+    for policy in policies:
+        if not any(
+            kind.providedBy(policy.plugin)
+            for kind in (IDestinationPolicy, IAddressPolicy)
+        ):
+            raise ConfigurationError(
+                f"policy {policy.name!r} provides neither IDestinationPolicy nor "
+                f"IAddressPolicy: {policy.plugin!r}"
+            )
+    judging = [each for each in policies if step.providedBy(each.plugin)]
+    if not judging:
+        raise ConfigurationError(
+            f"no policy provides {step.__name__}, so nothing could be allowed"
+        )
+    return _verified(judging, step)
+
+
+def _verified(plugins: Iterable[Any], interface: type[Interface]) -> tuple[Named, ...]:
+    named = tuple(_named(plugins))
+    for each in named:
+        try:
+            verifyObject(interface, each.plugin)
+        except Invalid as error:
+            raise ConfigurationError(f"{each.name!r}: {error}") from None
+    return named
+
+
+def _authenticator(
+    schemes: Iterable[Any], checkers: Iterable[Any], realm: str
+) -> Authenticator | None:
+    known = _verified(checkers, ICredentialsChecker)
+    if not known:
+        return None
+    offered = [each.plugin for each in _verified(schemes, IAuthScheme)]
+    return Authenticator(offered or [BasicScheme()], known, realm)

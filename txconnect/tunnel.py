@@ -1,0 +1,113 @@
+"""
+Steps 10 and 11: an established tunnel, until both its legs are gone.
+
+The relay tells what happens to the legs, the closing table says what follows,
+and the sweep brings the deadlines.  What the tunnel was is told once, at its
+end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from txconnect.relay.face import Relay
+from txconnect.relay.sweep import Sweep
+from txconnect.settings import Settings
+from txconnect.values import Closed, TunnelClosed, TunnelInfo
+from txconnect.wire.closing import Happening, State, step
+
+
+class Tunnel:
+    """
+    One established tunnel.
+
+    @ivar info: what it is.
+    """
+
+    def __init__(
+        self,
+        info: TunnelInfo,
+        clock: Any,
+        settings: Settings,
+        sweep: Sweep,
+        closed: Callable[[TunnelClosed], None],
+    ) -> None:
+        self.info = info
+        self._clock = clock
+        self._settings = settings
+        self._sweep = sweep
+        self._closed = closed
+        self._state = State.OPEN
+        self._reason: Closed | None = None
+        self._legs = 2
+        self._moved = 0
+        self._began = self._active = clock.seconds()
+        self._relay: Relay
+
+    def begin(self, relay: Relay, early: list[bytes]) -> None:
+        """Let C{relay} move bytes; the client has been sent its 200."""
+        self._relay = relay
+        self._sweep.join(self)
+        relay.start(early)
+
+    def happened(self, happening: Happening) -> None:
+        """Follow the closing table; called by the relay."""
+        following = step(self._state, happening, self._canEnd(happening))
+        if following.state is not self._state:
+            # A shorter deadline begins; what counted so far counts no more.
+            self._active = self._clock.seconds()
+        self._state = following.state
+        if following.ended is not None and happening is not Happening.CUT:
+            self._reason = Closed(following.ended.value)
+        for action in following.actions:
+            self._relay.perform(action)
+
+    def cut(self, reason: Closed) -> None:
+        """
+        End the tunnel from here, visibly: both legs are reset, so that what
+        was cut short never looks complete.
+        """
+        if self._state is not State.CLOSED:
+            self._reason = reason
+        self.happened(Happening.CUT)
+
+    def legLost(self) -> None:
+        """A leg is gone; called by the relay, once a leg."""
+        self._legs -= 1
+        if not self._legs:
+            self._finish()
+
+    def swept(self, now: float) -> None:
+        """Look at the deadlines; called by the sweep."""
+        moved = self._relay.up + self._relay.down
+        if moved != self._moved:
+            self._moved = moved
+            self._active = now
+        settings = self._settings
+        is_open = self._state is State.OPEN
+        idle = settings.idleTimeout if is_open else settings.halfClosedTimeout
+        if idle and now - self._active >= idle:
+            self.cut(Closed.IDLE)
+        elif settings.maxLifetime and now - self._began >= settings.maxLifetime:
+            self.cut(Closed.LIFETIME)
+
+    def _canEnd(self, happening: Happening) -> bool:
+        if self._settings.halfClose != "carry":
+            return False
+        if happening is Happening.CLIENT_ENDED:
+            return self._relay.canEndDestination
+        return self._relay.canEndClient
+
+    def _finish(self) -> None:
+        self._sweep.leave(self)
+        assert self._reason is not None, "both legs gone, and nothing happened"
+        self._closed(
+            TunnelClosed(
+                self.info,
+                self._relay.up,
+                self._relay.down,
+                self._clock.seconds() - self._began,
+                self._reason,
+            )
+        )
