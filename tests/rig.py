@@ -7,6 +7,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zope.interface import implementer
+
+from txconnect.interfaces import IAddressPolicy, IDestinationPolicy
 from txconnect.service import ConnectProxy, ConnectProxyFactory
 from txconnect.settings import Settings
 from txconnect.testing import (
@@ -15,10 +18,8 @@ from txconnect.testing import (
     RecordingObserver,
     scriptedLookup,
 )
-from txconnect.values import Allow, Decision, Named
 from txconnect.testing.peers import Destination, Peer
-from txconnect.interfaces import IAddressPolicy, IDestinationPolicy
-from zope.interface import implementer
+from txconnect.values import Allow, Decision, Named
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 DESTINATION = "192.0.2.1"

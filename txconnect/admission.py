@@ -315,7 +315,8 @@ class Candidate:
         reached = settle(route.connect(self.request, addresses))
         if isinstance(reached, Deferred):
             reached = yield reached
-        self._leg, address = reached
+        leg, address = reached
+        self._leg = leg
         tunnel = TunnelInfo(
             self.request,
             address,
@@ -324,7 +325,7 @@ class Candidate:
             clock.seconds() - dialling,
             tuple(self._notes),
         )
-        return self._prepare(tunnel)
+        return self._prepare(tunnel, leg)
 
     def _authenticate(self) -> Generator[Deferred[Any], Any, None]:
         admission, request = self._admission, self.request
@@ -392,7 +393,7 @@ class Candidate:
         if admission.isSelf(address, self.request.authority.port):
             raise Refused(Cause.LOOP, f"{address} is this proxy's own listener")
 
-    def _prepare(self, tunnel: TunnelInfo) -> Admitted:
+    def _prepare(self, tunnel: TunnelInfo, leg: Leg) -> Admitted:
         """Make the tap and the pair, before the client is told anything."""
         plugins = self._admission.plugins
         taps = []
@@ -408,8 +409,7 @@ class Candidate:
             pair = self._call(factory, factory.plugin.buildPair, tunnel)
             if not (isinstance(pair, tuple) and len(pair) == 2):
                 raise self._wrong(factory, pair, "a pair of protocols")
-        assert self._leg is not None
-        return Admitted(tunnel, self._leg, tuple(taps), pair)
+        return Admitted(tunnel, leg, tuple(taps), pair)
 
     def _ask(self, plugin: Named, hook: Callable[..., Any], *arguments: Any) -> Any:
         """
@@ -486,7 +486,7 @@ class _Late(Refused):
     """A hook that did not answer in time."""
 
 
-def _told(error: BaseException) -> str:
+def _told(error: BaseException | None) -> str:
     """An exception in words, with the hint that one well-known one needs."""
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, RuntimeError) and "await wasn't used with future" in text:

@@ -97,6 +97,7 @@ class Steps:
         self._steps = steps
         self._done = done
         self._awaited: Deferred[Any] | None = None
+        self._running = False
 
     def run(self) -> None:
         """Begin; called once."""
@@ -105,13 +106,14 @@ class Steps:
     def cancel(self) -> None:
         """Give up what is waited for; C{done} will not be called."""
         awaited, self._awaited = self._awaited, None
-        if not self._steps.gi_running:
+        if not self._running:
             self._steps.close()
         if awaited is not None:
             awaited.cancel()
 
     def _advance(self, result: Any) -> None:
         while True:
+            self._running = True
             try:
                 if isinstance(result, Failure):
                     awaited = result.throwExceptionIntoGenerator(self._steps)
@@ -123,13 +125,18 @@ class Steps:
             except Exception:
                 self._done(Failure())
                 return
+            finally:
+                self._running = False
             arrived: list[Any] = []
             awaited.addBoth(arrived.append)
             if not arrived:
-                self._awaited = awaited
-                awaited.addBoth(lambda _: self._arrived(awaited, arrived.pop()))
+                self._wait(awaited, arrived)
                 return
             result = arrived[0]
+
+    def _wait(self, awaited: Deferred[Any], arrived: list[Any]) -> None:
+        self._awaited = awaited
+        awaited.addBoth(lambda _: self._arrived(awaited, arrived.pop()))
 
     def _arrived(self, awaited: Deferred[Any], result: Any) -> None:
         if self._awaited is awaited:

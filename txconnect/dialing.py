@@ -65,7 +65,7 @@ _INFORMED = (
 )
 
 
-def connectionCause(error: BaseException) -> Cause:
+def connectionCause(error: BaseException | None) -> Cause:
     """The row of the refusals table for a failed attempt."""
     code = getattr(error, "osError", None) or getattr(error, "errno", None)
     return _CAUSES.get(code, Cause.INTERNAL)  # type: ignore[arg-type]
@@ -88,7 +88,7 @@ class _LegFactory(ClientFactory):
     def tell(self, outcome: Leg | Failure) -> None:
         opened, self._opened = self._opened, None
         if opened is not None:
-            opened.callback(outcome)  # type: ignore[arg-type]
+            opened.callback(outcome)
 
 
 class _OpeningLeg(Leg):
@@ -99,9 +99,8 @@ class _OpeningLeg(Leg):
         self._opening = factory
 
     def connectionMade(self) -> None:
-        transport = self.transport
-        transport.setTcpNoDelay(True)  # type: ignore[union-attr]
-        transport.setTcpKeepAlive(True)  # type: ignore[union-attr]
+        self.transport.setTcpNoDelay(True)
+        self.transport.setTcpKeepAlive(True)
         self._opening.tell(self)
 
 
@@ -164,7 +163,7 @@ class _Race:
         self._port = port
         self._settings = settings
         self._attempts: list[Deferred[Leg]] = []
-        self._failures: list[tuple[IPAddress, BaseException]] = []
+        self._failures: list[tuple[IPAddress, BaseException | None]] = []
         self._nextAttempt: Any = None
         self._deadline: Any = None
         self.won: Deferred[tuple[Leg, IPAddress]] = Deferred(self._cancelled)

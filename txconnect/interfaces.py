@@ -74,7 +74,7 @@ class IAuthScheme(Interface):
     C{twisted.cred} checkers of the proxy.
     """
 
-    name: str = Attribute("The scheme's name as challenges have it, such as 'Basic'.")  # type: ignore[assignment]
+    name: str = Attribute("The scheme's name as challenges have it, such as 'Basic'.")
 
     def challenge(reason: ChallengeReason, realm: str) -> bytes:
         """
@@ -197,9 +197,9 @@ class IPluginFactory(IPlugin):
     in L{txconnect.plugins} make it from a function or a class.
     """
 
-    name: str = Attribute("The name: neither '.', '/', ':' nor ',' in it.")  # type: ignore[assignment]
-    summary: str = Attribute("One sentence for the list of plugins.")  # type: ignore[assignment]
-    argumentHelp: str = Attribute(  # type: ignore[assignment]
+    name: str = Attribute("The name: neither '.', '/', ':' nor ',' in it.")
+    summary: str = Attribute("One sentence for the list of plugins.")
+    argumentHelp: str = Attribute(
         "How to write the argument, such as 'PORT,...'; empty when there is none."
     )
 

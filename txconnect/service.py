@@ -86,13 +86,13 @@ class ConnectProxy(MultiService):
         pairFactory: Any = None,
         schemes: Iterable[Any] = (),
         checkers: Iterable[Any] = (),
-        settings: Settings = Settings(),
+        settings: Settings | None = None,
         getaddrinfo: Callable[..., Iterable[Any]] = socket.getaddrinfo,
         pool: Pool | None = None,
         open: Open | None = None,
     ) -> None:
-        super().__init__()
-        self.settings = settings
+        super().__init__()  # type: ignore[no-untyped-call]
+        settings = self.settings = settings or Settings()
         own = OwnAddresses(reactor)
         self.policies = _withDefaults(_named(policies))
         plugins = Plugins(
@@ -133,7 +133,7 @@ class ConnectProxy(MultiService):
 
     def startService(self) -> None:
         self.lookups.start()
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
 
     def stopService(self) -> Deferred[None]:
         """
@@ -170,7 +170,7 @@ class ConnectProxy(MultiService):
     def _stopped(self) -> Any:
         self.leaving.stop()
         self.lookups.stop()
-        return super().stopService()
+        return super().stopService()  # type: ignore[no-untyped-call]
 
     def _adoptServices(self, plugins: Plugins, policies: Sequence[Named]) -> None:
         adopted: list[Any] = []

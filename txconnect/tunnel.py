@@ -39,7 +39,8 @@ class Tunnel:
         self._sweep = sweep
         self._closed = closed
         self._state = State.OPEN
-        self._reason: Closed | None = None
+        # Replaced by whatever happens first; a tunnel does not end by itself.
+        self._reason = Closed.OPERATOR
         self._legs = 2
         self._moved = 0
         self._began = self._active = clock.seconds()
@@ -101,7 +102,6 @@ class Tunnel:
 
     def _finish(self) -> None:
         self._sweep.leave(self)
-        assert self._reason is not None, "both legs gone, and nothing happened"
         self._closed(
             TunnelClosed(
                 self.info,

@@ -66,6 +66,9 @@ class Http1Front(Protocol):
 
     _log = Logger()
 
+    # Any connected stream transport, of the reactor or of a wrapper.
+    transport: Any = None
+
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
         self._admission = proxy.admission
@@ -84,7 +87,7 @@ class Http1Front(Protocol):
     # The connection
 
     def connectionMade(self) -> None:
-        transport: Any = self.transport
+        transport = self.transport
         for option in ("setTcpNoDelay", "setTcpKeepAlive"):
             # A unix: listener has neither.
             if hasattr(transport, option):
@@ -112,7 +115,7 @@ class Http1Front(Protocol):
         else:
             # The end of input before the 200 is the client's leaving.
             self._left()
-            self.transport.loseConnection()  # type: ignore[union-attr]
+            self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
         if self._side is not None:
@@ -133,7 +136,7 @@ class Http1Front(Protocol):
             self._tunnel.cut(Closed.SHUTDOWN)
             return
         self._giveUp(Cause.SHUTDOWN)
-        self.transport.abortConnection()  # type: ignore[union-attr]
+        self.transport.abortConnection()
 
     # The head, and what stands behind it
 
@@ -142,7 +145,7 @@ class Http1Front(Protocol):
         self.dataReceived = self._earlyReceived  # type: ignore[method-assign]
         if self._parser.trailing:
             self._earlyReceived(self._parser.trailing)
-        transport: Any = self.transport
+        transport = self.transport
         server = transport.getHost()
         self._admission.addListener(server)
         certificate = getattr(transport, "getPeerCertificate", None)
@@ -166,12 +169,12 @@ class Http1Front(Protocol):
         limit = self._admission.settings.earlyDataLimit
         if self._earlySize >= limit and not self._paused:
             self._paused = True
-            self.transport.pauseProducing()  # type: ignore[union-attr]
+            self.transport.pauseProducing()
             self._proxy.leaving.watch(self.transport, self._leftPaused)
 
     def _leftPaused(self) -> None:
         self._left()
-        self.transport.abortConnection()  # type: ignore[union-attr]
+        self.transport.abortConnection()
 
     def _left(self) -> None:
         self._giveUp(Cause.CLIENT_LEFT)
@@ -191,7 +194,7 @@ class Http1Front(Protocol):
         if not self._parser.started:
             # Nobody has asked for anything: there is nothing to answer.
             self._lingering = True
-            self.transport.loseConnection()  # type: ignore[union-attr]
+            self.transport.loseConnection()
             self._timer = self._admission.clock.callLater(
                 self._admission.settings.lingerTimeout, self._abort
             )
@@ -201,14 +204,12 @@ class Http1Front(Protocol):
     # The decision
 
     def _decided(self, outcome: Admitted | Refused) -> None:
-        candidate = self._candidate
-        assert candidate is not None
-        self._candidate = None
-        if isinstance(outcome, Refused):
+        candidate, self._candidate = self._candidate, None
+        if isinstance(outcome, Admitted):
+            self._establish(outcome)
+        elif candidate is not None:
             candidate.tell(outcome)
             self._answer(outcome, candidate.request.id, candidate.request.authority)
-        else:
-            self._establish(outcome)
 
     def _establish(self, admitted: Admitted) -> None:
         admission = self._admission
@@ -227,7 +228,7 @@ class Http1Front(Protocol):
             admitted.pair or (ProxyServer(), ProxyClient()),
             admitted.taps,
         )
-        self.transport.write(ESTABLISHED)  # type: ignore[union-attr]
+        self.transport.write(ESTABLISHED)
         self._unpause(resume=True)
         early, self._early = self._early, []
         tunnel.begin(relay, early)
@@ -246,7 +247,7 @@ class Http1Front(Protocol):
             self._paused = False
             self._proxy.leaving.unwatch(self.transport)
             if resume:
-                self.transport.resumeProducing()  # type: ignore[union-attr]
+                self.transport.resumeProducing()
 
     # Refusals
 
@@ -264,7 +265,7 @@ class Http1Front(Protocol):
                 refused.reason,
                 name,
                 None,
-                self.transport.getPeer(),  # type: ignore[union-attr]
+                self.transport.getPeer(),
                 admission.clock.seconds() - self._began,
             )
         )
@@ -277,7 +278,7 @@ class Http1Front(Protocol):
         self._lingering = True
         self._early.clear()
         self.dataReceived = self._drop  # type: ignore[method-assign]
-        transport: Any = self.transport
+        transport = self.transport
         transport.write(
             renderRefusal(
                 Refusal(
@@ -317,10 +318,10 @@ class Http1Front(Protocol):
         self._timer = self._admission.clock.callLater(
             self._admission.settings.lingerTimeout, self._abort
         )
-        self.transport.loseConnection()  # type: ignore[union-attr]
+        self.transport.loseConnection()
 
     def _abort(self) -> None:
-        self.transport.abortConnection()  # type: ignore[union-attr]
+        self.transport.abortConnection()
 
     def _cancelTimer(self) -> None:
         timer, self._timer = self._timer, None

@@ -21,8 +21,12 @@ class Relay(Shape):
     @ivar canEndDestination: the same of the destination's.
     """
 
-    up: int
-    down: int
+    @property
+    def up(self) -> int: ...
+
+    @property
+    def down(self) -> int: ...
+
     canEndClient: bool
     canEndDestination: bool
 

@@ -8,9 +8,9 @@ told again.
 
 from __future__ import annotations
 
-from typing import Protocol as Shape
+from typing import Any, Protocol as Shape
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, ITransport
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -38,6 +38,9 @@ class Leg(Protocol):
     The destination's leg.  It stays its transport's protocol for good.
     """
 
+    # Any connected stream transport, of the reactor or of a wrapper.
+    transport: Any = None
+
     def __init__(self) -> None:
         self._side: Side | None = None
         self._held: list[bytes] = []
@@ -60,7 +63,7 @@ class Leg(Protocol):
         elif self._ended:
             side.readConnectionLost()
         elif held:
-            self._producing().resumeProducing()
+            self.transport.resumeProducing()
 
     def abort(self) -> None:
         """Reset the connection; nobody wants it any more."""
@@ -69,7 +72,7 @@ class Leg(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self._held.append(data)
-        self._producing().pauseProducing()
+        self.transport.pauseProducing()
 
     def readConnectionLost(self) -> None:
         self._ended = True
@@ -84,9 +87,3 @@ class Leg(Protocol):
         self._lost = reason
         if self._side is not None:
             self._side.connectionLost(reason)
-
-    def _producing(self) -> ITransport:
-        transport = self.transport
-        if transport is None:  # pragma: no cover - data before a connection
-            raise RuntimeError("a leg without a transport has received data")
-        return transport

@@ -55,7 +55,7 @@ class _Side:
         self,
         told: Told,
         transport: Any,
-        half: IProtocol,
+        half: Any,
         direction: Direction,
         taps: tuple[Tap, ...],
     ) -> None:
@@ -86,12 +86,12 @@ class _Side:
 
     def readConnectionLost(self) -> None:
         if IHalfCloseableProtocol.providedBy(self.half):
-            self._guarded(self.half.readConnectionLost)  # type: ignore[attr-defined]
+            self._guarded(self.half.readConnectionLost)
         self._told.happened(self._ended)
 
     def writeConnectionLost(self) -> None:
         if IHalfCloseableProtocol.providedBy(self.half):
-            self._guarded(self.half.writeConnectionLost)  # type: ignore[attr-defined]
+            self._guarded(self.half.writeConnectionLost)
 
     def connectionLost(self, reason: Failure) -> None:
         self.gone = True
@@ -174,8 +174,8 @@ class TransportRelay:
 
     def start(self, early: list[bytes]) -> None:
         client, destination = self._client, self._destination
-        client.half.peer = destination.half  # type: ignore[attr-defined]
-        destination.half.peer = client.half  # type: ignore[attr-defined]
+        client.half.peer = destination.half
+        destination.half.peer = client.half
         client.transport.registerProducer(destination.transport, True)
         destination.transport.registerProducer(client.transport, True)
         client.guardedConnection()
