@@ -128,7 +128,7 @@ def test_modulesSayWhatTheyAreFor(path: Path) -> None:
     """A docstring, and annotations that are not evaluated."""
     tree = ast.parse(path.read_text("utf-8"))
     assert ast.get_docstring(tree), "no docstring"
-    if path.name != "__init__.py" or len(tree.body) > 2:
+    if any(isinstance(node, ast.ClassDef | ast.FunctionDef) for node in tree.body):
         assert "__future__.annotations" in set(importedAtLoading(tree))
 
 
