@@ -1,0 +1,497 @@
+"""
+C{twistd connectproxy}: the options, and the service that they make.
+
+C{twistd} parses the options, makes the service, forks, and only then starts
+it.  So everything that can be wrong is found while parsing and said in one
+line, and nothing is opened before the start.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from functools import partial
+from typing import Any
+
+import attrs
+from twisted.application.service import IService
+from twisted.cred import strcred
+from twisted.cred.credentials import IUsernamePassword
+from twisted.logger import Logger
+from twisted.python import usage
+
+import twisted
+from txconnect import __version__
+from txconnect.console import LOG_OBSERVER, Terminal, Welcome
+from txconnect.errors import ConfigurationError
+from txconnect.listening import (
+    DEFAULT_LISTEN,
+    Exit,
+    Listener,
+    ListeningService,
+    parseListener,
+)
+from txconnect.plugins import (
+    AUTH_SCHEME,
+    OBSERVER,
+    PAIR,
+    POLICY,
+    ROUTER,
+    TAP,
+    Catalogue,
+    Kind,
+    loadPlugin,
+)
+from txconnect.plugins.listing import listed
+from txconnect.settings import Settings
+from txconnect.values import Named
+
+_DEFAULT_POLICIES = {"ports": "ports:443", "networks": "networks:public"}
+
+_log = Logger()
+
+
+def optionName(field: str) -> str:
+    """C{headTimeout} as an option: C{head-timeout}."""
+    return "".join("-" + c.lower() if c.isupper() else c for c in field)
+
+
+def _parameters() -> list[list[Any]]:
+    return [
+        [optionName(field.name), None, _shown(field.default), field.metadata["help"]]
+        for field in attrs.fields(Settings)
+    ]
+
+
+def _shown(default: Any) -> str | None:
+    if isinstance(default, float):
+        return f"{default:g}"
+    return str(default) if default != "" else None
+
+
+class Options(usage.Options, strcred.AuthOptionMixin):
+    """
+    The command line of C{twistd connectproxy}.
+
+    After parsing: C{["listeners"]} (L{Listener}s), C{["checkers"]},
+    C{["schemes"]}, C{["policies"]}, C{["observers"]}, C{["taps"]},
+    C{["routers"]} (L{Named} each), C{["pairFactory"]}, C{["settings"]}, and
+    C{["proxy"]}, made of them and not started.
+
+    @ivar isConsole: whether this is C{txconnect}, not C{twistd}.
+    @ivar failed: whether parsing ended in an error.
+    """
+
+    synopsis = "[options]"
+    supportedInterfaces = (IUsernamePassword,)
+    optFlags = [
+        ["open-proxy", None, "let everyone through who can reach a listener"],
+    ]
+    optParameters = _parameters()
+
+    def __init__(self) -> None:
+        usage.Options.__init__(self)
+        self.failed = False
+        self.isConsole = False
+        self._catalogue = Catalogue()
+        self._given: dict[str, list[str]] = {}
+
+    def opt_listen(self, endpoint: str) -> None:
+        """
+        where to listen: an endpoint string, or 3128 (this machine only),
+        HOST:3128, [::1]:3128; repeatable [default: tcp:3128:interface=127.0.0.1]
+        """
+        self._add("listen", endpoint)
+
+    opt_l = opt_listen
+
+    def opt_auth(self, checker: str) -> None:
+        """
+        ask for passwords, and check them with this: htpasswd:PATH, file:PATH;
+        repeatable; see --help-auth
+        """
+        name, _, argument = checker.partition(":")
+        self.setdefault("checkers", []).append(
+            Named(name, self._checker(name, argument))
+        )
+
+    def opt_auth_scheme(self, scheme: str) -> None:
+        """
+        how clients send who they are; repeatable [default: basic]
+        """
+        self._add(AUTH_SCHEME.noun, scheme)
+
+    def opt_policy(self, policy: str) -> None:
+        """
+        allow only what this allows, too: NAME[:ARGUMENT], ./file.py:NAME or
+        package.module:NAME; repeatable; ports:443 and networks:public stand
+        until one of the same name is given; see --help-policy
+        """
+        self._add(POLICY.noun, policy)
+
+    def opt_observer(self, observer: str) -> None:
+        """
+        tell this of every tunnel and refusal, written as a policy is;
+        repeatable [default: lines on the terminal, or in the log of a daemon];
+        see --help-observer
+        """
+        self._add(OBSERVER.noun, observer)
+
+    def opt_tap(self, tap: str) -> None:
+        """
+        show this the bytes of the tunnels that it picks; repeatable
+        """
+        self._add(TAP.noun, tap)
+
+    def opt_router(self, router: str) -> None:
+        """
+        ask this how a tunnel leaves; the first answer counts; repeatable
+        """
+        self._add(ROUTER.noun, router)
+
+    def opt_pair(self, pair: str) -> None:
+        """
+        build the protocols of each tunnel with this
+        """
+        self._add(PAIR.noun, pair)
+
+    def opt_help_policy(self) -> None:
+        """
+        list the installed policies and exit
+        """
+        self._list(POLICY)
+
+    def opt_help_observer(self) -> None:
+        """
+        list the installed observers and exit
+        """
+        self._list(OBSERVER)
+
+    def opt_help_auth(self) -> None:
+        """
+        list the installed checkers for --auth and exit
+        """
+        strcred.AuthOptionMixin.opt_help_auth(self)
+
+    def opt_help_auth_type(self, authType: str) -> None:
+        """
+        say more about one checker and exit
+        """
+        strcred.AuthOptionMixin.opt_help_auth_type(self, authType)
+
+    def opt_help(self) -> None:
+        """
+        show this and exit
+        """
+        usage.Options.opt_help(self)
+
+    def opt_version(self) -> None:
+        """
+        show the versions and exit
+        """
+        sys.stdout.write(f"txconnect {__version__}\nTwisted {twisted.__version__}\n")
+        raise SystemExit(0)
+
+    def parseArgs(self, *rest: str) -> None:
+        """Everything is said by options."""
+        if rest:
+            raise usage.UsageError(
+                f"{rest[0]!r} is no option (is it a value that lacks its option?)"
+            )
+
+    def parseOptions(self, options: Any = None) -> None:
+        """
+        As of C{usage.Options}; but an error is shown as one line and not below
+        the whole list of options.
+        """
+        # Asked now: later it is the observer itself that stands there.
+        self.isConsole = self._parentOption("logger") == LOG_OBSERVER
+        try:
+            usage.Options.parseOptions(self, options)
+        except usage.UsageError as error:
+            self.failed = True
+            if self.isConsole:
+                sys.stderr.write(f"txconnect: {error}\n")
+                raise SystemExit(1) from None
+            raise
+
+    def postOptions(self) -> None:
+        """
+        Make all that was asked for.
+
+        @raise usage.UsageError: with what cannot be made, in one line.
+        """
+        try:
+            self["settings"] = self._settings()
+            self["listeners"] = self._listeners()
+            for kind, key in (
+                (POLICY, "policies"),
+                (OBSERVER, "observers"),
+                (TAP, "taps"),
+                (ROUTER, "routers"),
+            ):
+                self[key] = self._plugins(kind)
+            self["pairFactory"] = self._pairFactory()
+            self["schemes"] = self._schemes()
+            self["proxy"] = self._proxy()
+        except ConfigurationError as error:
+            raise usage.UsageError(str(error)) from error
+
+    @property
+    def foreground(self) -> bool:
+        """Whether C{twistd} stays where it is, so that somebody sees its output."""
+        return bool(self._parentOption("nodaemon") or self._parentOption("debug"))
+
+    def exit(self, reactor: Any) -> Exit:
+        """How this program ends when it cannot start."""
+        parent = self.parent
+        # twist never leaves the foreground, and does not know the option.
+        waits = parent is not None and (self.foreground or "nodaemon" not in parent)
+        program = "txconnect" if self.isConsole else "connectproxy"
+        return Exit(reactor, waits, program, self._parentOption("pidfile") or "")
+
+    def standing(self) -> list[str]:
+        """The policies that stand, as an operator would write them."""
+        given = {named.name for named in self["policies"]}
+        defaults = [d for name, d in _DEFAULT_POLICIES.items() if name not in given]
+        return defaults + self._given.get(POLICY.noun, [])
+
+    def getSynopsis(self) -> str:
+        """The first line of the help."""
+        if self.isConsole:
+            return "Usage: txconnect [options]\n       txconnect passwd FILE USER"
+        return super().getSynopsis()
+
+    def getUsage(self, width: int | None = None) -> str:
+        """The options in groups; one line to look there when parsing failed."""
+        if self.failed:
+            return "See --help for the options."
+        return _usage(self, width or int(os.environ.get("COLUMNS", "80")))
+
+    def write(self) -> Callable[[str], object]:
+        """Where lines for people go: the terminal, or a daemon's log."""
+        return Terminal().write if self.foreground else _logLine
+
+    def _parentOption(self, name: str) -> Any:
+        return None if self.parent is None else self.parent.get(name)
+
+    def _add(self, option: str, value: str) -> None:
+        self._given.setdefault(option, []).append(value)
+
+    def _list(self, kind: Kind) -> None:
+        sys.stdout.write(listed(kind))
+        raise SystemExit(0)
+
+    def _settings(self) -> Settings:
+        values: dict[str, Any] = {}
+        for field in attrs.fields(Settings):
+            text = self[optionName(field.name)]
+            values[field.name] = "" if text is None else _coerced(field, text)
+        try:
+            return Settings(**values)
+        except ConfigurationError as error:
+            name, _, reason = str(error).partition(": ")
+            raise ConfigurationError(f"--{optionName(name)}: {reason}") from None
+
+    def _listeners(self) -> list[Listener]:
+        from twisted.internet import reactor
+
+        texts = self._given.get("listen", [DEFAULT_LISTEN])
+        return [parseListener(reactor, text) for text in texts]
+
+    def _plugins(self, kind: Kind) -> list[Named]:
+        texts = self._given.get(kind.noun, [])
+        return [loadPlugin(kind, text, self._catalogue) for text in texts]
+
+    def _pairFactory(self) -> Named | None:
+        if len(self._given.get(PAIR.noun, [])) > 1:
+            raise ConfigurationError("--pair is given twice: a tunnel has one pair")
+        return next(iter(self._plugins(PAIR)), None)
+
+    def _schemes(self) -> list[Named]:
+        if self.get("checkers"):
+            self._given.setdefault(AUTH_SCHEME.noun, ["basic"])
+        elif AUTH_SCHEME.noun in self._given:
+            raise ConfigurationError(
+                "--auth-scheme says how clients send who they are; also give --auth, "
+                "which says who may pass"
+            )
+        return self._plugins(AUTH_SCHEME)
+
+    def _checker(self, name: str, argument: str) -> Any:
+        # Messages name the checker and never its argument, which may be a secret.
+        factory = self._checkerFactory(name)
+        if name == "file":
+            argument = _readable(argument)
+        try:
+            checker = factory.generateChecker(argument)
+            strcred.AuthOptionMixin.addChecker(self, checker)
+        except strcred.UnsupportedInterfaces:
+            raise _noPasswords(name) from None
+        except (ValueError, strcred.StrcredException) as error:
+            raise usage.UsageError(f"--auth {name}: {error}") from error
+        except Exception as error:
+            raise usage.UsageError(
+                f"--auth {name}: {type(error).__name__}: {error}"
+            ) from error
+        return checker
+
+    def _checkerFactory(self, name: str) -> Any:
+        factories = list(strcred.findCheckerFactories())
+        for factory in factories:
+            if factory.authType == name:
+                if not self._checksPasswords(factory):
+                    raise _noPasswords(name)
+                return factory
+        names = sorted(f.authType for f in factories if self._checksPasswords(f))
+        near = get_close_matches(name, names, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise usage.UsageError(
+            f"--auth: there is no checker {name!r}{hint} Installed: {', '.join(names)}"
+        )
+
+    def _checksPasswords(self, factory: Any) -> bool:
+        return bool(strcred.AuthOptionMixin.supportsCheckerFactory(self, factory))
+
+    def _proxy(self) -> Any:
+        from twisted.internet import reactor
+
+        from txconnect.service import ConnectProxy
+
+        return ConnectProxy(
+            reactor,
+            policies=self["policies"],
+            routers=self["routers"],
+            observers=self["observers"] or [self._console()],
+            taps=self["taps"],
+            pairFactory=self["pairFactory"],
+            schemes=self["schemes"],
+            checkers=self.get("checkers", []),
+            settings=self["settings"],
+        )
+
+    def _console(self) -> Named:
+        from txconnect.observers.console import ConsoleLog
+
+        return Named("console", ConsoleLog(self.write()))
+
+
+def makeService(options: Options) -> IService:
+    """
+    The service that listens and proxies.  Nothing is opened before it starts.
+
+    Called by C{twistd}, before it forks.
+    """
+    from twisted.internet import reactor
+
+    from txconnect.service import ConnectProxyFactory
+
+    proxy = options["proxy"]
+    checkers = [named.name for named in options.get("checkers", [])]
+    welcome = Welcome(options.standing(), checkers, type(reactor).__name__)
+    return ListeningService(
+        proxy,
+        ConnectProxyFactory(reactor, proxy),
+        options["listeners"],
+        options.exit(reactor),
+        guarded=bool(checkers or options["open-proxy"]),
+        announce=partial(_announce, welcome, options.write()),
+    )
+
+
+def _announce(welcome: Welcome, write: Callable[[str], object], listening: Any) -> None:
+    for line in welcome.lines(listening):
+        write(line)
+
+
+def _logLine(line: str) -> None:
+    _log.info("{line}", line=line.strip())
+
+
+def _coerced(field: attrs.Attribute[Any], text: str) -> Any:
+    kind: Callable[[str], Any] = type(field.default)
+    try:
+        value = kind(text)
+    except ValueError:
+        wanted = "a whole number" if kind is int else "a number"
+        raise ConfigurationError(
+            f"--{optionName(field.name)}: {text!r} is not {wanted}"
+        ) from None
+    if kind is float and not math.isfinite(value):
+        raise ConfigurationError(f"--{optionName(field.name)}: {text!r} is not finite")
+    return value
+
+
+def _readable(path: str) -> str:
+    """An existing file's absolute path: C{twistd} may change the directory."""
+    if not path.strip():
+        raise usage.UsageError("--auth file: say which, as file:PATH")
+    path = os.path.abspath(path)
+    try:
+        with open(path, "rb"):
+            return path
+    except OSError as error:
+        raise usage.UsageError(f"--auth file: {path}: {error.strerror}") from None
+
+
+def _noPasswords(name: str) -> usage.UsageError:
+    return usage.UsageError(
+        f"--auth {name}: it does not check user names and passwords"
+    )
+
+
+_LONG = """\
+An HTTP CONNECT proxy.  Without options it listens on 127.0.0.1:3128 and lets
+this machine's programs through to port 443 of public addresses.
+
+"""
+_EXAMPLES = """
+Examples:
+  twistd -n --pidfile= connectproxy
+  twistd -n --pidfile= connectproxy --listen 0.0.0.0:3128 \\
+      --auth htpasswd:users --policy 'hosts:*.example.com' \\
+      --observer accesslog:/var/log/connectproxy.log,format=json
+"""
+_MAIN = (
+    "listen auth auth-scheme policy observer open-proxy router tap pair "
+    "help help-policy help-observer help-auth help-auth-type version"
+).split()
+
+
+def _usage(options: Options, width: int) -> str:
+    settings = [optionName(field.name) for field in attrs.fields(Settings)]
+    examples = _EXAMPLES
+    if options.isConsole:
+        examples = examples.replace("twistd -n --pidfile= connectproxy", "txconnect")
+    return "".join(
+        [
+            "\n" + _LONG + "Options:\n",
+            *_chunks(options, _MAIN, width),
+            "\nSettings (times in seconds, sizes in octets):\n",
+            *_chunks(options, settings, width),
+            examples,
+        ]
+    )
+
+
+def _chunks(options: Options, names: Iterable[str], width: int) -> Iterable[str]:
+    # One call an option would give each its own column; one call for all
+    # sorts them by the alphabet, which is right for the settings.
+    described = [
+        {
+            "long": name,
+            "short": "l" if name == "listen" else None,
+            "doc": " ".join((options.docs[name] or "").split()),
+            "optType": "parameter" if name + "=" in options.longOpt else "flag",
+            "default": options.defaults.get(name) or None,
+        }
+        for name in names
+    ]
+    for flag in described:
+        if flag["optType"] == "flag":
+            flag["default"] = None
+    chunks: list[str] = usage.docMakeChunks(described, width)
+    return chunks

@@ -1,0 +1,70 @@
+"""
+Plugins: how to declare one, and how the command line finds it.
+
+A plugin is a module attribute, in a file C{twisted/plugins/<dist>_plugin.py}
+of an installed distribution, or in any file or module that is named on the
+command line::
+
+    from txconnect.plugins import policyPlugin
+    from txconnect.values import Allow, Deny
+
+    @policyPlugin("weekdays", "Allow on weekdays only.")
+    def weekdays(request):
+        return Allow() if date.today().weekday() < 5 else Deny("it is the weekend")
+
+Nothing heavy is imported here: C{twistd --help} may import what imports this.
+"""
+
+from txconnect.plugins.declaring import (
+    addressPolicyPlugin,
+    authSchemeFactory,
+    observerFactory,
+    observerPlugin,
+    pairFactory,
+    pairPlugin,
+    parseArgument,
+    policyFactory,
+    policyPlugin,
+    routerFactory,
+    routerPlugin,
+    tapFactory,
+    tapPlugin,
+)
+from txconnect.plugins.kinds import (
+    AUTH_SCHEME,
+    KINDS,
+    OBSERVER,
+    PAIR,
+    POLICY,
+    ROUTER,
+    TAP,
+    Kind,
+)
+from txconnect.plugins.loading import Catalogue, installed, loadPlugin
+
+__all__ = [
+    "AUTH_SCHEME",
+    "KINDS",
+    "OBSERVER",
+    "PAIR",
+    "POLICY",
+    "ROUTER",
+    "TAP",
+    "Catalogue",
+    "Kind",
+    "addressPolicyPlugin",
+    "authSchemeFactory",
+    "installed",
+    "loadPlugin",
+    "observerFactory",
+    "observerPlugin",
+    "pairFactory",
+    "pairPlugin",
+    "parseArgument",
+    "policyFactory",
+    "policyPlugin",
+    "routerFactory",
+    "routerPlugin",
+    "tapFactory",
+    "tapPlugin",
+]
