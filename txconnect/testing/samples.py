@@ -1,0 +1,59 @@
+"""
+What the conformance checks feed to plugins: the ordinary, what may be missing
+missing, and what an enemy would send.
+"""
+
+from __future__ import annotations
+
+from txconnect.testing.kit import makeRequest, makeTunnel
+from txconnect.values import (
+    Cause,
+    Closed,
+    Event,
+    TunnelClosed,
+    TunnelEstablished,
+    TunnelRefused,
+)
+
+REQUESTS = (
+    makeRequest("example.com:443", user="ada"),
+    makeRequest("example.com:443"),
+    makeRequest("192.0.2.1:8443", httpVersion="1.0", headers=[("Host", "\xff")]),
+    makeRequest("[2001:db8::1]:443", client="::1", server="::1"),
+    makeRequest("example.com:443", client=None, server=None),
+)
+"""Requests with and without an identity, a client, a name."""
+
+ADDRESSES = ("93.184.215.14", "10.0.0.1", "2606:4700::1111", "fe80::1")
+"""Addresses of both families, public and not."""
+
+CREDENTIALS = (
+    b"",
+    b"=",
+    b"\xff\x00",
+    b"Og==",
+    b"!" * 10000,
+    b'a="b", a="b"',
+    b"YTpi, x",
+)
+"""What may stand behind the name of a scheme, most of it nonsense."""
+
+
+def events() -> list[Event]:
+    """Events of every kind, with all that may be missing missing."""
+    full = makeTunnel(makeRequest("example.com:443", user="ada\r\n\"'\u2028"))
+    bare = makeTunnel(makeRequest("[2001:db8::1]:443", client=None), None)
+    made: list[Event] = [
+        TunnelRefused(cause, cause.label, 'it\r\nsaid "no" \x00\'', "test-1")
+        for cause in Cause
+    ]
+    for tunnel in (full, bare):
+        request = tunnel.request
+        made += [
+            TunnelRefused(
+                Cause.POLICY, "hosts", "no", request.id, request, request.client, 0.1
+            ),
+            TunnelEstablished(tunnel),
+            *(TunnelClosed(tunnel, 1, 2**40, 3.5, reason) for reason in Closed),
+        ]
+    return made
