@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from txconnect.testing.sockets import Chunk
+from txconnect.testing.kernel import Chunk
 
 CHUNKS: tuple[Chunk, ...] = (None, 1, "random")
 """

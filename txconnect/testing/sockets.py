@@ -14,141 +14,33 @@ from __future__ import annotations
 
 import errno
 import os
-import random
 import select
 import socket
 import struct
 from collections import deque
 from ipaddress import ip_address
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
-Chunk = int | Literal["random"] | None
-"""How many octets a read gives at most; L{None}: what is there."""
+from txconnect.testing.addressing import (
+    SocketAddress,
+    reached,
+    socketAddress,
+    sourceFor,
+)
 
-SocketAddress = tuple[str, int] | tuple[str, int, int, int]
-"""What C{getsockname} gives: two items for IPv4, four for IPv6."""
+if TYPE_CHECKING:
+    from txconnect.testing.kernel import Kernel
+
 
 IN, OUT = select.POLLIN, select.POLLOUT
 ERR, HUP = select.POLLERR, select.POLLHUP
 
-OWN_ADDRESSES = ("127.0.0.1", "::1", "198.51.100.1", "2001:db8::1")
-"""The addresses of the machine that the program under test runs on."""
-
-_WILDCARDS = ("0.0.0.0", "::")
-_FIRST_EPHEMERAL = 49152
-# Far above any real descriptor: real epoll and select refuse it.
-_FIRST_DESCRIPTOR = 1 << 30
-# For connect(2): nothing will ever answer.
 SILENCE = 0
+"""What becomes of who connects where nobody ever answers."""
 
 
 def _error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
-
-
-def _unmapped(host: str) -> str:
-    """The address that a packet for C{host} really goes to."""
-    address = ip_address(host)
-    if address.version == 6 and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    if str(address) in _WILDCARDS:
-        return "127.0.0.1" if address.version == 4 else "::1"
-    return str(address)
-
-
-def _isOwn(host: str) -> bool:
-    return host in OWN_ADDRESSES or ip_address(host).is_loopback
-
-
-def _covers(listener: str, host: str) -> bool:
-    if listener == host:
-        return True
-    if listener not in _WILDCARDS or not (_isOwn(host) or host in _WILDCARDS):
-        return False
-    # As Linux has it by default, '::' takes IPv4 too.
-    return listener == "::" or ":" not in host
-
-
-def _socketAddress(family: int, host: str, port: int) -> SocketAddress:
-    if family != socket.AF_INET6:
-        return host, port
-    return (host if ":" in host else f"::ffff:{host}"), port, 0, 0
-
-
-class Kernel:
-    """
-    What all sockets of one network share.
-
-    @ivar chunk: how much a read gives the program under test.
-    @ivar windowSize: octets that may be under way in one direction.
-    @ivar resetDiscards: whether a RST takes away what had arrived unread.
-    @ivar exhausted: while true, no new socket can be opened (C{EMFILE}).
-    @ivar fates: what becomes of who connects to C{(host, port)} or
-        C{(host, None)}: an C{errno}, or L{SILENCE}.
-    @ivar sockets: the open ones, by descriptor.
-    """
-
-    def __init__(
-        self, chunk: Chunk, windowSize: int, seed: int, resetDiscards: bool
-    ) -> None:
-        self.chunk = chunk
-        self.windowSize = windowSize
-        self.resetDiscards = resetDiscards
-        self.exhausted = False
-        self.fates: dict[tuple[str, int | None], int] = {}
-        self.sockets: dict[int, MemorySocket] = {}
-        self._random = random.Random(seed)
-        self._descriptor = _FIRST_DESCRIPTOR
-        self._port = _FIRST_EPHEMERAL
-
-    def socket(self, family: int, outside: bool = False) -> MemorySocket:
-        """
-        Open a socket.
-
-        @param outside: it belongs to a test's own peer: never exhausted, and
-            read whole.
-        """
-        if self.exhausted and not outside:
-            raise _error(errno.EMFILE)
-        self._descriptor += 1
-        opened = MemorySocket(self, self._descriptor, family, outside)
-        self.sockets[self._descriptor] = opened
-        return opened
-
-    def ephemeralPort(self) -> int:
-        """A port that nobody has had yet."""
-        self._port += 1
-        return self._port
-
-    def portion(self, available: int) -> int:
-        """How many of the octets that are there one read gives."""
-        if self.chunk is None:
-            return available
-        if self.chunk == "random":
-            return self._random.randint(1, available)
-        return min(self.chunk, available)
-
-    def listener(self, host: str, port: int) -> MemorySocket | None:
-        """Who listens there; the most exact address wins."""
-        covering = [
-            each
-            for each in self.sockets.values()
-            if each.listening and each.local[1] == port and _covers(each.local[0], host)
-        ]
-        return min(covering, key=lambda s: s.local[0] in _WILDCARDS, default=None)
-
-    def fate(self, host: str, port: int) -> int | None:
-        """What is scripted for who connects there; L{None} for nothing."""
-        return self.fates.get((host, port), self.fates.get((host, None)))
-
-    def isTaken(self, host: str, port: int) -> bool:
-        """Whether a socket that listens keeps others from binding there."""
-        return any(
-            each.listening
-            and each.local[1] == port
-            and (_covers(each.local[0], host) or _covers(host, each.local[0]))
-            for each in self.sockets.values()
-        )
 
 
 class MemorySocket:
@@ -240,7 +132,7 @@ class MemorySocket:
         if port and self._kernel.isTaken(host, port):
             raise _error(errno.EADDRINUSE)
         port = port or self._kernel.ephemeralPort()
-        self.local = _socketAddress(self.family, str(ip_address(host)), port)
+        self.local = socketAddress(self.family, str(ip_address(host)), port)
 
     def listen(self, backlog: int) -> None:
         """Accept connections, however many wait."""
@@ -262,7 +154,7 @@ class MemorySocket:
             return errno.EISCONN
         if self._waiting:
             return errno.EALREADY
-        host, port = _unmapped(address[0]), address[1]
+        host, port = reached(address[0]), address[1]
         fate = self._kernel.fate(host, port)
         if fate:
             return fate
@@ -276,19 +168,17 @@ class MemorySocket:
     def _bindSource(self, destination: str) -> None:
         if self.local[1]:
             return
-        source = destination
-        if not ip_address(destination).is_loopback:
-            source = OWN_ADDRESSES[3 if ":" in destination else 2]
-        self.local = _socketAddress(self.family, source, self._kernel.ephemeralPort())
+        source = sourceFor(destination)
+        self.local = socketAddress(self.family, source, self._kernel.ephemeralPort())
 
     def _reach(self, listener: MemorySocket | None, host: str, port: int) -> int:
         if listener is None:
             return errno.ECONNREFUSED
         accepted = self._kernel.socket(listener.family, True)
         accepted.outside = listener.outside
-        accepted.local = _socketAddress(listener.family, host, port)
-        accepted.remote = _socketAddress(
-            listener.family, _unmapped(self.local[0]), self.local[1]
+        accepted.local = socketAddress(listener.family, host, port)
+        accepted.remote = socketAddress(
+            listener.family, reached(self.local[0]), self.local[1]
         )
         accepted._other, self._other = self, accepted
         listener._pending.append(accepted)

@@ -7,7 +7,6 @@ and every trap of theirs are the real ones, of the Twisted that is installed.
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp
@@ -206,8 +205,3 @@ class TLSLikeFactory(WrappingFactory):
     def __init__(self, wrapped: Any, certificate: X509 | None) -> None:
         super().__init__(wrapped)  # type: ignore[no-untyped-call]
         self.certificate = certificate
-
-
-def familyOf(host: str) -> int:
-    """C{AF_INET} or C{AF_INET6} for an IP literal."""
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
