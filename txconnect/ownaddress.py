@@ -1,0 +1,171 @@
+"""
+Whether an address is one of this machine's own, without listing interfaces.
+
+A list of interfaces is stale as soon as it is read, and knows nothing of
+routes that deliver whole networks to this machine.  The kernel knows: only an
+own address can be bound.  Comparing C{getsockname()} after a C{connect()} is
+not enough by itself, because Linux answers with the I{first} address of a
+network when asked for a further one of the same network; it serves where
+binding tells nothing (C{ip_nonlocal_bind}, or a sandbox that forbids it).
+Nothing is sent by either.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Protocol
+
+from txconnect.values import IPAddress
+
+__all__ = ["OwnAddresses", "unmapped"]
+
+SocketFactory = Callable[[int, int], socket.socket]
+
+# Addresses that are nobody's: whoever can bind them can bind anything.
+_NOBODYS: dict[socket.AddressFamily, IPAddress] = {
+    socket.AF_INET: IPv4Address("240.0.0.1"),  # RFC 1112, 4: reserved
+    socket.AF_INET6: IPv6Address("100::6e6f:626f:6479"),  # RFC 6666: discard only
+}
+
+# What the kernel says of an address that it cannot reach, or may not: it is
+# then not dialled either.  Anything else (no descriptors, no memory) tells
+# nothing about the address, and is raised.
+_UNREACHABLE = frozenset(
+    (
+        errno.EACCES,
+        errno.EADDRNOTAVAIL,
+        errno.EAFNOSUPPORT,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.EINVAL,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.EPERM,
+    )
+)
+_UNBINDABLE = frozenset((errno.EACCES, errno.EINVAL, errno.EPERM))
+
+_Endpoint = tuple[str, int] | tuple[str, int, int, int]
+
+
+def unmapped(address: IPAddress) -> IPAddress:
+    """
+    The IPv4 address inside C{::ffff:0:0/96} (RFC 4291, 2.5.5.2), else the
+    address itself: a dual-stack socket dials the same machine for both.
+    """
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+class Seconds(Protocol):
+    """What is needed of a clock: a part of C{IReactorTime}."""
+
+    def seconds(self) -> float:
+        """Seconds since some moment."""
+
+
+class OwnAddresses:
+    """
+    Knows this machine's own addresses by asking the kernel, and remembers the
+    answers for a short while.
+    """
+
+    def __init__(
+        self,
+        clock: Seconds | None = None,
+        socketFactory: SocketFactory = socket.socket,
+        lifetime: float = 5.0,
+        size: int = 1024,
+    ) -> None:
+        """
+        @param clock: the reactor, or another clock; the system's by default.
+        @param socketFactory: called with a family and a type.
+        @param lifetime: seconds an answer is kept; an address that the machine
+            gains is noticed that much later.
+        @param size: most answers kept.
+        """
+        self._seconds = time.monotonic if clock is None else clock.seconds
+        self._socketFactory = socketFactory
+        self._lifetime = lifetime
+        self._size = size
+        self._known: dict[IPAddress, tuple[bool, float]] = {}
+
+    def isOwn(self, address: IPAddress) -> bool:
+        """
+        Say whether a connection to an address would end on this machine.
+
+        @raise OSError: the kernel could not be asked (no descriptors, no
+            memory).  Whoever asks must refuse then: it is not known.
+        """
+        address = unmapped(address)
+        if address.is_loopback or address.is_unspecified:
+            return True
+        if address.is_multicast:
+            return False
+        known = self._known.get(address)
+        if known is not None and self._seconds() < known[1]:
+            return known[0]
+        own = self._ask(address)
+        self._remember(address, own)
+        return own
+
+    def _remember(self, address: IPAddress, own: bool) -> None:
+        self._known.pop(address, None)
+        if len(self._known) >= self._size:
+            del self._known[next(iter(self._known))]
+        self._known[address] = (own, self._seconds() + self._lifetime)
+
+    def _ask(self, address: IPAddress) -> bool:
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        try:
+            bindable = self._canBind(family, address)
+        except OSError as error:
+            if error.errno == errno.EAFNOSUPPORT:
+                return False
+            if error.errno not in _UNBINDABLE:
+                raise
+            return self._isSource(family, address)
+        if bindable and self._canBind(family, _NOBODYS[family]):
+            return self._isSource(family, address)
+        return bindable
+
+    def _canBind(self, family: socket.AddressFamily, address: IPAddress) -> bool:
+        with self._socketFactory(family, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(_endpoint(address, 0))
+            except OSError as error:
+                if error.errno == errno.EADDRNOTAVAIL:
+                    return False
+                raise
+            return True
+
+    def _isSource(self, family: socket.AddressFamily, address: IPAddress) -> bool:
+        """Whether the kernel would talk to an address I{from} that address."""
+        with self._socketFactory(family, socket.SOCK_DGRAM) as probe:
+            try:
+                # Any port does: connecting a datagram socket sends nothing.
+                probe.connect(_endpoint(address, 9))
+            except OSError as error:
+                if error.errno in _UNREACHABLE:
+                    return False
+                raise
+            source = ip_address(probe.getsockname()[0].partition("%")[0])
+            return int(source) == int(address)
+
+
+def _endpoint(address: IPAddress, port: int) -> _Endpoint:
+    if isinstance(address, IPv4Address):
+        return (str(address), port)
+    host, _, scope = str(address).partition("%")
+    return (host, port, 0, _scopeIndex(scope))
+
+
+def _scopeIndex(scope: str) -> int:
+    if not scope or scope.isdecimal():
+        return int(scope or 0)
+    return socket.if_nametoindex(scope)
