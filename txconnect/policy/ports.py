@@ -1,0 +1,63 @@
+"""
+C{ports}: to which ports tunnels may lead (RFC 9110, 9.3.6: "a limited set of
+known ports"; H1-25).
+"""
+
+from __future__ import annotations
+
+from zope.interface import implementer
+
+from txconnect.interfaces import IDestinationPolicy
+from txconnect.values import Allow, BadAuthority, ConnectRequest, Decision, Deny
+from txconnect.wire.authority import parsePort
+
+__all__ = ["PortsPolicy"]
+
+_ALLOW = Allow()
+
+
+@implementer(IDestinationPolicy)
+class PortsPolicy:
+    """
+    Allows a set of ports, and refuses every other.
+    """
+
+    name = "ports"
+
+    def __init__(self, *items: str | int) -> None:
+        """
+        @param items: ports (C{443}), ranges (C{"8000-8999"}), or C{"any"}
+            alone; none at all is C{443}.
+        @raise ValueError: an item is none of these.
+        """
+        texts = [str(item).strip() for item in items] or ["443"]
+        if "any" in texts and len(texts) > 1:
+            raise ValueError("'any' allows every port already: give it alone")
+        self._allowed = bytearray(65536)
+        for text in texts:
+            ports = _parse(text)
+            self._allowed[ports.start : ports.stop] = b"\1" * len(ports)
+        self._listed = ", ".join(texts)
+
+    def decide(self, request: ConnectRequest) -> Decision:
+        """Judge the port that was asked for."""
+        port = request.authority.port
+        if self._allowed[port]:
+            return _ALLOW
+        return Deny(f"port {port} is not among the allowed ports ({self._listed})")
+
+
+def _parse(text: str) -> range:
+    if text == "any":
+        return range(1, 65536)
+    first, dash, last = text.partition("-")
+    try:
+        ports = range(parsePort(first), parsePort(last if dash else first) + 1)
+    except BadAuthority:
+        raise ValueError(
+            f"{text!r} is no port: write a number from 1 to 65535, a range such "
+            "as 8000-8999, or 'any'"
+        ) from None
+    if not ports:
+        raise ValueError(f"{text!r} runs backwards: write {last}-{first}")
+    return ports
