@@ -47,6 +47,11 @@ class Leg(Protocol):
         self._ended = False
         self._lost: Failure | None = None
 
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is gone already."""
+        return self._lost is not None
+
     def adopt(self, side: Side) -> None:
         """
         Tell C{side} everything from now on, and what was held so far.

@@ -176,8 +176,10 @@ class TransportRelay:
         client, destination = self._client, self._destination
         client.half.peer = destination.half
         destination.half.peer = client.half
-        client.transport.registerProducer(destination.transport, True)
-        destination.transport.registerProducer(client.transport, True)
+        if not self._leg.lost:
+            # A transport that is gone would stop its new producer at once.
+            client.transport.registerProducer(destination.transport, True)
+            destination.transport.registerProducer(client.transport, True)
         client.guardedConnection()
         destination.guardedConnection()
         self._adoptClient(client)
