@@ -14,7 +14,7 @@ from typing import Any
 
 from twisted.application.service import IService, MultiService
 from twisted.cred.checkers import ICredentialsChecker
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from zope.interface import Interface
@@ -170,7 +170,8 @@ class ConnectProxy(MultiService):
     def _stopped(self) -> Any:
         self.leaving.stop()
         self.lookups.stop()
-        return super().stopService()  # type: ignore[no-untyped-call]
+        stopping = super().stopService()  # type: ignore[no-untyped-call]
+        return maybeDeferred(lambda: stopping).addCallback(lambda _: None)
 
     def _adoptServices(self, plugins: Plugins, policies: Sequence[Named]) -> None:
         adopted: list[Any] = []

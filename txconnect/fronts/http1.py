@@ -300,8 +300,8 @@ class Http1Front(Protocol):
         )
         if canHalfClose(transport):
             transport.loseWriteConnection()
-        elif getattr(transport, "TLS", False):
-            # Sends close_notify, and goes on reading until the client's.
+        elif hasattr(transport, "getPeerCertificate"):
+            # TLS sends close_notify, and goes on reading until the client's.
             transport.loseConnection()
 
     def _drop(self, data: bytes) -> None:
