@@ -1,0 +1,176 @@
+"""
+The proxy's answers to an HTTP/1 CONNECT, as octets.
+
+One answer says yes and has no framing fields (RFC 9110, 9.3.6); all others say
+no, explain themselves, and announce that the connection ends with them
+(RFC 9931, 8).  What came from outside reaches the wire through one function,
+L{_plain}, and in no other way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from txconnect.wire.authority import Authority
+from txconnect.wire.refusals import Cause
+from txconnect.wire.structured import BareItem, Token, isToken, serializeItem
+
+ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+"""
+The whole answer that opens a tunnel: its next octet is the destination's.  No
+C{Content-Length}, no C{Transfer-Encoding}, and no C{Connection: close}, which
+some clients obey.
+"""
+
+_PHRASE = 119
+"""Most characters in a reason phrase: clients print it on a line."""
+_DETAILS = 300
+_WORDS = 400
+_RULE = 40
+_ID = 24
+_NAME = 64
+
+_UNPRINTABLE = re.compile(r"[^ -~]")
+_CHALLENGE = re.compile(rb"[\t -~]+")
+
+# What may be told in brief: nothing by which a network shows (RFC 9209, 4).
+_HARMLESS = frozenset({"alert-id", "info-code", "rcode", "received-status"})
+
+
+@attrs.frozen
+class Refusal:
+    """
+    What a refusal says.
+
+    @ivar cause: the row of the refusals table.
+    @ivar rule: the name of the policy that refused, or the cause's label.
+    @ivar id: the request's id, as the log has it.
+    @ivar name: this deployment's name in C{Proxy-Status}.
+    @ivar authority: the destination, when the head told one.
+    @ivar reason: the whole reason; told only in C{full}.
+    @ivar parameters: further C{Proxy-Status} parameters; in brief only those
+        that show nothing of a network are told.
+    @ivar challenges: the values of C{Proxy-Authenticate}; sent with a 407 only.
+    @ivar full: whether the client is told the reason and every parameter.
+    """
+
+    cause: Cause
+    rule: str
+    id: str
+    name: str
+    authority: Authority | None = None
+    reason: str = ""
+    parameters: Mapping[str, str | int] = attrs.field(factory=dict)
+    challenges: Sequence[bytes] = ()
+    full: bool = False
+
+
+def renderRefusal(refusal: Refusal) -> bytes:
+    """
+    Write a refusal: head and body, the last octets of its connection but for
+    the lingering close.
+
+    @raise ValueError: for a cause that is never answered, for a 407 without a
+        challenge (RFC 9110, 15.5.8), for a challenge that is no line of
+        printable ASCII, and for a parameter that has no form on the wire.
+    """
+    cause = refusal.cause
+    if cause.error is None:
+        raise ValueError(f"{cause.label} is never answered")
+    body = _body(refusal).encode("ascii")
+    lines = [f"HTTP/1.1 {cause.status} {_sentence(refusal, _PHRASE)}".encode("ascii")]
+    if cause.status == 407:
+        lines += _challengeLines(refusal.challenges)
+    if cause.status == 405:
+        lines.append(b"Allow: CONNECT")
+    lines += [
+        b"Proxy-Status: " + _proxyStatus(refusal, cause.error).encode("ascii"),
+        b"Content-Type: text/plain; charset=us-ascii",
+        b"Cache-Control: no-store",
+        b"Content-Length: %d" % len(body),
+        b"Connection: close",
+        # For clients older than HTTP/1.1's rules for proxies.
+        b"Proxy-Connection: close",
+    ]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def _plain(text: str, limit: int) -> str:
+    """
+    Make any text one line of printable ASCII without double quotes and
+    backslashes, of at most C{limit} characters.
+
+    Lossy on purpose: an escape would need room and a reader who knows it, and
+    the log has the text itself.
+    """
+    line = " ".join(text.split()).replace('"', "'").replace("\\", "/")
+    line = _UNPRINTABLE.sub("?", line)
+    return line if len(line) <= limit else line[: limit - 3] + "..."
+
+
+def _words(refusal: Refusal) -> str:
+    """The reason, when the client may know it and it says more than the cause."""
+    if not refusal.full or refusal.reason == refusal.cause.summary:
+        return ""
+    return refusal.reason
+
+
+def _sentence(refusal: Refusal, limit: int) -> str:
+    """Which rule, in C{full} why, and the id: for the phrase and for C{details}."""
+    rule = _plain(refusal.rule, _RULE)
+    own = refusal.rule == refusal.cause.label
+    head = f"refused: {rule}" if own else f"refused by rule '{rule}'"
+    tail = f" id={_plain(refusal.id, _ID)}"
+    words = _plain(_words(refusal), limit - len(head) - len(tail) - len(" ()"))
+    return f"{head} ({words}){tail}" if words else head + tail
+
+
+def _body(refusal: Refusal) -> str:
+    """Four lines: what, which rule, what to do, the id."""
+    cause, authority = refusal.cause, refusal.authority
+    what, advice = cause.summary, cause.advice
+    if authority is not None:
+        what += f": {_plain(str(authority), _WORDS)}"
+        if "NO_PROXY" in advice:
+            # At the line's end, so that it can be copied as it stands.
+            advice += f" For the direct way: NO_PROXY={_plain(authority.host, _WORDS)}"
+    rule = f"Rule: {_plain(refusal.rule, _RULE)}"
+    words = _plain(_words(refusal), _WORDS)
+    if words:
+        rule += f" ({words})"
+    return f"{what}\n{rule}\n{advice}\nRequest id: {_plain(refusal.id, _ID)}\n"
+
+
+def _challengeLines(challenges: Sequence[bytes]) -> list[bytes]:
+    """One field line a scheme: clients have trouble with lists of challenges."""
+    if not challenges:
+        raise ValueError("a 407 needs a challenge")
+    for challenge in challenges:
+        if not _CHALLENGE.fullmatch(challenge):
+            raise ValueError("a challenge is no line of printable ASCII")
+    return [b"Proxy-Authenticate: " + challenge for challenge in challenges]
+
+
+def _proxyStatus(refusal: Refusal, error: str) -> str:
+    """One member of the List that RFC 9209, 2 describes."""
+    own: dict[str, BareItem] = {"error": Token(error)}
+    if error == "http_request_error":
+        own["status-code"] = refusal.cause.status
+    given = {
+        key: _plainItem(value)
+        for key, value in refusal.parameters.items()
+        if refusal.full or key in _HARMLESS
+    }
+    # Ours first, and ours where both name the same.
+    parameters = {**own, **given, **own, "details": _sentence(refusal, _DETAILS)}
+    name = _plain(refusal.name, _NAME)
+    return serializeItem(Token(name) if isToken(name) else name, parameters)
+
+
+def _plainItem(value: str | int) -> BareItem:
+    if isinstance(value, int) or isinstance(value, Token):
+        return value
+    return _plain(value, _WORDS)
