@@ -18,12 +18,12 @@ from typing import Any
 
 import attrs
 from twisted.application.service import IService
+from twisted.copyright import version as twistedVersion
 from twisted.cred import strcred
 from twisted.cred.credentials import IUsernamePassword
 from twisted.logger import Logger
 from twisted.python import usage
 
-import twisted
 from txconnect import __version__
 from txconnect.console import LOG_OBSERVER, Terminal, Welcome
 from txconnect.errors import ConfigurationError
@@ -192,7 +192,7 @@ class Options(usage.Options, strcred.AuthOptionMixin):
         """
         show the versions and exit
         """
-        sys.stdout.write(f"txconnect {__version__}\nTwisted {twisted.__version__}\n")
+        sys.stdout.write(f"txconnect {__version__}\nTwisted {twistedVersion}\n")
         raise SystemExit(0)
 
     def parseArgs(self, *rest: str) -> None:

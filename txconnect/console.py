@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 import attrs
+from twisted.copyright import version as twistedVersion
 from twisted.internet.interfaces import IAddress
 from twisted.logger import (
     FileLogObserver,
@@ -27,7 +28,6 @@ from twisted.logger import (
     eventAsText,
 )
 
-import twisted
 from txconnect import __version__
 from txconnect.listening import Listener, isLocal, shownAddress
 
@@ -90,7 +90,7 @@ class Welcome:
         return [
             _columns(
                 f"txconnect {__version__} on {', '.join(urls)}",
-                f"(Twisted {twisted.__version__}, {_reactorName(self.reactor)}, 1 process)",
+                f"(Twisted {twistedVersion}, {_reactorName(self.reactor)}, 1 process)",
             ),
             "  who   " + self._who(listening),
             "  where " + self._where(),

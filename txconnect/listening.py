@@ -243,7 +243,7 @@ class ListeningService(Service):
         Service.startService(self)
         if not self._listening:
             self._listen()
-        IService(self.proxy).startService()
+        self._startProxy()
         # Nearly always fired by now; a port that comes late is announced late.
         ready = DeferredList(self._waiting)
         ready.addCallback(lambda _: self._ready())
@@ -255,8 +255,19 @@ class ListeningService(Service):
         done.addCallback(lambda _: maybeDeferred(IService(self.proxy).stopService))
         return done
 
+    def _startProxy(self) -> None:
+        try:
+            IService(self.proxy).startService()
+        except (ConfigurationError, OSError) as error:
+            # A plugin that is a service: a log that cannot be opened.  Threads
+            # that run already would keep the program from ending.
+            self._closePorts()
+            maybeDeferred(IService(self.proxy).stopService)
+            self._exit.now(CannotStart(f"cannot start: {error}", str(error)))
+
     def _listen(self) -> None:
         self._starting = self._listening = True
+        self._waiting.clear()
         raiseDescriptorLimit()
         for number, listener in enumerate(self._listeners):
             gate = Gate(self._factory)

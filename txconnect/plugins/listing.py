@@ -18,16 +18,15 @@ def listed(kind: Kind, width: int = 80) -> str:
     The installed plugins of one kind, with how to write their arguments; then
     the plugin modules that could not be imported, if any.
     """
+    found = installed(kind)
     lines = [
         f"Usage: {kind.option} NAME[:ARGUMENT]",
         f"       {kind.option} ./file.py:NAME[:ARGUMENT]",
         f"       {kind.option} package.module:NAME[:ARGUMENT]",
         "",
-        f"Installed {kind.plural}:"
-        if installed(kind)
-        else f"No {kind.plural} installed.",
+        f"Installed {kind.plural}:" if found else f"No {kind.plural} installed.",
     ]
-    for factory in installed(kind):
+    for factory in found:
         lines.append(f"  {_form(factory)}")
         lines += textwrap.wrap(
             factory.summary,
