@@ -1,0 +1,164 @@
+"""
+The Basic scheme (RFC 7617): what a client sends, read strictly, and what it
+is asked.  Whether the password is right is not judged here.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import re
+
+import attrs
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.error import LoginFailed
+from zope.interface import implementer
+
+from txconnect.errors import ConfigurationError
+from txconnect.interfaces import IAuthScheme
+from txconnect.values import AuthAttempt, ChallengeReason
+
+__all__ = [
+    "BasicCredentials",
+    "BasicScheme",
+    "IBasicCredentials",
+    "TextCredentials",
+    "quotedString",
+]
+
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
+# RFC 7617, 2: neither part may hold a control character (CTL, RFC 5234, B.1).
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+# What a quoted-string of a challenge may hold (RFC 9110, 5.6.4), without the
+# octets that no two clients read alike.
+_QUOTABLE = re.compile(r"[ -~]*")
+
+
+def quotedString(text: str) -> bytes:
+    """
+    Write a C{quoted-string} (RFC 9110, 5.6.4).
+
+    @raise ConfigurationError: when the text holds anything but printable
+        ASCII.
+    """
+    if not _QUOTABLE.fullmatch(text):
+        raise ConfigurationError(f"the realm {text!r} is not printable ASCII")
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'.encode("ascii")
+
+
+class IBasicCredentials(IUsernamePassword):
+    """
+    A user and a password as they came over the wire, in bytes.
+
+    A checker that names this interface among its C{credentialInterfaces}
+    takes bytes and is asked once.  One that names only
+    L{IUsernamePassword} is asked again with L{textForm}, because there are
+    checkers that know their users as C{str}.
+    """
+
+    def textForm() -> IUsernamePassword | None:
+        """
+        The same with C{str} for bytes, or L{None} when they are not UTF-8.
+        """
+
+
+class _PlainPassword:
+    """What the two forms share: comparing, without telling where they differ."""
+
+    password: bytes | str
+
+    def checkPassword(self, password: bytes | str) -> bool:
+        """
+        Whether the password is this one, C{str} counting as its UTF-8.
+
+        Takes as long for a nearly right one as for a wrong one [AU-05].
+        """
+        return hmac.compare_digest(_octets(self.password), _octets(password))
+
+
+def _octets(text: bytes | str) -> bytes:
+    # A lone surrogate has no UTF-8; it compares as itself and nothing else.
+    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+
+
+@implementer(IUsernamePassword)
+@attrs.frozen(eq=False)
+class TextCredentials(_PlainPassword):
+    """
+    A user and a password, for checkers that know theirs as C{str}.
+    """
+
+    # IUsernamePassword says bytes; strcred's own "memory:" takes neither.
+    username: str
+    password: str = attrs.field(repr=False)
+
+
+@implementer(IBasicCredentials)
+@attrs.frozen(eq=False)
+class BasicCredentials(_PlainPassword):
+    """
+    What a client sent with the Basic scheme.
+
+    @ivar username: the octets before the first colon; may be empty.
+    @ivar password: the octets behind it; may be empty and may hold colons.
+    """
+
+    username: bytes
+    password: bytes = attrs.field(repr=False)
+
+    def textForm(self) -> TextCredentials | None:
+        """See L{IBasicCredentials.textForm}."""
+        try:
+            return TextCredentials(
+                self.username.decode("utf-8"), self.password.decode("utf-8")
+            )
+        except UnicodeDecodeError:
+            return None
+
+
+@implementer(IAuthScheme)
+class BasicScheme:
+    """
+    Basic authentication, with user and password in UTF-8.
+    """
+
+    name = "Basic"
+
+    def challenge(self, reason: ChallengeReason, realm: str) -> bytes:
+        """
+        Ask for a user and a password (RFC 7617, 2 and 2.1).
+
+        @raise ConfigurationError: when the realm is not printable ASCII.
+        """
+        return b"Basic realm=" + quotedString(realm) + b', charset="UTF-8"'
+
+    def parse(self, attempt: AuthAttempt) -> BasicCredentials:
+        """
+        Read C{base64(user ":" password)}, in the one spelling that every
+        encoder gives it.
+
+        @raise LoginFailed: for anything else, with a sentence that repeats
+            none of it.
+        """
+        pair = _decode(attempt.parameters)
+        if _CONTROL.search(pair):
+            raise LoginFailed("a control character in the user or the password")
+        username, colon, password = pair.partition(b":")
+        if not colon:
+            raise LoginFailed("no colon between the user and the password")
+        return BasicCredentials(username, password)
+
+
+def _decode(token: bytes) -> bytes:
+    if not _BASE64.fullmatch(token):
+        raise LoginFailed("the credentials are not base64")
+    try:
+        pair = base64.b64decode(token, validate=True)
+    except binascii.Error:
+        raise LoginFailed("the credentials are base64 with wrong padding") from None
+    # Bits behind the last octet that are not zero: one password, many tokens.
+    if base64.b64encode(pair) != token:
+        raise LoginFailed("the credentials are not canonical base64")
+    return pair

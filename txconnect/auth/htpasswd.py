@@ -1,0 +1,300 @@
+"""
+A password file: C{user:hash} lines, as C{txconnect passwd} and
+C{htpasswd -B} write them.
+
+Verifying a password takes tens of milliseconds on purpose.  So it is done in
+a thread, once for however many requests wait for the same answer, and a good
+answer is kept for a short time.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from shlex import quote
+from typing import Union
+
+import attrs
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.error import UnauthorizedLogin
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txconnect.auth.basic import IBasicCredentials
+from txconnect.auth.hashes import BadHash, PasswordHash, parseHash
+from txconnect.errors import ConfigurationError, Refused
+from txconnect.values import Cause
+
+__all__ = ["HtpasswdChecker", "Users", "readUsers"]
+
+_log = Logger()
+
+_Run = Callable[[Callable[[bytes], bool], bytes], "Deferred[bool]"]
+# What ICredentialsChecker declares; here it is never the anonymous ().
+_Avatar = Union[bytes, tuple[()]]
+
+
+@attrs.frozen
+class Users:
+    """
+    What a password file says.
+
+    @ivar hashes: by user.
+    @ivar decoy: a hash of the file's most common kind, on which the time is
+        spent that an unknown user must cost.
+    """
+
+    hashes: Mapping[bytes, PasswordHash]
+    decoy: PasswordHash
+
+
+def readUsers(path: str) -> Users:
+    """
+    Read a password file.
+
+    @raise ConfigurationError: when it cannot be read, names nobody, or holds
+        a line that is not understood; with the file and the line, and never
+        with what stands behind the user.
+    """
+    try:
+        with open(path, "rb") as file:
+            lines = file.read().split(b"\n")
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path}: the password file cannot be read: {error.strerror}"
+        ) from None
+    hashes: dict[bytes, PasswordHash] = {}
+    for number, line in enumerate(lines, 1):
+        line = line.rstrip()
+        if not line or line.startswith(b"#"):
+            continue
+        try:
+            user, stored = _readLine(line, path)
+            if user in hashes:
+                raise BadHash(f"the user {user.decode()!r} stands here a second time")
+        except BadHash as error:
+            raise ConfigurationError(f"{path}:{number}: {error}") from None
+        hashes[user] = stored
+    if not hashes:
+        raise ConfigurationError(
+            f"{path}: the password file names nobody; add a user: "
+            f"txconnect passwd {quote(path)} USER"
+        )
+    return Users(hashes, _decoy(hashes))
+
+
+def _readLine(line: bytes, path: str) -> tuple[bytes, PasswordHash]:
+    name, colon, text = line.partition(b":")
+    if not colon:
+        raise BadHash("no colon: a line is user:hash")
+    try:
+        user = name.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadHash("the user is not UTF-8") from None
+    if not user:
+        raise BadHash("the user is empty")
+    try:
+        return name, parseHash(text)
+    except BadHash as error:
+        advice = ""
+        if "pip install" not in str(error):
+            command = f"txconnect passwd {quote(path)} {quote(user)}"
+            advice = f"; set the password anew: {command}"
+        raise BadHash(f"user {user!r}: {error}{advice}") from None
+
+
+def _decoy(hashes: Mapping[bytes, PasswordHash]) -> PasswordHash:
+    [(kind, _)] = Counter(stored.kind for stored in hashes.values()).most_common(1)
+    return next(stored for stored in hashes.values() if stored.kind == kind)
+
+
+class _UserFile:
+    """
+    A password file that is read again when it changes.
+
+    One that has become bad changes nothing: who could log in still can, and
+    the log says so once a change.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        # Looked at first and read then: a change in between shows next time.
+        self._seen = _signature(path)
+        self._users = readUsers(path)
+
+    def current(self) -> Users:
+        seen = _signature(self._path)
+        if seen != self._seen:
+            self._seen = seen
+            self._readAgain()
+        return self._users
+
+    def _readAgain(self) -> None:
+        try:
+            self._users = readUsers(self._path)
+        except ConfigurationError as error:
+            _log.error(
+                "The users stay as they were before the file changed: {error}",
+                error=str(error),
+            )
+        else:
+            _log.info("{path} has been read again", path=self._path)
+
+
+def _signature(path: str) -> tuple[int, ...]:
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        return (error.errno or 0,)
+    return (
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+        found.st_size,
+        found.st_ino,
+        found.st_dev,
+    )
+
+
+class _Accepted:
+    """
+    Which passwords were right a short time ago.
+
+    It holds keyed hashes under a key that never leaves the process, so it is
+    worth nothing to who reads the memory's dump without it.
+    """
+
+    def __init__(self, seconds: Callable[[], float], keep: float, size: int) -> None:
+        self._seconds = seconds
+        self._keep = keep
+        self._size = size
+        self._secret = os.urandom(32)
+        self._until: dict[bytes, float] = {}
+
+    def key(self, *parts: bytes) -> bytes:
+        # With its length before each part: "ab" and "c" is not "a" and "bc".
+        digest = blake2b(key=self._secret, digest_size=32)
+        for part in parts:
+            digest.update(len(part).to_bytes(8, "big"))
+            digest.update(part)
+        return digest.digest()
+
+    def has(self, key: bytes) -> bool:
+        until = self._until.get(key)
+        if until is None:
+            return False
+        if self._seconds() >= until:
+            del self._until[key]
+            return False
+        return True
+
+    def add(self, key: bytes) -> None:
+        if self._size < 1:
+            return
+        self._until.pop(key, None)
+        while len(self._until) >= self._size:
+            # The oldest: a dict keeps its order, and all live equally long.
+            del self._until[next(iter(self._until))]
+        self._until[key] = self._seconds() + self._keep
+
+
+@implementer(ICredentialsChecker)
+class HtpasswdChecker:
+    """
+    Checks users and passwords against a password file.
+
+    The file is read when this is made, so that a bad one stops start-up, and
+    again when it has changed.
+    """
+
+    name = "htpasswd"
+    # The second says that bytes are what is wanted, so it is asked once.
+    credentialInterfaces = (IUsernamePassword, IBasicCredentials)
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        cacheSeconds: float = 60.0,
+        cacheSize: int = 1024,
+        queue: int = 64,
+        seconds: Callable[[], float] = time.monotonic,
+        run: _Run = deferToThread,
+    ) -> None:
+        """
+        @param path: the file; a relative path is made absolute at once.
+        @param cacheSeconds: how long a good answer is kept.  A user whose
+            line changes or goes is not found there any more.
+        @param cacheSize: how many are kept; 0: none.
+        @param queue: how many verifications may be under way or waiting; a
+            request that would start one more is refused with a 503.
+        @param seconds: a clock that never goes back.
+        @param run: calls its first argument with its second in another thread
+            and returns a L{Deferred} of the result.
+        @raise ConfigurationError: see L{readUsers}.
+        """
+        self._file = _UserFile(os.path.abspath(os.fspath(path)))
+        self._accepted = _Accepted(seconds, cacheSeconds, cacheSize)
+        self._queue = queue
+        self._run = run
+        self._waiting: dict[bytes, list[Deferred[_Avatar]]] = {}
+
+    def requestAvatarId(self, credentials: IUsernamePassword) -> Deferred[_Avatar]:
+        """
+        See L{ICredentialsChecker.requestAvatarId}.
+
+        An unknown user costs the same as a known one with a wrong password
+        [AU-05].
+
+        @return: a L{Deferred} of the user; fails with L{UnauthorizedLogin},
+            or with L{Refused} when too many verifications wait.
+        """
+        user, password = _octets(credentials.username), _octets(credentials.password)
+        users = self._file.current()
+        known = user in users.hashes
+        stored = users.hashes[user] if known else users.decoy
+        key = self._accepted.key(b"known" * known, user, password, stored.text)
+        if self._accepted.has(key):
+            return succeed(user)
+        return self._verify(key, user if known else None, stored, password)
+
+    def _verify(
+        self, key: bytes, user: bytes | None, stored: PasswordHash, password: bytes
+    ) -> Deferred[_Avatar]:
+        waiting = self._waiting.get(key)
+        first = waiting is None
+        if waiting is None:
+            if len(self._waiting) >= self._queue:
+                return fail(Refused(Cause.EXHAUSTED, "too many passwords to verify"))
+            waiting = self._waiting[key] = []
+        result: Deferred[_Avatar] = Deferred(waiting.remove)
+        waiting.append(result)
+        if first:
+            verified = maybeDeferred(self._run, stored.verify, password)
+            verified.addBoth(self._answer, key, user)
+        return result
+
+    def _answer(self, matched: bool | Failure, key: bytes, user: bytes | None) -> None:
+        waiting = self._waiting.pop(key)
+        outcome: bytes | Failure
+        if isinstance(matched, Failure):
+            outcome = matched
+        elif matched and user is not None:
+            self._accepted.add(key)
+            outcome = user
+        else:
+            outcome = Failure(UnauthorizedLogin())
+        for result in tuple(waiting):
+            # One's callback may have cancelled another.
+            if not result.called:
+                result.callback(outcome)
+
+
+def _octets(text: bytes | str) -> bytes:
+    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
