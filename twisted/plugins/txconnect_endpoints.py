@@ -1,0 +1,29 @@
+"""
+Endpoint strings: C{proxytls:}.
+
+Imported whenever any program parses an endpoint: nothing heavy here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IStreamServerEndpointStringParser
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+
+@implementer(IPlugin, IStreamServerEndpointStringParser)
+class ProxyTLSParser:
+    """See L{txconnect.auth.proxytls}."""
+
+    prefix = "proxytls"
+
+    def parseStreamServer(self, reactor: Any, *args: Any, **kwargs: Any) -> Any:
+        """See L{txconnect.auth.proxytls.parseProxyTLS}."""
+        from txconnect.auth.proxytls import parseProxyTLS
+
+        return parseProxyTLS(reactor, *args, **kwargs)
+
+
+proxyTLSParser = ProxyTLSParser()

@@ -1,0 +1,74 @@
+"""
+Who a client's certificate says it is.
+
+The certificate has been verified by then: nothing here may be asked about one
+that has not.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from txconnect.values import Identity
+
+if TYPE_CHECKING:
+    from OpenSSL.crypto import X509
+
+__all__ = ["SOURCE", "certificateIdentity", "certificateName"]
+
+SOURCE = "certificate"
+"""L{Identity.source<txconnect.values.Identity>} of who came with one."""
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+def certificateName(certificate: X509) -> str | None:
+    """
+    The name in a verified certificate: its first DNS or mail name among the
+    subject's alternatives (RFC 5280, 4.2.1.6), else its common name.
+
+    @return: L{None} when it has none, when it cannot be read without doubt,
+        or when the name holds a control character: then it identifies nobody.
+    """
+    parsed = certificate.to_cryptography()
+    try:
+        name = _alternativeName(parsed) or _commonName(parsed)
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        # Malformed beyond what the TLS library looks at.
+        return None
+    if not name or _CONTROL.search(name):
+        return None
+    return name
+
+
+def certificateIdentity(certificate: X509) -> Identity | None:
+    """
+    The identity that a verified certificate gives, or L{None}.
+    """
+    name = certificateName(certificate)
+    return Identity(name, SOURCE) if name else None
+
+
+def _alternativeName(parsed: x509.Certificate) -> str | None:
+    try:
+        names = parsed.extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        ).value
+    except x509.ExtensionNotFound:
+        return None
+    for name in names:
+        if isinstance(name, (x509.DNSName, x509.RFC822Name)) and name.value:
+            return name.value
+    return None
+
+
+def _commonName(parsed: x509.Certificate) -> str | None:
+    names = parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    # Of several, none is more its name than the others.
+    if len(names) != 1 or not isinstance(names[0].value, str):
+        return None
+    return names[0].value

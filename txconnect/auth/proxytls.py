@@ -1,0 +1,208 @@
+"""
+The endpoint C{proxytls:}: TLS with a client's certificate required, which
+neither C{ssl:} nor C{tls:} of Twisted can ask for.
+
+C{proxytls:PORT:cert=PATH:key=PATH:clientCA=PATH[:interface=ADDR][:backlog=N]}
+
+All files are read when the string is parsed, before the program forks,
+changes its directory or gives up its rights; a new certificate is taken up at
+the next start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL
+from OpenSSL.crypto import X509, PKey, X509StoreFlags
+from twisted.internet import defer
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IProtocolFactory,
+    IReactorSSL,
+    IStreamServerEndpoint,
+)
+from twisted.internet.ssl import (
+    Certificate,
+    CertificateOptions,
+    TLSVersion,
+    trustRootFromCertificates,
+)
+from zope.interface import implementer
+
+from txconnect.errors import ConfigurationError
+
+__all__ = ["ProxyTLSServerEndpoint", "clientCertificateOptions", "parseProxyTLS"]
+
+FORM = "proxytls:PORT:cert=PATH:key=PATH:clientCA=PATH[:interface=ADDRESS][:backlog=NUMBER]"
+BACKLOG = 1024
+
+_T = TypeVar("_T")
+
+
+@implementer(IStreamServerEndpoint)
+class ProxyTLSServerEndpoint:
+    """
+    Listens with TLS, and lets nobody speak who has no valid certificate.
+
+    @cvar requiresClientCertificate: what guards this endpoint: a proxy that
+        listens on it is no open proxy.
+    """
+
+    requiresClientCertificate = True
+
+    def __init__(
+        self,
+        reactor: IReactorSSL,
+        port: int,
+        options: CertificateOptions,
+        interface: str = "",
+        backlog: int = BACKLOG,
+    ) -> None:
+        """
+        @param options: from L{clientCertificateOptions}.
+        @param interface: an address of this machine; empty: all IPv4 ones.
+        """
+        # mypy cannot see that CertificateOptions is what listenSSL takes.
+        self._reactor: Any = reactor
+        self._port = port
+        self._options = options
+        self._interface = interface
+        self._backlog = backlog
+
+    def listen(
+        self, protocolFactory: IProtocolFactory
+    ) -> defer.Deferred[IListeningPort]:
+        """See L{IStreamServerEndpoint.listen}."""
+        return defer.execute(
+            self._reactor.listenSSL,
+            self._port,
+            protocolFactory,
+            self._options,
+            backlog=self._backlog,
+            interface=self._interface,
+        )
+
+
+def parseProxyTLS(
+    reactor: Any, *arguments: str, **options: str
+) -> ProxyTLSServerEndpoint:
+    """
+    Make the endpoint from what stands behind C{proxytls:}.
+
+    @raise ConfigurationError: one sentence on what is wrong.
+    """
+    known = {"cert", "key", "clientCA", "interface", "backlog"}
+    if unknown := sorted(set(options) - known):
+        raise ConfigurationError(f"proxytls: there is no {unknown[0]}=; write {FORM}")
+    if len(arguments) != 1:
+        raise ConfigurationError(f"proxytls: needs one port; write {FORM}")
+    for needed in ("cert", "key", "clientCA"):
+        if not options.get(needed):
+            raise ConfigurationError(f"proxytls: needs {needed}=PATH; write {FORM}")
+    interface = options.get("interface", "")
+    if interface and not (isIPAddress(interface) or isIPv6Address(interface)):
+        raise ConfigurationError(
+            f"proxytls: interface={interface} is no address (the colons of an IPv6 "
+            r"one are written \:)"
+        )
+    return ProxyTLSServerEndpoint(
+        reactor,
+        _number("port", arguments[0], 0, 65535),
+        clientCertificateOptions(options["cert"], options["key"], options["clientCA"]),
+        interface,
+        _number("backlog", options.get("backlog", str(BACKLOG)), 1, 65535),
+    )
+
+
+def clientCertificateOptions(
+    certificate: str, key: str, clientCA: str
+) -> CertificateOptions:
+    """
+    TLS 1.2 or newer for a server that requires a client's certificate.
+
+    @param certificate: the path of the server's certificate in PEM, with the
+        chain behind it.
+    @param key: the path of its key in PEM, without a passphrase.
+    @param clientCA: the path of the certificates in PEM, one of which must
+        have signed a client's.  An intermediate may stand there without its
+        root.
+    @raise ConfigurationError: when a file cannot be read, is not what it
+        should be, or the key is another certificate's.
+    """
+    own, *chain = _certificates("cert", certificate)
+    options = CertificateOptions(
+        privateKey=_privateKey(key),
+        certificate=own,
+        extraCertChain=chain,
+        trustRoot=trustRootFromCertificates(
+            [Certificate(ca) for ca in _certificates("clientCA", clientCA)]
+        ),
+        raiseMinimumTo=TLSVersion.TLSv1_2,
+    )
+    try:
+        store = options.getContext().get_cert_store()
+    except SSL.Error as error:
+        raise ConfigurationError(
+            f"proxytls: cert={certificate} and key={key} do not work together: "
+            f"{_opensslReason(error)}"
+        ) from None
+    # What is in the file is trusted, not only what is self-signed there.
+    store.set_flags(X509StoreFlags.PARTIAL_CHAIN)
+    return options
+
+
+def _certificates(what: str, path: str) -> list[X509]:
+    parsed = _parsePEM(what, path, "certificate", x509.load_pem_x509_certificates)
+    return [X509.from_cryptography(one) for one in parsed]
+
+
+def _privateKey(path: str) -> PKey:
+    try:
+        parsed = _parsePEM("key", path, "key", _loadKey)
+        return PKey.from_cryptography_key(parsed)
+    except TypeError:
+        # Both libraries' way to say so; without this, OpenSSL would ask on
+        # the terminal for a passphrase.
+        raise ConfigurationError(
+            f"proxytls: key={path} has a passphrase, or is of a kind that TLS has no "
+            "use for; give an RSA or EC key without a passphrase"
+        ) from None
+
+
+def _loadKey(content: bytes) -> Any:
+    return load_pem_private_key(content, password=None)
+
+
+def _opensslReason(error: SSL.Error) -> str:
+    reasons = error.args[0] if error.args else ()
+    return "; ".join(str(entry[-1]) for entry in reasons) or "OpenSSL gives no reason"
+
+
+def _parsePEM(what: str, path: str, kind: str, load: Callable[[bytes], _T]) -> _T:
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise ConfigurationError(
+            f"proxytls: {what}={path} cannot be read: {error.strerror}"
+        ) from None
+    try:
+        return load(content)
+    except (ValueError, UnsupportedAlgorithm):
+        raise ConfigurationError(
+            f"proxytls: {what}={path} holds no {kind} in PEM that can be read"
+        ) from None
+
+
+def _number(what: str, text: str, least: int, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+        raise ConfigurationError(
+            f"proxytls: the {what} {text!r} is not {least} to {most}; write {FORM}"
+        )
+    return int(text)
