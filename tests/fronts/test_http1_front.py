@@ -10,8 +10,8 @@ import re
 import http_sf
 import pytest
 from rig import DESTINATION, ESTABLISHED, Rig, body, connect, status
-
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+
 from txconnect.testing import CHUNKS
 from txconnect.values import Cause, Closed, Deny, Named
 
@@ -378,7 +378,9 @@ def test_nothingOfTheSecretIsTold() -> None:
     """[AU-05] [T8] No event, and no answer, holds a password."""
     rig = Rig(checkers=[checker()], settings={"errors": "full"})
     secret = basic("alice", "pa55word")
-    client = rig.client(connect("example.com:443", f"Proxy-Authorization: Basic {secret}"))
+    client = rig.client(
+        connect("example.com:443", f"Proxy-Authorization: Basic {secret}")
+    )
     told = repr(rig.events.events) + client.received.decode()
     assert "pa55word" not in told
     assert secret not in told
