@@ -130,14 +130,17 @@ class MemoryNetwork(MemoryReactor):
 
         @param source: the IP literal that it comes from; by default the
             machine itself.
-        @raise ConnectError: where nobody listens, or as it is scripted.
+        @raise ConnectError: where nobody listens, or as it is scripted; for a
+            L{blackhole} a L{TimeoutError<twisted.internet.error.TimeoutError>}.
         """
         opened = self.kernel.socket(familyOf(host), outside=True)
         if source is not None:
             opened.bind((source, 0))
         result = opened.connect_ex((host, port))
-        if result != errno.EINPROGRESS:
+        if not opened.connected:
             opened.close()
+            if result == errno.EINPROGRESS:
+                raise error.TimeoutError()
             raise error.getConnectError((result, os.strerror(result)))
         peer = Peer()
         transport = PeerTransport(opened, peer, self)

@@ -186,6 +186,11 @@ class MemorySocket:
 
     # Being connected.
 
+    @property
+    def connected(self) -> bool:
+        """There is, or was, another end."""
+        return self._other is not None
+
     def space(self) -> int:
         """How many octets may still be sent to this end."""
         return max(self._kernel.windowSize - len(self._inbox), 0)
