@@ -138,6 +138,16 @@ def test_scopedSource() -> None:
     assert own(kernel).isOwn(ip_address("fe80::1%2"))
 
 
+@pytest.mark.parametrize("scope", ["1", "lo"])
+def test_scopes(scope: str) -> None:
+    """A scope is a number or an interface's name; one that is neither is an error."""
+    kernel = Kernel()
+    kernel.bindable = {"fe80::1": None}
+    assert own(kernel).isOwn(ip_address(f"fe80::1%{scope}"))
+    with pytest.raises(OSError):
+        own(kernel).isOwn(ip_address("fe80::1%no-such-interface"))
+
+
 def test_noFamilyNoAddress() -> None:
     """A machine without IPv6 has no IPv6 address."""
     kernel = Kernel()

@@ -49,6 +49,7 @@ _UNREACHABLE = frozenset(
 )
 _UNBINDABLE = frozenset((errno.EACCES, errno.EINVAL, errno.EPERM))
 
+_Key = tuple[int, str | None, int]
 _Endpoint = tuple[str, int] | tuple[str, int, int, int]
 
 
@@ -93,7 +94,7 @@ class OwnAddresses:
         self._socketFactory = socketFactory
         self._lifetime = lifetime
         self._size = size
-        self._known: dict[IPAddress, tuple[bool, float]] = {}
+        self._known: dict[_Key, tuple[bool, float]] = {}
 
     def isOwn(self, address: IPAddress) -> bool:
         """
@@ -103,22 +104,24 @@ class OwnAddresses:
             memory).  Whoever asks must refuse then: it is not known.
         """
         address = unmapped(address)
+        # By number: hashing an address object costs more than all else here.
+        key = (int(address), getattr(address, "scope_id", None), address.version)
+        known = self._known.get(key)
+        if known is not None and self._seconds() < known[1]:
+            return known[0]
         if address.is_loopback or address.is_unspecified:
             return True
         if address.is_multicast:
             return False
-        known = self._known.get(address)
-        if known is not None and self._seconds() < known[1]:
-            return known[0]
         own = self._ask(address)
-        self._remember(address, own)
+        self._remember(key, own)
         return own
 
-    def _remember(self, address: IPAddress, own: bool) -> None:
-        self._known.pop(address, None)
+    def _remember(self, key: _Key, own: bool) -> None:
+        self._known.pop(key, None)
         if len(self._known) >= self._size:
             del self._known[next(iter(self._known))]
-        self._known[address] = (own, self._seconds() + self._lifetime)
+        self._known[key] = (own, self._seconds() + self._lifetime)
 
     def _ask(self, address: IPAddress) -> bool:
         family = socket.AF_INET if address.version == 4 else socket.AF_INET6

@@ -1,0 +1,135 @@
+"""The console's lines, as a newcomer sees them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import attrs
+import pytest
+from test_observers_lines import CLIENT, CLOSED, NOW, REFUSED, REQUEST, TUNNEL, UNPARSED
+from twisted.internet.address import IPv6Address, UNIXAddress
+from zope.interface.verify import verifyObject
+
+from txconnect.interfaces import ITrafficObserver
+from txconnect.observers.console import ConsoleLog, size, span
+from txconnect.values import Cause, Closed, Identity, TunnelEstablished
+
+ANONYMOUS = attrs.evolve(REQUEST, identity=None)
+
+
+def line(event: Any) -> str:
+    written: list[str] = []
+    ConsoleLog(written.append, lambda: NOW).observe(event)
+    (text,) = written
+    clock = time.strftime("%H:%M:%S ", time.localtime(NOW))
+    assert text.startswith(clock) and text.endswith("\n") and text.count("\n") == 1
+    return text[len(clock) : -1]
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (
+            TunnelEstablished(attrs.evolve(TUNNEL, request=ANONYMOUS)),
+            "open   7f3a-1 127.0.0.1 -> example.com:443 [93.184.215.14]  "
+            "look-up 11 ms  connect 24 ms",
+        ),
+        (
+            TunnelEstablished(TUNNEL),
+            "open   7f3a-1 alice@127.0.0.1 -> example.com:443 [93.184.215.14]  "
+            "look-up 11 ms  connect 24 ms",
+        ),
+        (
+            TunnelEstablished(
+                attrs.evolve(TUNNEL, address=None, route="parent", lookupSeconds=0.0)
+            ),
+            "open   7f3a-1 alice@127.0.0.1 -> example.com:443  by parent  connect 24 ms",
+        ),
+        (
+            CLOSED,
+            "close  7f3a-1 example.com:443  up 1.1 kB  down 5.6 kB  0.31 s  client closed",
+        ),
+        (
+            REFUSED,
+            "refuse 7f3a-2 127.0.0.1 -> example.com:443  403 networks: 10.0.0.5 is "
+            "private-use (10.0.0.0/8)",
+        ),
+        (UNPARSED, "refuse 7f3a-3 ? -> ?  400 malformed-request: no"),
+        (
+            attrs.evolve(UNPARSED, client=IPv6Address("TCP", "::1", 5)),
+            "refuse 7f3a-3 ::1 -> ?  400 malformed-request: no",
+        ),
+        (
+            attrs.evolve(UNPARSED, client=UNIXAddress("/run/proxy")),
+            "refuse 7f3a-3 unix -> ?  400 malformed-request: no",
+        ),
+        (
+            attrs.evolve(UNPARSED, cause=Cause.CLIENT_LEFT, client=CLIENT),
+            "refuse 7f3a-3 127.0.0.1 -> ?  malformed-request: no",
+        ),
+    ],
+)
+def test_lines(event: Any, text: str) -> None:
+    """One line a tunnel opened, closed or refused."""
+    assert line(event) == text
+
+
+def test_hostileText() -> None:
+    """What came from outside cannot write lines of its own. [T16]"""
+    asked = attrs.evolve(REQUEST, identity=Identity("a\r\nb\x1b[2J", "file"))
+    text = line(attrs.evolve(REFUSED, request=asked, reason="x\n" * 999, rule="\x00"))
+    assert text.isascii() and text.isprintable()
+    assert "a\\r\\nb\\x1b[2J@127.0.0.1" in text
+    assert len(text) < 1000
+
+
+def test_everyEndHasWords() -> None:
+    """Each way for a tunnel to end reads differently."""
+    texts = {line(attrs.evolve(CLOSED, reason=reason)) for reason in Closed}
+    assert len(texts) == len(Closed)
+
+
+@pytest.mark.parametrize(
+    ("octets", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (5600, "5.6 kB"),
+        (999_949, "999.9 kB"),
+        (999_950, "1.0 MB"),
+        (1_500_000, "1.5 MB"),
+        (2 * 10**9, "2.0 GB"),
+        (3 * 10**12, "3.0 TB"),
+        (3 * 10**15, "3000.0 TB"),
+    ],
+)
+def test_size(octets: int, text: str) -> None:
+    """Sizes for people."""
+    assert size(octets) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0.00 s"),
+        (0.31, "0.31 s"),
+        (9.99, "9.99 s"),
+        (9.996, "10 s"),
+        (59.6, "60 s"),
+        (119.4, "119 s"),
+        (119.6, "2 min"),
+        (7140, "119 min"),
+        (7200, "2 h 0 min"),
+        (11100, "3 h 5 min"),
+    ],
+)
+def test_span(seconds: float, text: str) -> None:
+    """Lengths of time for people."""
+    assert span(seconds) == text
+
+
+def test_interface() -> None:
+    """It keeps its interface's contract."""
+    assert verifyObject(ITrafficObserver, ConsoleLog(lambda text: None))

@@ -1,0 +1,141 @@
+"""
+The lines that a person at a terminal sees: a tunnel opened, closed, refused.
+
+They are for reading, and may change; the access log is for programs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IAddress
+from zope.interface import implementer
+
+from txconnect.interfaces import ITrafficObserver
+from txconnect.observers.lines import cut, peer, printable
+from txconnect.values import (
+    Closed,
+    ConnectRequest,
+    Event,
+    TunnelClosed,
+    TunnelEstablished,
+    TunnelRefused,
+)
+
+__all__ = ["ConsoleLog", "size", "span"]
+
+_ENDS = {
+    Closed.CLIENT: "client closed",
+    Closed.DESTINATION: "destination closed",
+    Closed.CLIENT_RESET: "client reset",
+    Closed.DESTINATION_RESET: "destination reset",
+    Closed.IDLE: "idle too long",
+    Closed.LIFETIME: "open too long",
+    Closed.OPERATOR: "ended by the operator",
+    Closed.SHUTDOWN: "proxy stopped",
+    Closed.TAP_FAILED: "tap failed",
+    Closed.PAIR_FAILED: "pair failed",
+}
+
+
+@implementer(ITrafficObserver)
+class ConsoleLog:
+    """
+    Writes one line for each event::
+
+        20:01:14 open   7f3a-1 127.0.0.1 -> example.com:443 [93.184.215.14]  look-up 11 ms  connect 24 ms
+        20:01:14 close  7f3a-1 example.com:443  up 1.1 kB  down 5.6 kB  0.31 s  client closed
+        20:01:20 refuse 7f3a-2 127.0.0.1 -> 10.0.0.1:443  403 networks: 10.0.0.1 is private-use
+    """
+
+    def __init__(
+        self, write: Callable[[str], object], now: Callable[[], float] = time.time
+    ) -> None:
+        """
+        @param write: called with a whole line, its end included.
+        @param now: seconds since the epoch; shown in local time.
+        """
+        self._write = write
+        self._now = now
+
+    def observe(self, event: Event) -> None:
+        """Write the event's line."""
+        clock = time.strftime("%H:%M:%S", time.localtime(self._now()))
+        self._write(f"{clock} {_said(event)}\n")
+
+
+def size(octets: int) -> str:
+    """A number of octets for people: C{5.6 kB}."""
+    if octets < 1000:
+        return f"{octets} B"
+    value, units = octets / 1000, iter(("kB", "MB", "GB", "TB"))
+    unit = next(units)
+    # 999.95 would be shown as 1000.0.
+    while value >= 999.95 and unit != "TB":
+        value, unit = value / 1000, next(units)
+    return f"{value:.1f} {unit}"
+
+
+def span(seconds: float) -> str:
+    """A length of time for people: C{0.31 s}, C{12 min}, C{3 h 5 min}."""
+    if seconds < 9.995:
+        return f"{seconds:.2f} s"
+    if seconds < 119.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return (
+        f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+    )
+
+
+def _said(event: Event) -> str:
+    if isinstance(event, TunnelEstablished):
+        return _opened(event)
+    if isinstance(event, TunnelClosed):
+        return _closed(event)
+    return _refused(event)
+
+
+def _opened(event: TunnelEstablished) -> str:
+    tunnel = event.tunnel
+    parts = [f"open   {_asked(tunnel.request, tunnel.request.client)}"]
+    if tunnel.address is not None:
+        parts[0] += f" [{tunnel.address}]"
+    if tunnel.route != "direct":
+        parts.append(f"by {printable(cut(tunnel.route, 64))}")
+    if tunnel.lookupSeconds:
+        parts.append(f"look-up {tunnel.lookupSeconds * 1000:.0f} ms")
+    parts.append(f"connect {tunnel.connectSeconds * 1000:.0f} ms")
+    return "  ".join(parts)
+
+
+def _closed(event: TunnelClosed) -> str:
+    request = event.tunnel.request
+    return (
+        f"close  {request.id} {request.authority}  up {size(event.up)}  "
+        f"down {size(event.down)}  {span(event.seconds)}  {_ENDS[event.reason]}"
+    )
+
+
+def _refused(event: TunnelRefused) -> str:
+    if event.request is None:
+        asked = f"{event.id} {_host(event.client)} -> ?"
+    else:
+        asked = _asked(event.request, event.client)
+    # Nobody was there to be told a status where there is no error to tell.
+    status = "" if event.cause.error is None else f"{event.cause.status} "
+    reason = printable(cut(event.reason, 300))
+    return f"refuse {asked}  {status}{printable(cut(event.rule, 64))}: {reason}"
+
+
+def _asked(request: ConnectRequest, client: IAddress | None) -> str:
+    who = _host(client)
+    if request.identity is not None:
+        who = f"{printable(cut(request.identity.user, 100))}@{who}"
+    return f"{request.id} {who} -> {request.authority}"
+
+
+def _host(client: IAddress | None) -> str:
+    host = getattr(client, "host", None)
+    return str(host or peer(client) or "?")
