@@ -15,7 +15,11 @@ from twisted.cred.checkers import (
     ICredentialsChecker,
     InMemoryUsernamePasswordDatabaseDontUse,
 )
-from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
+from twisted.cred.credentials import (
+    ICredentials,
+    IUsernameHashedPassword,
+    IUsernamePassword,
+)
 from twisted.cred.error import LoginDenied, LoginFailed, UnauthorizedLogin
 from twisted.cred.strcred import makeChecker
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -558,19 +562,39 @@ def test_challenges() -> None:
 
 
 def test_schemeWithoutChallenge(logged: list[str]) -> None:
-    """[H1-37] A scheme that fails, or would break out of its field, is left
-    out; with none left there is no 407."""
-    token = Scheme("Token")
-    both = Authenticator([token, BasicScheme()], [Checker(accepting)])
+    """[H1-37] A scheme that fails, or would break out of its field, is logged
+    and answered for with its first challenge: no 407 goes without one, and
+    asking for it never raises."""
+    token = Scheme("Token", b"Token first")
     alone = Authenticator([token], [Checker(accepting)])
-    for value in (ValueError("x"), b"a\r\nb", b"", "str", b"\xfc", None):
+    values = (ValueError("x"), b"a\r\nb", b"", "str", b"\xfc", None)
+    for value in values:
         token.value = value
-        (challenge,) = both.challenges(Cause.CREDENTIALS_MISSING)
-        assert challenge.startswith(b"Basic ")
-        with pytest.raises(Refused) as caught:
-            alone.challenges(Cause.CREDENTIALS_MISSING)
-        assert caught.value.cause is Cause.PLUGIN_ERROR
-    assert len(logged) == 12
+        assert alone.challenges(Cause.CREDENTIALS_MISSING) == (b"Token first",)
+    assert len(logged) == len(values)
+
+
+def test_credentialsOfAnotherKind() -> None:
+    """A scheme may have credentials of its own, which go as they are to the
+    checkers that take them, and to no other."""
+
+    class IToken(ICredentials):
+        """A token."""
+
+    @implementer(IToken)
+    class Token:
+        """What the scheme reads."""
+
+    class TokenScheme(Scheme):
+        def parse(self, attempt: AuthAttempt) -> Any:
+            assert (attempt.parameters, attempt.request) == (b"abc", REQUEST)
+            return Token()
+
+    other, mine = Checker(refusing), Checker(lambda _: "bob", IToken)
+    authenticator = Authenticator([TokenScheme("Token")], [other, mine])
+    identity = authenticator.authenticate(REQUEST, b"token abc")
+    assert identity == Identity("bob", "Checker")
+    assert (len(other.asked), len(mine.asked)) == (0, 1)
 
 
 # Start-up.

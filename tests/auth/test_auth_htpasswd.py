@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -449,6 +450,17 @@ def test_sameUserTwice(tmp_path: Path) -> None:
     text = makeHash(b"p").text
     path.write_bytes(b"a:%s\na:%s\n" % (text, text))
     with pytest.raises(ConfigurationError, match=":2: the user 'a'"):
+        HtpasswdChecker(path)
+
+
+def test_bcryptLibraryIsMissed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without bcrypt's library start-up stops and says what to install; a new
+    password would be no help."""
+    path = tmp_path / "users"
+    path.write_bytes(b"bob:" + bcrypt.hashpw(b"p", bcrypt.gensalt(4)))
+    hidden: Any = None
+    monkeypatch.setitem(sys.modules, "bcrypt", hidden)
+    with pytest.raises(ConfigurationError, match=r"pip install .*\[htpasswd\]'$"):
         HtpasswdChecker(path)
 
 

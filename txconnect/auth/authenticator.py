@@ -92,8 +92,12 @@ class Authenticator:
             raise ConfigurationError("there is no checker: nobody could log in")
         for _, checker in self._checkers:
             _verify(ICredentialsChecker, checker)
-        for scheme in self._schemes.values():
-            _tryChallenges(scheme, realm)
+        # Also what a scheme falls back on that fails later.
+        self._first = {
+            (name, reason): _firstChallenge(scheme, reason, realm)
+            for name, scheme in self._schemes.items()
+            for reason in ChallengeReason
+        }
 
     def authenticate(
         self, request: ConnectRequest, credentials: bytes | None
@@ -127,21 +131,22 @@ class Authenticator:
         Basic comes first: there are clients that give up at a scheme that
         they do not know [H1-37].
 
-        @raise Refused: with C{PLUGIN_ERROR}, when no scheme has a challenge:
-            there is no 407 without one.
+        A scheme that fails is logged, and its challenge from start-up is
+        taken: there is no 407 without one, and the refusal that needs it is
+        no place to raise.
         """
         reason = _REASONS.get(cause, ChallengeReason.BAD)
-        found = []
-        for scheme in self._schemes.values():
-            try:
-                found.append(_challenge(scheme, reason, self.realm))
-            except Exception:
-                _log.failure("The scheme {scheme} has no challenge", scheme=scheme.name)
-        if not found:
-            raise Refused(
-                Cause.PLUGIN_ERROR, "no authentication scheme has a challenge"
-            )
-        return tuple(found)
+        return tuple(
+            self._challenge(name, scheme, reason)
+            for name, scheme in self._schemes.items()
+        )
+
+    def _challenge(self, name: bytes, scheme: Any, reason: ChallengeReason) -> bytes:
+        try:
+            return _challenge(scheme, reason, self.realm)
+        except Exception:
+            _log.failure("The scheme {scheme} has no challenge", scheme=scheme.name)
+            return self._first[name, reason]
 
     def _parse(
         self, request: ConnectRequest, credentials: bytes, secrets: Secrets
@@ -333,13 +338,12 @@ def _challenge(scheme: Any, reason: ChallengeReason, realm: str) -> bytes:
     return value
 
 
-def _tryChallenges(scheme: Any, realm: str) -> None:
-    for reason in ChallengeReason:
-        try:
-            _challenge(scheme, reason, realm)
-        except ConfigurationError:
-            raise
-        except Exception as error:
-            raise ConfigurationError(
-                f"the scheme {scheme.name} has no challenge: {error}"
-            ) from error
+def _firstChallenge(scheme: Any, reason: ChallengeReason, realm: str) -> bytes:
+    try:
+        return _challenge(scheme, reason, realm)
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        raise ConfigurationError(
+            f"the scheme {scheme.name} has no challenge: {error}"
+        ) from error

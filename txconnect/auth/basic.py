@@ -90,7 +90,7 @@ class TextCredentials(_PlainPassword):
     A user and a password, for checkers that know theirs as C{str}.
     """
 
-    # IUsernamePassword says bytes; strcred's own "memory:" takes neither.
+    # IUsernamePassword says bytes, but strcred's own "memory:" compares str.
     username: str
     password: str = attrs.field(repr=False)
 
