@@ -8,6 +8,7 @@ reactor, no coroutine, no Deferred.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Generator
 from inspect import iscoroutine
 from typing import Any, TypeVar
@@ -19,13 +20,16 @@ from twisted.python.failure import Failure
 _log = Logger()
 _T = TypeVar("_T")
 
+CANCELLED = (CancelledError, asyncio.CancelledError)
+"""What a hook that was given up says of it, as Twisted and asyncio have it."""
+
 
 def settle(answer: Any) -> Any:
     """
     Make of a hook's answer the answer itself, or a Deferred that has not
     fired yet.
 
-    @raise Exception: what an answer that is there already has failed with.
+    @raise BaseException: what an answer that is there already has failed with.
     """
     if iscoroutine(answer):
         answer = Deferred.fromCoroutine(answer)
@@ -35,7 +39,7 @@ def settle(answer: Any) -> Any:
     answer.addBoth(arrived.append)
     if not arrived:
         # Nothing is lost: whoever waits puts its callbacks behind this one.
-        waiting: Deferred[Any] = Deferred(lambda _: answer.cancel())
+        waiting: Deferred[Any] = Deferred(lambda _: _cancel(answer))
         answer.addBoth(lambda _: _forward(arrived.pop(), waiting))
         return waiting
     if isinstance(arrived[0], Failure):
@@ -43,10 +47,23 @@ def settle(answer: Any) -> Any:
     return arrived[0]
 
 
+def _cancel(answer: Deferred[Any]) -> None:
+    try:
+        answer.cancel()
+    except Exception:
+        # A plugin's own canceller: whoever gives up must come to his end.
+        _log.failure("a hook could not be cancelled")
+
+
 def _forward(result: Any, waiting: Deferred[Any]) -> None:
-    if not waiting.called:
+    if waiting.called:
+        _drop(result)
+    else:
         waiting.callback(result)
-    elif isinstance(result, Failure) and not result.check(CancelledError):
+
+
+def _drop(result: Any) -> None:
+    if isinstance(result, Failure) and not result.check(*CANCELLED):
         _log.failure("a hook failed after it was given up", result)
 
 
@@ -68,7 +85,9 @@ def bounded(
     def arrived(result: Any) -> None:
         if timer.active():
             timer.cancel()
-        if not outcome.called:
+        if outcome.called:
+            _drop(result)
+        else:
             outcome.callback(result)
 
     outcome: Deferred[_T] = Deferred(lambda _: waiting.cancel())
@@ -98,13 +117,19 @@ class Steps:
         self._done = done
         self._awaited: Deferred[Any] | None = None
         self._running = False
+        self._cancelled = False
 
     def run(self) -> None:
         """Begin; called once."""
         self._advance(None)
 
     def cancel(self) -> None:
-        """Give up what is waited for; C{done} will not be called."""
+        """
+        Give up what is waited for; C{done} will not be called.
+
+        Called from within a step, it lets that step return first.
+        """
+        self._cancelled = True
         awaited, self._awaited = self._awaited, None
         if not self._running:
             self._steps.close()
@@ -120,19 +145,31 @@ class Steps:
                 else:
                     awaited = self._steps.send(result)
             except StopIteration as stop:
-                self._done(stop.value)
-                return
-            except Exception:
-                self._done(Failure())
-                return
+                outcome = stop.value
+                break
+            except BaseException:
+                # As inlineCallbacks has it: in a Deferred's callback it would
+                # be lost, asyncio's CancelledError among them, and nobody told.
+                outcome = Failure()
+                break
             finally:
                 self._running = False
+            if self._cancelled:
+                self._abandon(awaited)
+                return
             arrived: list[Any] = []
             awaited.addBoth(arrived.append)
             if not arrived:
                 self._wait(awaited, arrived)
                 return
             result = arrived[0]
+        if not self._cancelled:
+            self._done(outcome)
+
+    def _abandon(self, awaited: Deferred[Any]) -> None:
+        self._steps.close()
+        awaited.addBoth(_drop)
+        awaited.cancel()
 
     def _wait(self, awaited: Deferred[Any], arrived: list[Any]) -> None:
         self._awaited = awaited
