@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from ipaddress import ip_address
@@ -34,6 +35,8 @@ MAX_REMEMBERED = 4096
 
 _EXHAUSTION = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 
+_EAI = ("EAI_NONAME", "EAI_NODATA", "EAI_AGAIN", "EAI_FAIL", "EAI_MEMORY")
+
 Addresses = tuple[IPAddress, ...]
 
 
@@ -41,10 +44,10 @@ class Pool(Shape):
     """What look-ups need of a thread pool."""
 
     def start(self) -> object:
-        """Begin to take work."""
+        """Begin to take work, perhaps again after L{stop}."""
 
     def stop(self) -> object:
-        """Take no more; called in any thread, may block."""
+        """Take no more; must not block."""
 
     def callInThreadWithCallback(
         self,
@@ -65,7 +68,7 @@ class _Flight:
     """One look-up under way, and who waits for it."""
 
     def __init__(self) -> None:
-        self.waiting: list[Deferred[Addresses]] = []
+        self.waiting: deque[Deferred[Addresses]] = deque()
 
 
 class Lookups:
@@ -75,7 +78,8 @@ class Lookups:
     @param reactor: provides C{IReactorTime} and C{IReactorFromThreads}.
     @param getaddrinfo: as L{socket.getaddrinfo}; called in a thread, with the
         name in bytes (as a string it would be changed by IDNA first).
-    @param pool: the threads; made here when not given.
+    @param pool: the threads; made here when not given.  Its results come by
+        C{callFromThread}.
     """
 
     _log = Logger()
@@ -109,9 +113,14 @@ class Lookups:
         for: C{getaddrinfo} cannot be interrupted, and may take half a minute.
         """
         self._answers.clear()
+        flights, self._flights = self._flights, {}
         pool, self._pool = self._pool, None
-        if pool is not None:
+        if pool is not None and pool is self._given:
+            pool.stop()
+        elif pool is not None:
             threading.Thread(target=pool.stop, daemon=True).start()
+        for flight in flights.values():
+            _land(flight, Failure(Refused(Cause.SHUTDOWN, "the look-ups are stopped")))
 
     def lookup(self, name: str) -> Addresses | Deferred[Addresses]:
         """
@@ -139,16 +148,30 @@ class Lookups:
                 raise Refused(Cause.EXHAUSTED, "too many look-ups are under way")
             flight = self._flights[name] = _Flight()
         waiter = self._join(flight)
-        if launch and self._pool is not None:
-            self._pool.callInThreadWithCallback(
-                partial(self._reactor.callFromThread, self._landed, name),
-                self._getaddrinfo,
-                name.encode("ascii"),
-                None,
-                0,
-                socket.SOCK_STREAM,
-            )
+        if launch:
+            self._launch(name, flight)
         return waiter
+
+    def _launch(self, name: str, flight: _Flight) -> None:
+        if self._pool is not None:
+            self._pool.callInThreadWithCallback(
+                partial(self._reactor.callFromThread, self._landed, name, flight),
+                self._look,
+                name,
+                flight,
+            )
+
+    def _look(self, name: str, flight: _Flight) -> Addresses | None:
+        """
+        Look up, in a thread.
+
+        @return: L{None} when all who waited have left before its turn came:
+            clients that come and go must not keep the threads busy.
+        """
+        if not flight.waiting:
+            return None
+        host = name.encode("ascii")
+        return _addresses(self._getaddrinfo(host, None, 0, socket.SOCK_STREAM))
 
     def _join(self, flight: _Flight) -> Deferred[Addresses]:
         def leave(waiter: Deferred[Addresses]) -> None:
@@ -171,27 +194,30 @@ class Lookups:
         timer = self._reactor.callLater(self._settings.lookupTimeout, expire)
         return waiter.addBoth(arrived)
 
-    def _landed(self, name: str, success: bool, result: Any) -> None:
-        flight = self._flights.pop(name)
-        outcome: Any = result
-        if success:
-            outcome = _addresses(result)
-            if not outcome:
-                outcome = Failure(Refused(Cause.DNS_ERROR, "the name has no address"))
-            else:
-                self._remember(name, outcome)
-        else:
-            outcome = Failure(self._failed(name, result))
-        waiting, flight.waiting = flight.waiting, []
-        for waiter in waiting:
-            waiter.callback(outcome)
+    def _landed(self, name: str, flight: _Flight, success: bool, result: Any) -> None:
+        if self._flights.get(name) is not flight:
+            # Stopped, and perhaps started again, since it took off.
+            return
+        if success and result is None and flight.waiting:
+            # Someone has come while it was on its way back with nothing.
+            self._launch(name, flight)
+            return
+        del self._flights[name]
+        if not success:
+            _land(flight, Failure(self._failed(name, result)))
+        elif result:
+            self._remember(name, result)
+            _land(flight, result)
+        elif flight.waiting:
+            empty = Refused(Cause.DNS_ERROR, "the name has no address")
+            _land(flight, Failure(empty))
 
     def _failed(self, name: str, failure: Failure) -> Refused:
         error = failure.value
         if isinstance(error, socket.gaierror):
-            return Refused(
-                Cause.DNS_ERROR, f"{_eaiName(error.errno)}: {error.strerror}"
-            )
+            code = _eaiName(error.errno)
+            cause = Cause.EXHAUSTED if code == "EAI_MEMORY" else Cause.DNS_ERROR
+            return Refused(cause, f"{code}: {error.strerror}")
         if isinstance(error, OSError):
             cause = Cause.EXHAUSTED if error.errno in _EXHAUSTION else Cause.DNS_ERROR
             return Refused(cause, f"the resolver failed: {error.strerror or error}")
@@ -208,6 +234,12 @@ class Lookups:
         self._answers[name] = (until, addresses)
 
 
+def _land(flight: _Flight, outcome: Any) -> None:
+    # One by one: hearing of it, one of them may make others leave.
+    while flight.waiting:
+        flight.waiting.popleft().callback(outcome)
+
+
 def _addresses(infos: Iterable[Any]) -> Addresses:
     """The addresses of C{getaddrinfo}'s answer, each once, in order."""
     unique: dict[IPAddress, None] = {}
@@ -220,7 +252,7 @@ def _addresses(infos: Iterable[Any]) -> Addresses:
 
 
 def _eaiName(code: int | None) -> str:
-    for name in ("EAI_NONAME", "EAI_NODATA", "EAI_AGAIN", "EAI_FAIL", "EAI_MEMORY"):
+    for name in _EAI:
         if getattr(socket, name, None) == code:
             return name
     return f"EAI {code}"
