@@ -14,8 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import UserError
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IAddress, IConnector
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
@@ -51,6 +50,7 @@ _CAUSES = {
     errno.ENOMEM: Cause.EXHAUSTED,
     errno.ENOBUFS: Cause.EXHAUSTED,
     errno.EADDRNOTAVAIL: Cause.EXHAUSTED,
+    errno.EADDRINUSE: Cause.EXHAUSTED,
     errno.EAGAIN: Cause.EXHAUSTED,
 }
 
@@ -102,6 +102,11 @@ class _OpeningLeg(Leg):
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
         self._opening.tell(self)
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        # Lost before it could be told: setting an option had failed.
+        self._opening.tell(reason)
+        super().connectionLost(reason)
 
 
 def transportOpener(reactor: Any, bindAddress: tuple[str, int] | None = None) -> Open:
@@ -162,7 +167,8 @@ class _Race:
         self._left = deque(interleave(addresses))
         self._port = port
         self._settings = settings
-        self._attempts: list[Deferred[Leg]] = []
+        self._attempts: dict[Deferred[Leg], IPAddress] = {}
+        self._over = False
         self._failures: list[tuple[IPAddress, BaseException | None]] = []
         self._nextAttempt: Any = None
         self._deadline: Any = None
@@ -182,31 +188,31 @@ class _Race:
             self._nextAttempt = self._clock.callLater(
                 self._settings.attemptDelay, self._attempt
             )
-        attempt = self._open(address, self._port)
-        self._attempts.append(attempt)
+        try:
+            attempt = self._open(address, self._port)
+        except Exception:
+            attempt = fail()
+        self._attempts[attempt] = address
         attempt.addCallbacks(
             self._connected,
             self._failed,
-            callbackArgs=(attempt, address),
-            errbackArgs=(attempt, address),
+            callbackArgs=(attempt,),
+            errbackArgs=(attempt,),
         )
 
-    def _connected(self, leg: Leg, attempt: Deferred[Leg], address: IPAddress) -> None:
-        if self.won.called:
-            # Two came up in one turn of the reactor, or one after the end.
+    def _connected(self, leg: Leg, attempt: Deferred[Leg]) -> None:
+        if self._over:
+            # It was up already when it was given up.
             leg.abort()
             return
-        self._attempts.remove(attempt)
+        address = self._attempts.pop(attempt)
         self._finish()
         self.won.callback((leg, address))
 
-    def _failed(
-        self, failure: Failure, attempt: Deferred[Leg], address: IPAddress
-    ) -> None:
-        if self.won.called or failure.check(CancelledError, UserError):
+    def _failed(self, failure: Failure, attempt: Deferred[Leg]) -> None:
+        if self._over:
             return
-        self._attempts.remove(attempt)
-        self._failures.append((address, failure.value))
+        self._failures.append((self._attempts.pop(attempt), failure.value))
         if self._left:
             # RFC 8305, 5: a failure starts the next attempt at once.
             if self._nextAttempt is not None:
@@ -217,8 +223,8 @@ class _Race:
 
     def _expired(self) -> None:
         seconds = self._settings.connectTimeout
-        waiting = len(self._attempts)
-        reason = f"no answer within {seconds:g} seconds ({waiting} attempts waiting)"
+        waiting = ", ".join(str(each) for each in self._attempts.values())
+        reason = f"no answer within {seconds:g} seconds from {waiting}"
         story = self._story()
         self._lose(
             Refused(Cause.CONNECTION_TIMEOUT, f"{reason}; {story}" if story else reason)
@@ -232,11 +238,12 @@ class _Race:
         self._finish()
 
     def _finish(self) -> None:
+        self._over = True
         self._left.clear()
         for timer in (self._nextAttempt, self._deadline):
             if timer is not None and timer.active():
                 timer.cancel()
-        attempts, self._attempts = self._attempts, []
+        attempts, self._attempts = self._attempts, {}
         for attempt in attempts:
             attempt.cancel()
 
