@@ -11,16 +11,18 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Generator, Sequence
+from inspect import iscoroutine
 from typing import Any, Protocol as Shape
 
 import attrs
 from OpenSSL.crypto import X509
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txconnect.consulting import Steps, bounded, settle
+from txconnect.consulting import CANCELLED, Steps, bounded, settle
+from txconnect.dialing import connectionCause
 from txconnect.errors import Refused
 from txconnect.lookups import Lookups
 from txconnect.ownaddress import OwnAddresses
@@ -148,7 +150,11 @@ class Admission:
         return port in self._ports and self._own.isOwn(address)
 
     def challenges(self, cause: Cause) -> tuple[bytes, ...]:
-        """The challenges for a refusal: some for a 407, else none."""
+        """
+        The challenges for a refusal: some for a 407, else none.
+
+        @raise Refused: no scheme has one.
+        """
         if cause.status != 407 or self.authenticator is None:
             return ()
         return self.authenticator.challenges(cause)
@@ -208,6 +214,7 @@ class Candidate:
 
     @ivar request: as the plugins see it; from authentication on with the
         identity.
+    @ivar challenges: of the 407 that it was refused with, or none.
     """
 
     _log = Logger()
@@ -227,6 +234,7 @@ class Candidate:
         self._leg: Leg | None = None
         self._over = False
         self._notes: list[str] = []
+        self.challenges: tuple[bytes, ...] = ()
         self._work = Steps(self._steps(), self._finished)
 
     def run(self) -> None:
@@ -265,17 +273,23 @@ class Candidate:
         )
 
     def _finished(self, result: Any) -> None:
-        if self._over:
-            self._dropLeg()
-            return
         self._over = True
         if isinstance(result, Failure):
             self._dropLeg()
-            if not isinstance(result.value, Refused):
-                self._log.failure("{id} failed", result, id=self.request.id)
-                result = Failure(Refused(Cause.INTERNAL, _told(result.value)))
-            result = result.value
+            result = self._refusal(result)
         self._decided(result)
+
+    def _refusal(self, failure: Failure) -> Refused:
+        """What is said of a failure; a 407 only when its challenges are there."""
+        refused = failure.value
+        if not isinstance(refused, Refused):
+            self._log.failure("{id} failed", failure, id=self.request.id)
+            return Refused(Cause.INTERNAL, _told(refused))
+        try:
+            self.challenges = self._admission.challenges(refused.cause)
+        except Refused as trouble:
+            return trouble
+        return refused
 
     def _dropLeg(self) -> None:
         leg, self._leg = self._leg, None
@@ -312,11 +326,7 @@ class Candidate:
             addresses = yield from self._judgeAddresses(addresses)
 
         dialling = clock.seconds()
-        reached = settle(route.connect(self.request, addresses))
-        if isinstance(reached, Deferred):
-            reached = yield reached
-        leg, address = reached
-        self._leg = leg
+        leg, address = yield from self._connect(route, addresses)
         tunnel = TunnelInfo(
             self.request,
             address,
@@ -378,7 +388,9 @@ class Candidate:
             else:
                 allowed.append(address)
         if not allowed:
-            raise refusals[0]
+            first = refusals[0]
+            reasons = dict.fromkeys(refused.reason for refused in refusals)
+            raise Refused(first.cause, "; ".join(reasons), first.rule)
         return allowed
 
     def _judgeAddress(self, address: IPAddress) -> Generator[Deferred[Any], Any, None]:
@@ -390,8 +402,59 @@ class Candidate:
             if isinstance(answer, Deferred):
                 answer = yield answer
             self._judged(policy, answer)
-        if admission.isSelf(address, self.request.authority.port):
+        try:
+            own = admission.isSelf(address, self.request.authority.port)
+        except OSError as error:
+            reason = f"whether {address} is this proxy's own is not known: {error}"
+            raise Refused(connectionCause(error), reason) from None
+        if own:
             raise Refused(Cause.LOOP, f"{address} is this proxy's own listener")
+
+    def _connect(
+        self, route: Route, addresses: Sequence[IPAddress]
+    ) -> Generator[Deferred[Any], Any, tuple[Leg, IPAddress | None]]:
+        direct = route is self._admission.direct
+        try:
+            if direct:
+                reached = yield route.connect(self.request, addresses)
+            else:
+                reached = yield self._through(route, addresses)
+            self._leg, address = reached
+        except Exception as error:
+            if direct or isinstance(error, Refused):
+                raise
+            self._log.failure(
+                "{name} failed over {id}", name=route.name, id=self.request.id
+            )
+            raise Refused(Cause.PLUGIN_ERROR, _told(error), route.name) from None
+        return reached  # type: ignore[no-any-return]
+
+    def _through(
+        self, route: Route, addresses: Sequence[IPAddress]
+    ) -> Deferred[tuple[Leg, IPAddress | None]]:
+        """Connect by a plugin's route, which may know no deadline of its own."""
+        settings = self._admission.settings
+        seconds = settings.connectTimeout
+        if route.resolves:
+            seconds += settings.lookupTimeout
+        connecting = settle(
+            route.connect(self.request, addresses).addCallback(self._inTime)
+        )
+        if not isinstance(connecting, Deferred):
+            return succeed(connecting)
+        reason = f"route {route.name}: no answer within {seconds:g} seconds"
+        return bounded(
+            self._admission.clock,
+            seconds,
+            connecting,
+            lambda: Refused(Cause.CONNECTION_TIMEOUT, reason),
+        )
+
+    def _inTime(self, reached: tuple[Leg, Any]) -> tuple[Leg, Any]:
+        """Reset a leg that comes when nobody waits for it any more."""
+        if self._over:
+            reached[0].abort()
+        return reached
 
     def _prepare(self, tunnel: TunnelInfo, leg: Leg) -> Admitted:
         """Make the tap and the pair, before the client is told anything."""
@@ -407,7 +470,11 @@ class Candidate:
         factory = plugins.pairFactory
         if factory is not None:
             pair = self._call(factory, factory.plugin.buildPair, tunnel)
-            if not (isinstance(pair, tuple) and len(pair) == 2):
+            if not (
+                isinstance(pair, tuple)
+                and len(pair) == 2
+                and all(IProtocol.providedBy(half) for half in pair)
+            ):
                 raise self._wrong(factory, pair, "a pair of protocols")
         return Admitted(tunnel, leg, tuple(taps), pair)
 
@@ -417,8 +484,11 @@ class Candidate:
 
         @return: its answer, or a Deferred of it that fails with L{Refused}.
         """
-        answer = self._call(plugin, hook, *arguments)
+        answer = self._call(plugin, _asked, hook, *arguments)
         if not isinstance(answer, Deferred):
+            if self._over:
+                # The hook itself has stopped the proxy: nothing further is asked.
+                raise Refused(Cause.SHUTDOWN)
             return answer
         admission = self._admission
         return bounded(
@@ -430,12 +500,14 @@ class Candidate:
 
     def _call(self, plugin: Named, hook: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            return settle(hook(*arguments))
-        except Exception:
+            return hook(*arguments)
+        except BaseException:
+            # SystemExit and asyncio's CancelledError refuse like any other.
             return self._broken(Failure(), plugin)
 
     def _broken(self, failure: Failure, plugin: Named) -> Any:
-        if self._over or isinstance(failure.value, _Late):
+        cancelled = self._over and failure.check(*CANCELLED)
+        if cancelled or isinstance(failure.value, _Late):
             failure.raiseException()
         self._log.failure(
             "{name} failed over {id}", failure, name=plugin.name, id=self.request.id
@@ -472,6 +544,9 @@ class Candidate:
         hint = ""
         if asyncio.isfuture(answer):
             hint = "; wrap an asyncio future with Deferred.fromFuture"
+        if iscoroutine(answer):
+            # Not left to complain, when it is collected, that nobody awaited it.
+            answer.close()
         reason = f"it answered {type(answer).__name__}, not {wanted}{hint}"
         self._log.error(
             "{name} failed over {id}: {reason}",
@@ -480,6 +555,10 @@ class Candidate:
             reason=reason,
         )
         return Refused(Cause.PLUGIN_ERROR, reason, plugin.name)
+
+
+def _asked(hook: Callable[..., Any], *arguments: Any) -> Any:
+    return settle(hook(*arguments))
 
 
 class _Late(Refused):

@@ -70,9 +70,11 @@ class ConnectProxy(MultiService):
         default.
 
     Any plugin may be given as a L{Named} to say what it is called, and any
-    plugin that is also an L{IService} is started and stopped with this one.
+    plugin that is also an L{IService} without a parent is started and stopped
+    with this one.
 
-    @raise ConfigurationError: a plugin does not provide its interface.
+    @raise ConfigurationError: a plugin does not provide its interface, or there
+        are schemes and no checker.
     """
 
     def __init__(
@@ -105,7 +107,9 @@ class ConnectProxy(MultiService):
             if pairFactory is not None
             else None,
         )
-        self._adoptServices(plugins, self.policies)
+        asking = _verified(schemes, IAuthScheme)
+        checking = _verified(checkers, ICredentialsChecker)
+        self._adoptServices(plugins, (*self.policies, *asking, *checking))
         self.lookups = Lookups(reactor, settings, getaddrinfo, pool)
         self.dialer = Dialer(reactor, settings, open or transportOpener(reactor))
         self.leaving = LeaveWatch(reactor)
@@ -117,15 +121,19 @@ class ConnectProxy(MultiService):
             self.lookups,
             self.dialer.direct(),
             own,
-            _authenticator(schemes, checkers, settings.realm),
+            _authenticator(asking, checking, settings.realm),
             certificateIdentity,
         )
         self._fronts: dict[Any, None] = {}
         self._idle: list[Deferred[None]] = []
+        self._stopping: list[Deferred[None]] = []
 
-    def buildProtocol(self, addr: IAddress | None = None) -> Http1Front:
-        """Make the protocol for one client's connection."""
-        return Http1Front(self)
+    def buildProtocol(self, addr: IAddress | None = None) -> Http1Front | None:
+        """
+        Make the protocol for one client's connection; L{None}, which closes
+        it, when the proxy does not run or is being stopped.
+        """
+        return Http1Front(self) if self.running and not self._stopping else None
 
     def addListener(self, address: IAddress) -> None:
         """Tell where the proxy listens, so that it never dials itself."""
@@ -142,9 +150,13 @@ class ConnectProxy(MultiService):
 
         @return: fires when all is given back.
         """
-        for front in list(self._fronts):
-            front.stop()
-        return self.whenIdle().addCallback(lambda _: self._stopped())
+        stopped: Deferred[None] = Deferred()
+        self._stopping.append(stopped)
+        if len(self._stopping) == 1:
+            for front in list(self._fronts):
+                front.stop()
+            self.whenIdle().addCallback(self._stopPlugins).addBoth(self._stopped)
+        return stopped
 
     def whenIdle(self) -> Deferred[None]:
         """Fires when there is no connection and no tunnel."""
@@ -167,26 +179,34 @@ class ConnectProxy(MultiService):
             for waiting in idle:
                 waiting.callback(None)
 
-    def _stopped(self) -> Any:
+    def _stopPlugins(self, _: None) -> Deferred[Any]:
         self.leaving.stop()
         self.lookups.stop()
         stopping = super().stopService()  # type: ignore[no-untyped-call]
         return maybeDeferred(lambda: stopping).addCallback(lambda _: None)
 
-    def _adoptServices(self, plugins: Plugins, policies: Sequence[Named]) -> None:
-        adopted: list[Any] = []
+    def _stopped(self, result: Any) -> None:
+        stopping, self._stopping = self._stopping, []
+        for stopped in stopping:
+            stopped.callback(result)
+
+    def _adoptServices(self, plugins: Plugins, others: Sequence[Named]) -> None:
         pair = () if plugins.pairFactory is None else (plugins.pairFactory,)
         for each in (
-            *policies,
+            *others,
             *plugins.routers,
             *plugins.observers,
             *plugins.taps,
             *pair,
         ):
             plugin = each.plugin
-            if IService.providedBy(plugin) and not any(plugin is it for it in adopted):
-                adopted.append(plugin)
-                plugin.setServiceParent(self)
+            # One that has a parent is started by that: this proxy, when it is
+            # of several kinds, or the program around.
+            if IService.providedBy(plugin) and plugin.parent is None:
+                # Two plugins may have one name, two services of a parent not.
+                holder = MultiService()
+                holder.setServiceParent(self)
+                plugin.setServiceParent(holder)
 
 
 class ConnectProxyFactory(Factory):
@@ -216,7 +236,7 @@ class ConnectProxyFactory(Factory):
         if self._owned:
             self.proxy.whenIdle().addCallback(self._lastTunnelGone)
 
-    def buildProtocol(self, addr: IAddress | None) -> Http1Front:
+    def buildProtocol(self, addr: IAddress | None) -> Http1Front | None:
         return self.proxy.buildProtocol(addr)
 
     def _lastTunnelGone(self, _: None) -> Any:
@@ -271,10 +291,13 @@ def _verified(plugins: Iterable[Any], interface: type[Interface]) -> tuple[Named
 
 
 def _authenticator(
-    schemes: Iterable[Any], checkers: Iterable[Any], realm: str
+    schemes: Sequence[Named], checkers: Sequence[Named], realm: str
 ) -> Authenticator | None:
-    known = _verified(checkers, ICredentialsChecker)
-    if not known:
-        return None
-    offered = [each.plugin for each in _verified(schemes, IAuthScheme)]
-    return Authenticator(offered or [BasicScheme()], known, realm)
+    if checkers:
+        return Authenticator(schemes or [BasicScheme()], checkers, realm)
+    if schemes:
+        raise ConfigurationError(
+            "there are schemes, which say how clients send who they are, but no "
+            "checker, which says who may pass"
+        )
+    return None

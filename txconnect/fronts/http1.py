@@ -209,7 +209,8 @@ class Http1Front(Protocol):
             self._establish(outcome)
         elif candidate is not None:
             candidate.tell(outcome)
-            self._answer(outcome, candidate.request.id, candidate.request.authority)
+            request = candidate.request
+            self._answer(outcome, request.id, request.authority, candidate.challenges)
 
     def _establish(self, admitted: Admitted) -> None:
         admission = self._admission
@@ -252,7 +253,7 @@ class Http1Front(Protocol):
     # Refusals
 
     def _refuseHead(self, refused: Refused) -> None:
-        self._answer(refused, self._tellRefused(refused), None)
+        self._answer(refused, self._tellRefused(refused))
 
     def _tellRefused(self, refused: Refused) -> str:
         """Account for a request that never became one; returns its id."""
@@ -271,7 +272,13 @@ class Http1Front(Protocol):
         )
         return name
 
-    def _answer(self, refused: Refused, name: str, authority: Authority | None) -> None:
+    def _answer(
+        self,
+        refused: Refused,
+        name: str,
+        authority: Authority | None = None,
+        challenges: tuple[bytes, ...] = (),
+    ) -> None:
         """Send a refusal, and close behind it (RFC 9112, 9.6)."""
         admission = self._admission
         self._cancelTimer()
@@ -289,7 +296,7 @@ class Http1Front(Protocol):
                     authority=authority,
                     reason=refused.reason,
                     parameters=refused.parameters,
-                    challenges=admission.challenges(refused.cause),
+                    challenges=challenges,
                     full=admission.settings.errors == "full",
                 )
             )
