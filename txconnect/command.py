@@ -361,17 +361,21 @@ class Options(usage.Options, strcred.AuthOptionMixin):
 
         from txconnect.service import ConnectProxy
 
-        return ConnectProxy(
-            reactor,
-            policies=self["policies"],
-            routers=self["routers"],
-            observers=self["observers"] or [self._console()],
-            taps=self["taps"],
-            pairFactory=self["pairFactory"],
-            schemes=self["schemes"],
-            checkers=self.get("checkers", []),
-            settings=self["settings"],
-        )
+        try:
+            return ConnectProxy(
+                reactor,
+                policies=self["policies"],
+                routers=self["routers"],
+                observers=self["observers"] or [self._console()],
+                taps=self["taps"],
+                pairFactory=self["pairFactory"],
+                schemes=self["schemes"],
+                checkers=self.get("checkers", []),
+                settings=self["settings"],
+            )
+        except ConfigurationError as error:
+            # zope's sentences come on several lines.
+            raise ConfigurationError(" ".join(str(error).split())) from error
 
     def _console(self) -> Named:
         from txconnect.observers.console import ConsoleLog

@@ -7,7 +7,7 @@ from txconnect.plugins import observerFactory
 accesslog = observerFactory(
     "accesslog",
     "Append one line for each refusal and each closed tunnel; - is standard output.",
-    "txconnect.observers.accesslog:AccessLog",
+    "txconnect.observers.accesslog:AccessLog.fromItems",
     "PATH|-[,format=json|text]",
 )
 counters = observerFactory(

@@ -1,0 +1,390 @@
+"""
+The real command, as a process: what it says, with which status it ends, and
+that it never shows a traceback for what the operator did.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+import txconnect
+
+ROOT = Path(txconnect.__file__).parent.parent
+TWISTD = [sys.executable, str(Path(sys.executable).with_name("twistd"))]
+TXCONNECT = [sys.executable, "-m", "txconnect"]
+FOREGROUND = [*TWISTD, "-n", "--pidfile=", "connectproxy"]
+DEADLINE = 60.0
+"""Seconds after which a process that hangs is killed, so that its test fails."""
+
+URL = re.compile(r"http://(127\.0\.0\.1|0\.0\.0\.0):([0-9]+)")
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Our package found wherever the process stands."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), **(extra or {})}
+
+
+def ends(
+    arguments: list[str], directory: Path, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command that must end by itself."""
+    return subprocess.run(
+        arguments,
+        cwd=directory,
+        env=environment(env),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+
+
+class Running:
+    """A command in the foreground, and its lines."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def line(self, pattern: str) -> re.Match[str]:
+        """The next line of standard output that a pattern is found in."""
+        read: list[str] = []
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            read.append(line)
+            match = re.search(pattern, line)
+            if match:
+                return match
+        raise AssertionError(f"no line {pattern!r} in {''.join(read)}")
+
+    def port(self) -> int:
+        """Where it says that it listens."""
+        return int(self.line(URL.pattern)[2])
+
+    def stop(self) -> tuple[int, str, str]:
+        """Its status, and what else it said, after SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+        out, err = self.process.communicate()
+        return self.process.returncode, out, err
+
+
+@contextlib.contextmanager
+def running(arguments: list[str], directory: Path) -> Iterator[Running]:
+    """A command that stays, until the block ends."""
+    process = subprocess.Popen(
+        arguments,
+        cwd=directory,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    watchdog = threading.Timer(DEADLINE, process.kill)
+    watchdog.start()
+    try:
+        yield Running(process)
+    finally:
+        watchdog.cancel()
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def answer(port: int, authority: str) -> bytes:
+    """What the proxy answers to one CONNECT, to the end."""
+    head = f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), DEADLINE) as client:
+        client.sendall(head.encode())
+        return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port where somebody listens already."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def echo() -> Iterator[int]:
+    """The port of a destination that says back what it hears, once."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(DEADLINE)
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.settimeout(DEADLINE)
+                while data := connection.recv(65536):
+                    connection.sendall(data)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1]
+        thread.join()
+
+
+# Running
+
+
+def test_txconnectSaysFourLinesThenOneForEachTunnel(tmp_path: Path, echo: int) -> None:
+    """The first five minutes: nothing else is on the screen."""
+    everything = ["--policy", "networks:any", "--policy", "ports:any"]
+    with running([*TXCONNECT, "--listen", "0", *everything], tmp_path) as proxy:
+        port = proxy.port()
+        assert proxy.line("")[0] is not None
+        proxy.line(r"^  where what all of these allow:  networks:any  ports:any$")
+        proxy.line(
+            rf"^  try   curl -x http://127\.0\.0\.1:{port} https://example.com/$"
+        )
+        head = f"CONNECT 127.0.0.1:{echo} HTTP/1.1\r\nHost: 127.0.0.1:{echo}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", port), DEADLINE) as client:
+            client.sendall(head.encode() + b"hello")
+            got = b""
+            while not got.endswith(b"hello"):
+                got += client.recv(65536)
+            proxy.line(
+                rf"^\d\d:\d\d:\d\d open   \S+ 127\.0\.0\.1 -> 127\.0\.0\.1:{echo}"
+            )
+        proxy.line(r"^\d\d:\d\d:\d\d close  .*  up 5 B  down 5 B  ")
+        assert got.startswith(b"HTTP/1.1 200 ")
+        status, out, err = proxy.stop()
+    assert (status, out, err) == (-signal.SIGTERM, "", "")
+
+
+def test_withoutOptionsPrivateAddressesAreRefused(tmp_path: Path) -> None:
+    """The defaults are safe, and the refusal is one line for both ends."""
+    with running([*TXCONNECT, "--listen", "0"], tmp_path) as proxy:
+        port = proxy.port()
+        proxy.line(r"^  who   anyone on this machine \(loopback only\)")
+        proxy.line(r"^  where public addresses, port 443; private, link-local and ")
+        said = answer(port, "169.254.169.254:443")
+        assert said.startswith(b"HTTP/1.1 403 ")
+        proxy.line(
+            r"^\d\d:\d\d:\d\d refuse .* -> 169\.254\.169\.254:443  403 networks: "
+        )
+
+
+def test_twistdUnderTheAsyncioReactor(tmp_path: Path) -> None:
+    """No module of ours installs a reactor before twistd does."""
+    command = [*TWISTD, "--reactor", "asyncio", "-n", "--pidfile=", "connectproxy"]
+    with running([*command, "--listen", "0"], tmp_path) as proxy:
+        port = int(proxy.line(URL.pattern + r".*, asyncioselector, 1 process")[2])
+        assert answer(port, "10.0.0.1:443").startswith(b"HTTP/1.1 403 ")
+        status, out, err = proxy.stop()
+    assert status == -signal.SIGTERM
+    assert "Traceback" not in out + err
+
+
+def test_twistRunsItToo(tmp_path: Path) -> None:
+    """twist has no privileged start and no terminal of ours: lines are logged."""
+    twist = [sys.executable, "-m", "twisted", "--log-format=text", "connectproxy"]
+    with running([*twist, "--listen", "0"], tmp_path) as proxy:
+        port = proxy.port()
+        assert answer(port, "10.0.0.1:443").startswith(b"HTTP/1.1 403 ")
+        proxy.line(r"refuse .* -> 10\.0\.0\.1:443  403 networks: ")
+
+
+def test_openProxyMustBeSaid(tmp_path: Path) -> None:
+    """[T15] The same listener is refused and, when it is meant, allowed."""
+    for command in (TXCONNECT, FOREGROUND):
+        ended = ends([*command, "--listen", "0.0.0.0:0"], tmp_path)
+        assert ended.returncode == 1
+        assert "Traceback" not in ended.stdout + ended.stderr
+        assert re.fullmatch(
+            r"\w+: refusing to start: 0\.0\.0\.0:\d+ is within reach .*\n", ended.stderr
+        )
+    listen = ["--listen", "0.0.0.0:0", "--open-proxy"]
+    with running([*TXCONNECT, *listen], tmp_path) as proxy:
+        proxy.port()
+        proxy.line(r"^  who   ANYONE who can reach it, as --open-proxy says$")
+
+
+def test_passwordsAreAskedFor(tmp_path: Path) -> None:
+    """With C{--auth} it may listen anywhere, and nobody passes without."""
+    (tmp_path / "users").write_text("alice:secret\n")
+    listen = ["--listen", "0.0.0.0:0", "--auth", "file:users"]
+    with running([*TXCONNECT, *listen], tmp_path) as proxy:
+        port = proxy.port()
+        proxy.line(r"^  who   users that file knows$")
+        assert answer(port, "example.com:443").startswith(b"HTTP/1.1 407 ")
+
+
+def test_unixSocketIsLocal(tmp_path: Path) -> None:
+    with running([*TXCONNECT, "--listen", "unix:sock"], tmp_path) as proxy:
+        proxy.line(rf"on unix:{tmp_path}/sock ")
+        proxy.line(r"^  who   anyone on this machine")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(tmp_path / "sock"))
+            client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            assert client.recv(9) == b"HTTP/1.1 "
+
+
+def test_softLimitOfDescriptorsIsTheHardOne(tmp_path: Path) -> None:
+    command = ["sh", "-c", 'ulimit -S -n 256; exec "$@"', "sh", *TXCONNECT]
+    with running([*command, "--listen", "0"], tmp_path) as proxy:
+        proxy.port()
+        limits = Path(f"/proc/{proxy.process.pid}/limits").read_text()
+    match = re.search(r"Max open files +(\d+) +(\d+)", limits)
+    assert match is not None
+    assert match[1] == match[2] != "256"
+
+
+# What the operator did wrong
+
+
+WRONG = {
+    "an unknown option": (["--polcy", "x"], "option --polcy not recognized"),
+    "a word too many": (["3128"], "'3128' is no option"),
+    "an unknown policy": (
+        ["--policy", "prots:443"],
+        "policy 'prots' is not installed; did you mean 'ports'?",
+    ),
+    "a bad argument": (["--policy", "ports:http"], "policy 'ports': 'http' is no port"),
+    "a bad endpoint": (["--listen", "tcp:x"], "--listen 'tcp:x' is no endpoint: "),
+    "a bad port": (["--listen", "70000"], "cannot listen: "),
+    "no such address": (
+        ["--listen", "192.0.2.1:3128", "--open-proxy"],
+        "cannot listen on 192.0.2.1:3128: ",
+    ),
+    "a bad setting": (["--head-timeout", "soon"], "--head-timeout: 'soon' is not a "),
+    "no password file": (["--auth", "file:users"], "users: No such file or directory"),
+    "no htpasswd file": (["--auth", "htpasswd:users"], "--auth htpasswd: "),
+    "no policy file": (["--policy", "./no.py:x"], "there is no file "),
+    "no directory for the log": (
+        ["--observer", "accesslog:no/log"],
+        "observer 'accesslog': ",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "command", [TXCONNECT, FOREGROUND], ids=["txconnect", "twistd"]
+)
+@pytest.mark.parametrize("what", WRONG)
+def test_mistakesAreOneClearLineAndStatusOne(
+    command: list[str], what: str, tmp_path: Path
+) -> None:
+    arguments, reason = WRONG[what]
+    ended = ends([*command, "--listen", "0", *arguments], tmp_path)
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == 1, said
+    assert reason in said
+    assert "Traceback" not in said
+    if command is TXCONNECT:
+        assert ended.stdout == ""
+        assert re.fullmatch(r"txconnect: .*\n", ended.stderr)
+    else:
+        assert len([line for line in said.splitlines() if reason in line]) == 1
+
+
+@pytest.mark.parametrize(
+    "command", [TXCONNECT, FOREGROUND], ids=["txconnect", "twistd"]
+)
+def test_portInUseIsOneClearLine(
+    command: list[str], tmp_path: Path, taken: int
+) -> None:
+    ended = ends([*command, "--listen", str(taken)], tmp_path)
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert re.fullmatch(
+        rf"\w+: cannot listen on 127\.0\.0\.1:{taken}: Address already in use\n",
+        ended.stderr,
+    )
+
+
+def test_portInUseLeavesNoPidfile(tmp_path: Path, taken: int) -> None:
+    """A stale one is the next start's "Another twistd server is running"."""
+    command = [*TWISTD, "-n", "connectproxy", "--listen", str(taken)]
+    assert ends(command, tmp_path).returncode == 1
+    assert not (tmp_path / "twistd.pid").exists()
+
+
+def test_brokenPluginModuleIsShownInFull(tmp_path: Path) -> None:
+    """The one traceback that is shown: of a module that hides what is wanted."""
+    plugins = tmp_path / "site" / "twisted" / "plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "sick_plugin.py").write_text("import no_such_module\n")
+    path = {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path / 'site'}"}
+    ended = ends([*TXCONNECT, "--policy", "sick"], tmp_path, path)
+    assert ended.returncode == 1
+    assert "policy 'sick' is not installed." in ended.stderr
+    assert f"{plugins / 'sick_plugin.py'} could not be imported:\n" in ended.stderr
+    assert "No module named 'no_such_module'" in ended.stderr
+    # And it stops nobody who wants something else.
+    ended = ends([*TXCONNECT, "--policy", "ports:443", "--version"], tmp_path, path)
+    assert ended.returncode == 0
+
+
+def test_helpAndPasswdEndByThemselves(tmp_path: Path) -> None:
+    for arguments, shown in [
+        (["--help"], "Usage: txconnect [options]"),
+        (["--help-policy"], "ports:"),
+        (["--version"], f"txconnect {txconnect.__version__}"),
+    ]:
+        ended = ends([*TXCONNECT, *arguments], tmp_path)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert shown in ended.stdout
+    assert ends([*TXCONNECT, "passwd"], tmp_path).returncode == 2
+
+
+# Daemons
+
+
+def stopDaemon(pidfile: Path) -> None:
+    """End a daemon by its pidfile, and wait until it is gone."""
+    pid = int(pidfile.read_text())
+    watched = os.pidfd_open(pid)
+    try:
+        os.kill(pid, signal.SIGTERM)
+        assert select.select([watched], [], [], DEADLINE)[0]
+    finally:
+        os.close(watched)
+
+
+def test_daemonStartsListensLogsAndStops(tmp_path: Path) -> None:
+    """The parent's status, the pidfile, relative paths under --rundir."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "users").write_text("alice:secret\n")
+    options = ["--listen", "unix:sock", "--listen", "0", "--auth", "file:users"]
+    command = [*TWISTD, "--rundir", "run", "--logfile", "twistd.log", "connectproxy"]
+    ended = ends([*command, *options], tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    try:
+        log = (tmp_path / "twistd.log").read_text()
+        found = URL.search(log)
+        assert found is not None, log
+        assert answer(int(found[2]), "example.com:443").startswith(b"HTTP/1.1 407 ")
+        assert (tmp_path / "sock").is_socket()
+    finally:
+        stopDaemon(tmp_path / "twistd.pid")
+    assert not (tmp_path / "twistd.pid").exists()
+    log = (tmp_path / "twistd.log").read_text()
+    assert "refuse " in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("problem", ["in use", "open to others"])
+def test_daemonThatCannotListenTellsItsParent(
+    tmp_path: Path, taken: int, problem: str
+) -> None:
+    """The parent does not hang, and shows the address and the reason."""
+    listen = f"127.0.0.1:{taken}" if problem == "in use" else "0.0.0.0:0"
+    command = [*TWISTD, "--logfile", "log", "connectproxy", "--listen", listen]
+    ended = ends(command, tmp_path)
+    assert ended.returncode == 1
+    assert listen.rpartition(":")[0] in ended.stderr
+    assert problem in ended.stderr
+    assert not (tmp_path / "twistd.pid").exists()
