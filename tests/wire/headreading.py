@@ -14,6 +14,9 @@ Outcome = tuple[Head, bytes] | tuple[Cause, str] | None
 """A head and what stands behind it, a refusal, or neither yet."""
 
 
+DEFAULTS = HeadLimits()
+
+
 def readPieces(pieces: Iterable[bytes], limits: HeadLimits) -> Outcome:
     """Feed pieces until there is an outcome."""
     parser = HeadParser(limits)
@@ -28,7 +31,7 @@ def readPieces(pieces: Iterable[bytes], limits: HeadLimits) -> Outcome:
     return None
 
 
-def read(stream: bytes, limits: HeadLimits = HeadLimits()) -> Outcome:
+def read(stream: bytes, limits: HeadLimits = DEFAULTS) -> Outcome:
     """Read a stream at every chunking: the outcome must be one."""
     outcomes = {
         how: readPieces(pieces, limits) for how, pieces in chunkings(stream, seed=1)
@@ -38,7 +41,7 @@ def read(stream: bytes, limits: HeadLimits = HeadLimits()) -> Outcome:
     return outcome
 
 
-def accepted(stream: bytes, limits: HeadLimits = HeadLimits()) -> Head:
+def accepted(stream: bytes, limits: HeadLimits = DEFAULTS) -> Head:
     """Read a stream that holds a head and nothing behind it."""
     outcome = read(stream, limits)
     assert outcome is not None
@@ -48,7 +51,7 @@ def accepted(stream: bytes, limits: HeadLimits = HeadLimits()) -> Head:
     return head
 
 
-def refused(stream: bytes, limits: HeadLimits = HeadLimits()) -> tuple[Cause, str]:
+def refused(stream: bytes, limits: HeadLimits = DEFAULTS) -> tuple[Cause, str]:
     """Read a stream that is refused: the cause and the reason."""
     outcome = read(stream, limits)
     assert outcome is not None, "neither accepted nor refused"

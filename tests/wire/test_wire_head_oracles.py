@@ -1,0 +1,239 @@
+"""
+The head of a CONNECT against two other parsers, h11 and llhttp (by httptools).
+
+[T5] [T14] What we accept, both accept with the same meaning: nothing that
+passes here is another request to anybody else.  The converse does not hold and
+is not meant to: both accept heads that a CONNECT proxy must refuse.
+
+Where an oracle legitimately differs, and what the tests make of it:
+
+  - h11 reads C{Host} as RFC 9112 does; we keep to our own grammar of hosts,
+    which is narrower.
+  - h11 limits a head to its own size, set here to be larger than ours.
+  - llhttp takes C{HTTP/1.0} and C{HTTP/1.1} and no other minor version; the
+    others are given to h11 alone, which calls them what they are.
+  - h11 does not skip empty lines in front of the request line, as RFC 9112, 2.2
+    asks (SHOULD); it is given the stream without them.
+  - llhttp leaves white space at the end of a field's value to its user; RFC 9112,
+    5 excludes it from the value, and so does this test.
+  - httptools tells of a CONNECT's end by L{httptools.HttpParserUpgrade}, whose
+    argument is the offset of what stands behind the head.
+"""
+
+from __future__ import annotations
+
+import random
+
+import h11
+import httptools
+from headreading import read, readPieces
+from hypothesis import example, given, settings, strategies as st
+
+from txconnect.wire.head import Head, HeadLimits
+
+TCHAR = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+VALUE = bytes(range(0x21, 0x7F)) + bytes(range(0x80, 0x100)) + b" \t"
+KNOWN = [
+    b"User-Agent",
+    b"Proxy-Authorization",
+    b"Proxy-Connection",
+    b"Connection",
+    b"Keep-Alive",
+    b"Upgrade",
+    b"Expect",
+    b"TE",
+    b"Trailer",
+    b"Content-Length",
+    b"Transfer-Encoding",
+    b"Host",
+]
+MUTANTS = [
+    b"\r",
+    b"\n",
+    b"\r\n",
+    b" ",
+    b"\t",
+    b":",
+    b"\0",
+    b"\x0b",
+    b"\x80",
+    b"0",
+    b"/",
+]
+
+
+def octets(alphabet: bytes, least: int, most: int) -> st.SearchStrategy[bytes]:
+    """Octets out of an alphabet."""
+    return st.lists(st.sampled_from(alphabet), min_size=least, max_size=most).map(bytes)
+
+
+NAMES = st.sampled_from(
+    [
+        b"example.com",
+        b"EXAMPLE.com.",
+        b"a_b.-",
+        b"1.2.3.4",
+        b"[::1]",
+        b"[::FFFF:1.2.3.4]",
+    ]
+)
+PORTS = st.sampled_from([b"1", b"443", b"65535"])
+BLANK = st.sampled_from([b"", b" ", b"\t", b"  \t "])
+VALUES = st.one_of(
+    octets(VALUE, 0, 20), st.sampled_from([b"close", b"h2c", b"0", b"chunked", b"x=y"])
+)
+FIELDS = st.tuples(
+    st.one_of(octets(TCHAR, 1, 8), st.sampled_from(KNOWN[:10])), BLANK, VALUES, BLANK
+).map(lambda parts: parts[0] + b":" + b"".join(parts[1:]))
+
+
+@st.composite
+def heads(draw: st.DrawFn) -> bytes:
+    """Heads that are valid or nearly so, with odd but legal parts."""
+    name, port = draw(NAMES), draw(PORTS)
+    version = draw(st.sampled_from([b"1.1"] * 6 + [b"1.0"] * 3 + [b"1.2"]))
+    fields = draw(st.lists(FIELDS, max_size=5))
+    if version != b"1.0" or draw(st.booleans()):
+        host = draw(st.sampled_from([name, name + b":", name + b":" + port]))
+        at = draw(st.integers(0, len(fields)))
+        spelling = draw(st.sampled_from([b"Host: ", b"host:", b"HOST:\t"]))
+        fields.insert(at, spelling + host + draw(BLANK))
+    line = b"CONNECT " + name + b":" + port + b" HTTP/" + version
+    empty = b"\r\n" * draw(st.integers(0, 2))
+    return empty + b"\r\n".join([line, *fields, b"", b""])
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """Heads in which an octet or two was changed, put in or left out."""
+    stream = draw(heads())
+    for _ in range(draw(st.integers(1, 2))):
+        at = draw(st.integers(0, len(stream)))
+        instead = draw(st.one_of(st.sampled_from(MUTANTS), octets(VALUE, 0, 2)))
+        stream = stream[:at] + instead + stream[at + draw(st.integers(0, 2)) :]
+    return stream
+
+
+class Heard:
+    """What httptools tells of a request."""
+
+    def __init__(self) -> None:
+        self.target = b""
+        self.fields: list[tuple[bytes, bytes]] = []
+
+    def on_url(self, url: bytes) -> None:
+        self.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name.lower(), value.rstrip(b" \t")))
+
+
+def fieldsOf(head: Head) -> list[tuple[bytes, bytes]]:
+    """Our fields, with the credentials that we keep apart, without an order."""
+    secret = [] if head.credentials is None else [head.credentials]
+    return sorted(
+        [*head.headers, *((b"proxy-authorization", value) for value in secret)]
+    )
+
+
+def agreesWithH11(stream: bytes, head: Head, target: bytes, trailing: bytes) -> None:
+    """h11 reads the same request out of the stream."""
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=100_000)
+    connection.receive_data(stream)
+    request = connection.next_event()
+    assert isinstance(request, h11.Request)
+    assert request.method == b"CONNECT"
+    assert request.target == target
+    assert (request.http_version == b"1.0") == (head.httpVersion == "1.0")
+    assert sorted(request.headers) == fieldsOf(head)
+    assert isinstance(connection.next_event(), h11.EndOfMessage)
+    assert connection.next_event() is h11.PAUSED
+    assert connection.trailing_data == (trailing, False)
+
+
+def agreesWithLlhttp(stream: bytes, head: Head, target: bytes, trailing: bytes) -> None:
+    """llhttp reads the same request out of the stream."""
+    heard = Heard()
+    parser = httptools.HttpRequestParser(heard)
+    try:
+        parser.feed_data(stream)
+    except httptools.HttpParserUpgrade as upgrade:
+        assert stream[upgrade.args[0] :] == trailing
+    else:
+        raise AssertionError("llhttp does not think that the head is complete")
+    assert parser.get_method() == b"CONNECT"
+    assert heard.target == target
+    assert parser.get_http_version() == head.httpVersion
+    assert sorted(heard.fields) == fieldsOf(head)
+
+
+def check(stream: bytes) -> bool:
+    """
+    Read a stream; when it is accepted, both oracles must agree.
+
+    @return: whether it was accepted.
+    """
+    outcome = read(stream)
+    if outcome is None or not isinstance(outcome[0], Head):
+        return False
+    head, trailing = outcome
+    assert isinstance(trailing, bytes)
+    begun = stream.lstrip(b"\r\n")
+    _, target, version = begun.partition(b"\r\n")[0].split(b" ")
+    agreesWithH11(begun, head, target, trailing)
+    if version in (b"HTTP/1.0", b"HTTP/1.1"):
+        agreesWithLlhttp(stream, head, target, trailing)
+    return True
+
+
+@settings(max_examples=400)
+@given(heads(), st.binary(max_size=30))
+@example(b"CONNECT a:1 HTTP/1.0\r\n\r\n", b"")
+@example(b"CONNECT a:1 HTTP/1.1\r\nhost:a\r\nContent-Length: 0\r\n\r\n", b"\r\n")
+def test_validHeads(stream: bytes, early: bytes) -> None:
+    """[H1-01] [H1-17] [T1] Odd but legal heads mean the same to all three."""
+    check(stream + early)
+
+
+@settings(max_examples=1000)
+@given(mutated(), st.binary(max_size=10))
+def test_mutatedHeads(stream: bytes, early: bytes) -> None:
+    """[H1-12] [T14] What passes although it was damaged is not two things at once."""
+    check(stream + early)
+
+
+def test_theGeneratorIsWorthSomething() -> None:
+    """Most heads of the first kind pass, else the properties would hold of nothing."""
+    passed: list[bool] = []
+
+    @settings(max_examples=200, database=None)
+    @given(heads())
+    def count(stream: bytes) -> None:
+        passed.append(check(stream))
+
+    count()
+    assert sum(passed) > len(passed) // 2
+
+
+def test_everyChangeOfOneOctet() -> None:
+    """[H1-06] [T14] Each octet in turn is each other octet: nobody disagrees."""
+    stream = b"CONNECT a.b:1 HTTP/1.1\r\nHost: a.b:1\r\nX-y: z\r\n\r\n"
+    accepted = 0
+    for at in range(len(stream)):
+        for code in range(256):
+            accepted += check(stream[:at] + bytes([code]) + stream[at + 1 :] + b"!")
+    assert accepted > len(stream)
+
+
+@settings(max_examples=300)
+@given(st.one_of(heads(), mutated()), st.integers(0, 2**32), st.integers(1, 120))
+def test_splitsDecideNothing(stream: bytes, seed: int, size: int) -> None:
+    """[T1] One outcome for one stream, at any split and any limit."""
+    limits = HeadLimits(size=size, fields=seed % 4)
+    whole = readPieces([stream], limits)
+    source = random.Random(seed)
+    cuts = sorted(source.sample(range(len(stream)), min(len(stream), seed % 7)))
+    edges = [0, *cuts, len(stream)]
+    pieces = [stream[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    assert readPieces(pieces, limits) == whole
+    assert read(stream, limits) == whole
