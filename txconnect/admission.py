@@ -343,6 +343,10 @@ class Candidate:
         identity: Any = None
         if request.certificate is not None:
             identity = admission.certificateIdentity(request.certificate)
+            if identity is None and admission.authenticator is None:
+                # Verified, but nobody: it must not pass for no certificate.
+                reason = "the client's certificate names nobody"
+                raise Refused(Cause.POLICY, reason, "certificate")
         if admission.authenticator is not None:
             identity = settle(
                 admission.authenticator.authenticate(request, credentials)

@@ -17,9 +17,9 @@ What holds for all of them:
     L{MaybeAsync<txconnect.values.MaybeAsync>} may answer at once, with a
     Deferred, or be an C{async def}; it is given C{--hook-timeout} seconds.
   - An exception, a time-out, or an answer of another type refuses.
-  - An attribute C{name}, where an object has one, is what refusals and logs
-    call it; else it goes by the name it was given on the command line, or by
-    its class's.
+  - In refusals and logs an object goes by the name that it was given on the
+    command line or in a L{Named<txconnect.values.Named>}; else by its
+    attribute C{name}, where it has one; else by its class's.
 
 Methods may be added to none of these: each takes one frozen value from
 L{txconnect.values}, and it is there that a field may be added.

@@ -282,6 +282,9 @@ class Http1Front(Protocol):
         """Send a refusal, and close behind it (RFC 9112, 9.6)."""
         admission = self._admission
         self._cancelTimer()
+        self._timer = admission.clock.callLater(
+            admission.settings.lingerTimeout, self._abort
+        )
         self._lingering = True
         self._early.clear()
         self.dataReceived = self._drop  # type: ignore[method-assign]
@@ -302,9 +305,6 @@ class Http1Front(Protocol):
             )
         )
         self._unpause(resume=True)
-        self._timer = admission.clock.callLater(
-            admission.settings.lingerTimeout, self._abort
-        )
         if canHalfClose(transport):
             transport.loseWriteConnection()
         elif hasattr(transport, "getPeerCertificate"):
