@@ -1,0 +1,25 @@
+"""
+A pair that changes bytes: whatever the destination says arrives in capitals.
+
+    txconnect --policy ports:any --policy networks:any \
+        --pair ./shouting_pair.py:shoutingPair
+
+A half's C{dataReceived} gets what its leg has sent, and passes on what it
+likes; back-pressure, half-close and resets stay the tunnel's.
+"""
+
+from txconnect.plugins import pairPlugin
+from txconnect.relay.pair import ProxyClient, ProxyServer
+from txconnect.values import TunnelInfo
+
+
+class ShoutingClient(ProxyClient):
+    """The destination's leg."""
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data.upper())
+
+
+@pairPlugin("shouting", "Let every destination shout.")
+def shoutingPair(tunnel: TunnelInfo) -> tuple[ProxyServer, ProxyClient]:
+    return ProxyServer(), ShoutingClient()
