@@ -47,10 +47,15 @@ from txconnect.values import (
     Route,
 )
 
-# A token, RFC 9110, 5.6.2.
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+# A token, a quoted string, a challenge: RFC 9110, 5.6.2, 5.6.4 and 11.3.
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_PARAMETER = rf"{_TOKEN} *= *(?:{_TOKEN}|{_QUOTED})"
+_CHALLENGE = re.compile(
+    rf"{_TOKEN}(?: +(?:[A-Za-z0-9._~+/-]+=*|{_PARAMETER}(?: *, *{_PARAMETER})*))?",
+    re.ASCII,
+)
 _ONE_LINE = re.compile(rb"[\x20-\x7e]+")
-_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
 def checkPolicy(policy: Any, requests: Iterable[ConnectRequest] = REQUESTS) -> None:
@@ -92,7 +97,7 @@ def checkAuthScheme(scheme: Any, good: bytes | None = None) -> None:
     plugin = _plain(scheme)
     name = plugin.name
     _must(
-        isinstance(name, str) and _TOKEN.fullmatch(name) is not None,
+        isinstance(name, str) and re.fullmatch(_TOKEN, name) is not None,
         scheme,
         f"its name, {name!r}, is no token of RFC 9110",
     )
@@ -327,9 +332,9 @@ def _checkChallenge(scheme: Any, challenge: Any, realm: str) -> None:
         f"its challenge, {challenge!r}, does not start with its name, {name!r}",
     )
     _must(
-        b'"' not in _QUOTED.sub(b"", challenge),
+        _CHALLENGE.fullmatch(challenge.decode("ascii")) is not None,
         scheme,
-        f"its challenge for the realm {realm!r}, {challenge!r}, is not quoted well",
+        f"its challenge for the realm {realm!r}, {challenge!r}, is not well-formed",
     )
 
 
