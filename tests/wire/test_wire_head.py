@@ -470,6 +470,23 @@ def test_sizes() -> None:
             assert cause is Cause.HEAD_TOO_LARGE
 
 
+def test_limitIsToldAtOnce() -> None:
+    """[H1-14] A head that fills the limit is refused without a further octet."""
+    stream = CLIENTS["curl"]
+    for size in range(1, len(stream)):
+        filled = refused(stream[:size], HeadLimits(size=size))
+        assert filled == refused(stream, HeadLimits(size=size))
+
+
+def test_nothingBehindTheLimitIsJudged() -> None:
+    """[H1-14] A field that ends behind the limit is too large, whatever it says."""
+    stream = withFields(b"Transfer-Encoding: chunked")
+    end = stream.index(b"chunked\r\n") + len(b"chunked\r\n")
+    for size in range(end - 10, end):
+        assert refused(stream, HeadLimits(size=size))[0] is Cause.HEAD_TOO_LARGE
+    assert refused(stream, HeadLimits(size=end))[0] is Cause.MALFORMED
+
+
 def test_sizeOfTheRequestLine() -> None:
     """[H1-13] A line over the limit: 414 once its target has begun, else 501."""
     for size in range(1, len(LINE)):
