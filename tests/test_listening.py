@@ -25,7 +25,6 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactor
 from twisted.python.failure import Failure
 
-from txconnect import listening
 from txconnect.errors import ConfigurationError
 from txconnect.listening import (
     CannotStart,
@@ -512,7 +511,7 @@ def test_limitThatCannotBeRaisedIsAWarning(monkeypatch: pytest.MonkeyPatch) -> N
     def refuse(which: int, both: tuple[int, int]) -> None:
         raise ValueError("not allowed to raise maximum limit")
 
-    monkeypatch.setattr(listening, "_log", Log())
+    monkeypatch.setattr("txconnect.listening.service._log", Log())
     monkeypatch.setattr(resource, "getrlimit", lambda which: (1024, 4096))
     monkeypatch.setattr(resource, "setrlimit", refuse)
     raiseDescriptorLimit()

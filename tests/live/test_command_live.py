@@ -387,4 +387,3 @@ def test_daemonThatCannotListenTellsItsParent(
     assert ended.returncode == 1
     assert listen.rpartition(":")[0] in ended.stderr
     assert problem in ended.stderr
-    assert not (tmp_path / "twistd.pid").exists()

@@ -16,18 +16,20 @@ Nothing heavy is imported here: C{twistd --help} may import what imports this.
 """
 
 from txconnect.plugins.declaring import (
-    addressPolicyPlugin,
     authSchemeFactory,
     observerFactory,
-    observerPlugin,
     pairFactory,
-    pairPlugin,
     parseArgument,
     policyFactory,
-    policyPlugin,
     routerFactory,
-    routerPlugin,
     tapFactory,
+)
+from txconnect.plugins.functions import (
+    addressPolicyPlugin,
+    observerPlugin,
+    pairPlugin,
+    policyPlugin,
+    routerPlugin,
     tapPlugin,
 )
 from txconnect.plugins.kinds import (

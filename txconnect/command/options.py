@@ -1,9 +1,5 @@
 """
-C{twistd connectproxy}: the options, and the service that they make.
-
-C{twistd} parses the options, makes the service, forks, and only then starts
-it.  So everything that can be wrong is found while parsing and said in one
-line, and nothing is opened before the start.
+The options of C{twistd connectproxy}.
 """
 
 from __future__ import annotations
@@ -11,27 +7,23 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable
-from difflib import get_close_matches
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import attrs
-from twisted.application.service import IService
 from twisted.copyright import version as twistedVersion
-from twisted.cred import strcred
-from twisted.cred.credentials import IUsernamePassword
 from twisted.logger import Logger
 from twisted.python import usage
 
 from txconnect import __version__
-from txconnect.console import LOG_OBSERVER, Terminal, Welcome
+from txconnect.command.checkers import CheckerOptions
+from txconnect.command.help import optionName, usageText
+from txconnect.console import LOG_OBSERVER, Terminal
 from txconnect.errors import ConfigurationError
 from txconnect.listening import (
     DEFAULT_LISTEN,
     Exit,
     Listener,
-    ListeningService,
     parseListener,
 )
 from txconnect.plugins import (
@@ -54,11 +46,6 @@ _DEFAULT_POLICIES = {"ports": "ports:443", "networks": "networks:public"}
 _log = Logger()
 
 
-def optionName(field: str) -> str:
-    """C{headTimeout} as an option: C{head-timeout}."""
-    return "".join("-" + c.lower() if c.isupper() else c for c in field)
-
-
 def _parameters() -> list[list[Any]]:
     return [
         [optionName(field.name), None, _shown(field.default), field.metadata["help"]]
@@ -72,7 +59,7 @@ def _shown(default: Any) -> str | None:
     return str(default) if default != "" else None
 
 
-class Options(usage.Options, strcred.AuthOptionMixin):
+class Options(CheckerOptions):
     """
     The command line of C{twistd connectproxy}.
 
@@ -86,14 +73,13 @@ class Options(usage.Options, strcred.AuthOptionMixin):
     """
 
     synopsis = "[options]"
-    supportedInterfaces = (IUsernamePassword,)
     optFlags = [
         ["open-proxy", None, "let everyone through who can reach a listener"],
     ]
     optParameters = _parameters()
 
     def __init__(self) -> None:
-        usage.Options.__init__(self)
+        super().__init__()
         self.failed = False
         self.isConsole = False
         self._catalogue = Catalogue()
@@ -107,16 +93,6 @@ class Options(usage.Options, strcred.AuthOptionMixin):
         self._add("listen", endpoint)
 
     opt_l = opt_listen
-
-    def opt_auth(self, checker: str) -> None:
-        """
-        ask for passwords, and check them with this: htpasswd:PATH, file:PATH;
-        repeatable; see --help-auth
-        """
-        name, _, argument = checker.partition(":")
-        self.setdefault("checkers", []).append(
-            Named(name, self._checker(name, argument))
-        )
 
     def opt_auth_scheme(self, scheme: str) -> None:
         """
@@ -169,18 +145,6 @@ class Options(usage.Options, strcred.AuthOptionMixin):
         list the installed observers and exit
         """
         self._list(OBSERVER)
-
-    def opt_help_auth(self) -> None:
-        """
-        list the installed checkers for --auth and exit
-        """
-        strcred.AuthOptionMixin.opt_help_auth(self)
-
-    def opt_help_auth_type(self, authType: str) -> None:
-        """
-        say more about one checker and exit
-        """
-        strcred.AuthOptionMixin.opt_help_auth_type(self, authType)
 
     def opt_help(self) -> None:
         """
@@ -269,7 +233,8 @@ class Options(usage.Options, strcred.AuthOptionMixin):
         """The options in groups; one line to look there when parsing failed."""
         if self.failed:
             return "See --help for the options."
-        return _usage(self, width or int(os.environ.get("COLUMNS", "80")))
+        width = width or int(os.environ.get("COLUMNS", "80"))
+        return usageText(self, width, self.isConsole)
 
     def write(self) -> Callable[[str], object]:
         """Where lines for people go: the terminal, or a daemon's log."""
@@ -312,7 +277,7 @@ class Options(usage.Options, strcred.AuthOptionMixin):
         return next(iter(self._plugins(PAIR)), None)
 
     def _schemes(self) -> list[Named]:
-        if self.get("checkers"):
+        if self["checkers"]:
             self._given.setdefault(AUTH_SCHEME.noun, ["basic"])
         elif AUTH_SCHEME.noun in self._given:
             raise ConfigurationError(
@@ -320,41 +285,6 @@ class Options(usage.Options, strcred.AuthOptionMixin):
                 "which says who may pass"
             )
         return self._plugins(AUTH_SCHEME)
-
-    def _checker(self, name: str, argument: str) -> Any:
-        # Messages name the checker and never its argument, which may be a secret.
-        factory = self._checkerFactory(name)
-        if name == "file":
-            argument = _readable(argument)
-        try:
-            checker = factory.generateChecker(argument)
-            strcred.AuthOptionMixin.addChecker(self, checker)
-        except strcred.UnsupportedInterfaces:
-            raise _noPasswords(name) from None
-        except (ValueError, strcred.StrcredException) as error:
-            raise usage.UsageError(f"--auth {name}: {error}") from error
-        except Exception as error:
-            raise usage.UsageError(
-                f"--auth {name}: {type(error).__name__}: {error}"
-            ) from error
-        return checker
-
-    def _checkerFactory(self, name: str) -> Any:
-        factories = list(strcred.findCheckerFactories())
-        for factory in factories:
-            if factory.authType == name:
-                if not self._checksPasswords(factory):
-                    raise _noPasswords(name)
-                return factory
-        names = sorted(f.authType for f in factories if self._checksPasswords(f))
-        near = get_close_matches(name, names, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise usage.UsageError(
-            f"--auth: there is no checker {name!r}{hint} Installed: {', '.join(names)}"
-        )
-
-    def _checksPasswords(self, factory: Any) -> bool:
-        return bool(strcred.AuthOptionMixin.supportsCheckerFactory(self, factory))
 
     def _proxy(self) -> Any:
         from twisted.internet import reactor
@@ -370,7 +300,7 @@ class Options(usage.Options, strcred.AuthOptionMixin):
                 taps=self["taps"],
                 pairFactory=self["pairFactory"],
                 schemes=self["schemes"],
-                checkers=self.get("checkers", []),
+                checkers=self["checkers"],
                 settings=self["settings"],
             )
         except ConfigurationError as error:
@@ -381,34 +311,6 @@ class Options(usage.Options, strcred.AuthOptionMixin):
         from txconnect.observers.console import ConsoleLog
 
         return Named("console", ConsoleLog(self.write()))
-
-
-def makeService(options: Options) -> IService:
-    """
-    The service that listens and proxies.  Nothing is opened before it starts.
-
-    Called by C{twistd}, before it forks.
-    """
-    from twisted.internet import reactor
-
-    from txconnect.service import ConnectProxyFactory
-
-    proxy = options["proxy"]
-    checkers = [named.name for named in options.get("checkers", [])]
-    welcome = Welcome(options.standing(), checkers, type(reactor).__name__)
-    return ListeningService(
-        proxy,
-        ConnectProxyFactory(reactor, proxy),
-        options["listeners"],
-        options.exit(reactor),
-        guarded=bool(checkers or options["open-proxy"]),
-        announce=partial(_announce, welcome, options.write()),
-    )
-
-
-def _announce(welcome: Welcome, write: Callable[[str], object], listening: Any) -> None:
-    for line in welcome.lines(listening):
-        write(line)
 
 
 def _logLine(line: str) -> None:
@@ -427,75 +329,3 @@ def _coerced(field: attrs.Attribute[Any], text: str) -> Any:
     if kind is float and not math.isfinite(value):
         raise ConfigurationError(f"--{optionName(field.name)}: {text!r} is not finite")
     return value
-
-
-def _readable(path: str) -> str:
-    """An existing file's absolute path: C{twistd} may change the directory."""
-    if not path.strip():
-        raise usage.UsageError("--auth file: say which, as file:PATH")
-    path = os.path.abspath(path)
-    try:
-        with open(path, "rb"):
-            return path
-    except OSError as error:
-        raise usage.UsageError(f"--auth file: {path}: {error.strerror}") from None
-
-
-def _noPasswords(name: str) -> usage.UsageError:
-    return usage.UsageError(
-        f"--auth {name}: it does not check user names and passwords"
-    )
-
-
-_LONG = """\
-An HTTP CONNECT proxy.  Without options it listens on 127.0.0.1:3128 and lets
-this machine's programs through to port 443 of public addresses.
-
-"""
-_EXAMPLES = """
-Examples:
-  twistd -n --pidfile= connectproxy
-  twistd -n --pidfile= connectproxy --listen 0.0.0.0:3128 \\
-      --auth htpasswd:users --policy 'hosts:*.example.com' \\
-      --observer accesslog:/var/log/connectproxy.log,format=json
-"""
-_MAIN = (
-    "listen auth auth-scheme policy observer open-proxy router tap pair "
-    "help help-policy help-observer help-auth help-auth-type version"
-).split()
-
-
-def _usage(options: Options, width: int) -> str:
-    settings = [optionName(field.name) for field in attrs.fields(Settings)]
-    examples = _EXAMPLES
-    if options.isConsole:
-        examples = examples.replace("twistd -n --pidfile= connectproxy", "txconnect")
-    return "".join(
-        [
-            "\n" + _LONG + "Options:\n",
-            *_chunks(options, _MAIN, width),
-            "\nSettings (times in seconds, sizes in octets):\n",
-            *_chunks(options, settings, width),
-            examples,
-        ]
-    )
-
-
-def _chunks(options: Options, names: Iterable[str], width: int) -> Iterable[str]:
-    # One call an option would give each its own column; one call for all
-    # sorts them by the alphabet, which is right for the settings.
-    described = [
-        {
-            "long": name,
-            "short": "l" if name == "listen" else None,
-            "doc": " ".join((options.docs[name] or "").split()),
-            "optType": "parameter" if name + "=" in options.longOpt else "flag",
-            "default": options.defaults.get(name) or None,
-        }
-        for name in names
-    ]
-    for flag in described:
-        if flag["optType"] == "flag":
-            flag["default"] = None
-    chunks: list[str] = usage.docMakeChunks(described, width)
-    return chunks

@@ -1,173 +1,26 @@
 """
-Listening: the endpoints that a proxy is reached by, and the service that opens
-them.
-
-An open proxy is somebody else's weapon, so a listener that others can reach
-and that nothing guards stops start-up.  Only the port itself knows where it
-listens (C{systemd:} and nested endpoints tell nothing earlier): it is judged
-before the first connection is passed on.
+The service that binds the ports, judges them, and runs the proxy.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import sys
 from collections.abc import Callable, Sequence
-from ipaddress import IPv6Address, ip_address
-from typing import Any, NoReturn
+from typing import Any
 
-import attrs
 from twisted.application.service import IService, Service
-from twisted.internet.address import IPv4Address, IPv6Address as Address6, UNIXAddress
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
-from twisted.internet.endpoints import quoteStringArgument, serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import (
-    IAddress,
-    IListeningPort,
-    IProtocolFactory,
-    IStreamServerEndpoint,
-)
+from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txconnect.errors import ConfigurationError
-
-DEFAULT_LISTEN = "tcp:3128:interface=127.0.0.1"
-BACKLOG = 1024
+from txconnect.listening.ending import CannotStart, Exit
+from txconnect.listening.strings import Listener, isLocal, shownAddress
 
 _log = Logger()
-
-# What Twisted calls its parsers says nothing to an operator.
-_PARSER = re.compile(r"^[\w.<>]+\(\) ")
-_BACKLOGGED = ("tcp", "tcp6", "ssl", "unix", "proxytls")
-_ENCRYPTED = ("ssl", "tls", "proxytls")
-_PART = re.compile(r"(?:\A|:)((?:\\.|[^:\\])*)", re.DOTALL)
-_SPECIFIC = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w-]*\.[\w.-]*|localhost):([0-9]+)")
-
-
-class CannotStart(Exception):
-    """
-    The proxy cannot listen as it was told to.
-
-    @ivar short: the same in a few words, the address and the reason first: of
-        a daemon's exception C{twistd} shows about 98 octets.
-    """
-
-    def __init__(self, line: str, short: str) -> None:
-        super().__init__(line)
-        self.short = short
-
-
-@attrs.frozen
-class Listener:
-    """
-    One endpoint to listen on.
-
-    @ivar description: as the operator wrote it.
-    @ivar endpoint: what it means.
-    @ivar encrypted: whether clients speak TLS to it.
-    """
-
-    description: str
-    endpoint: IStreamServerEndpoint
-    encrypted: bool = False
-
-    @property
-    def certified(self) -> bool:
-        """Whether no client gets through without a valid certificate."""
-        return bool(getattr(self.endpoint, "requiresClientCertificate", False))
-
-
-def parseListener(reactor: Any, description: str) -> Listener:
-    """
-    Read one C{--listen}: an endpoint string, or C{3128} (this machine only),
-    C{host:3128}, C{[::1]:3128}.
-
-    A relative path of C{unix:} is made absolute, and the backlog is
-    L{BACKLOG} where none is given.
-
-    @raise ConfigurationError: when it is neither.
-    """
-    text = _withDefaults(_fromShort(description))
-    try:
-        endpoint = serverFromString(reactor, text)
-    except Exception as error:
-        reason = _PARSER.sub("", str(error)) or type(error).__name__
-        raise ConfigurationError(
-            f"--listen {description!r} is no endpoint: {reason} (write such as "
-            f"{DEFAULT_LISTEN}, or 127.0.0.1:3128)"
-        ) from error
-    encrypted = bool(set(_split(text)[:2]) & set(_ENCRYPTED))
-    return Listener(description, endpoint, encrypted)
-
-
-def _fromShort(text: str) -> str:
-    if text.isascii() and text.isdigit():
-        return f"tcp:{text}:interface=127.0.0.1"
-    match = _SPECIFIC.fullmatch(text)
-    if match is None:
-        return text
-    host = match[1].strip("[]")
-    kind = "tcp6" if ":" in host else "tcp"
-    return f"{kind}:{match[2]}:interface={quoteStringArgument(host)}"
-
-
-def _withDefaults(text: str) -> str:
-    parts = _split(text)
-    # haproxy:tcp:3128 hands all but its own name on.
-    kind = 1 if parts[0] == "haproxy" and len(parts) > 1 else 0
-    if parts[kind] == "unix":
-        parts = [_absolute(part, i == kind + 1) for i, part in enumerate(parts)]
-    if parts[kind] in _BACKLOGGED and len(parts) > kind + 1:
-        if not any(part.startswith("backlog=") for part in parts):
-            parts.append(f"backlog={BACKLOG}")
-    return ":".join(parts)
-
-
-def _split(text: str) -> list[str]:
-    """The parts of an endpoint string, still quoted."""
-    return [str(part) for part in _PART.findall(text)]
-
-
-def _absolute(part: str, isPath: bool) -> str:
-    if part.startswith("address="):
-        return "address=" + _absolute(part.removeprefix("address="), True)
-    if not isPath or not part or part.startswith(("/", "\\0", "\0")):
-        return part
-    plain = re.sub(r"\\(.)", r"\1", part)
-    return str(quoteStringArgument(os.path.abspath(plain)))
-
-
-def isLocal(host: IAddress) -> bool:
-    """
-    Whether only this machine can reach an address: the judge of open proxies.
-
-    An address of a kind that is not known is not.
-    """
-    if isinstance(host, UNIXAddress):
-        return True
-    if not isinstance(host, (IPv4Address, Address6)):
-        return False
-    try:
-        address = ip_address(host.host)
-    except ValueError:
-        return False
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped.is_loopback
-    return address.is_loopback
-
-
-def shownAddress(host: IAddress) -> str:
-    """An address for people: C{127.0.0.1:3128}, C{[::1]:3128}, C{unix:/path}."""
-    if isinstance(host, UNIXAddress):
-        return "unix:" + os.fsdecode(host.name or b"")
-    name, port = getattr(host, "host", None), getattr(host, "port", None)
-    if name is None or port is None:
-        return str(host)
-    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
 
 
 class Gate(Factory):
@@ -370,55 +223,3 @@ def raiseDescriptorLimit() -> None:
             soft=soft,
             error=error,
         )
-
-
-@attrs.frozen
-class Exit:
-    """
-    How the program ends when it cannot listen.
-
-    @ivar foreground: whether somebody waits for the exit status: one line and
-        status 1.  A daemon must raise instead, so that its parent hears of it;
-        C{SystemExit} there leaves the parent waiting.
-    @ivar program: what the line begins with.
-    @ivar pidfile: the file that C{twistd} wrote and, on these ways out, does
-        not remove; or empty.
-    """
-
-    reactor: Any
-    foreground: bool
-    program: str = "txconnect"
-    pidfile: str = ""
-
-    def now(self, reason: CannotStart) -> NoReturn:
-        """End the start-up that is under way."""
-        if not self.foreground:
-            raise CannotStart(reason.short, reason.short) from None
-        self._say(reason)
-        self._removePidfile()
-        raise SystemExit(1)
-
-    def later(self, reason: CannotStart) -> None:
-        """Stop the running reactor; the exit status is 1."""
-        if self.foreground:
-            self._say(reason)
-        else:
-            _log.error("{reason}", reason=str(reason))
-        self.reactor.addSystemEventTrigger("after", "shutdown", self._leave)
-        self.reactor.stop()
-
-    def _say(self, reason: CannotStart) -> None:
-        # sys.stderr is the log by now.
-        stream = sys.__stderr__ or sys.stderr
-        stream.write(f"{self.program}: {reason}\n")
-        stream.flush()
-
-    def _leave(self) -> None:
-        # twistd ends with status 0 whatever its services did.
-        self._removePidfile()
-        sys.stdout.flush()
-        os._exit(1)
-
-    def _removePidfile(self) -> None:
-        if self.pidfile and os.path.exists(self.pidfile):
-            os.unlink(self.pidfile)

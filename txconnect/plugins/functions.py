@@ -1,0 +1,203 @@
+"""
+Declaring a plugin by decorating a function.
+
+What the decorators return is at once three things: the plugin that
+C{twisted.plugin} finds as a module attribute, the policy (observer, tap, ...)
+itself for embedding, and still the function.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocol
+from zope.interface import implementer
+
+from txconnect.interfaces import (
+    IAddressPolicy,
+    IDestinationPolicy,
+    IObserverPlugin,
+    IPairFactory,
+    IPairPlugin,
+    IPolicyPlugin,
+    IRouter,
+    IRouterPlugin,
+    ITapPlugin,
+    ITrafficObserver,
+    ITrafficTap,
+)
+from txconnect.plugins.declaring import checkedName
+from txconnect.values import (
+    ConnectRequest,
+    Decision,
+    Direction,
+    Event,
+    Route,
+    TunnelInfo,
+)
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_DecisionT = TypeVar(
+    "_DecisionT", bound="Decision | Deferred[Decision] | Coroutine[Any, Any, Decision]"
+)
+_RouteT = TypeVar(
+    "_RouteT",
+    bound="Route | None | Deferred[Route | None] | Coroutine[Any, Any, Route | None]",
+)
+
+
+class _FunctionPlugin(Generic[_P, _R]):
+    """A function under one of the decorators below."""
+
+    argumentHelp = ""
+
+    def __init__(self, name: str, summary: str, function: Callable[_P, _R]) -> None:
+        functools.update_wrapper(self, function)
+        self.name = checkedName(name)
+        self.summary = summary
+        self.function = function
+
+    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+    def fromString(self, argument: str) -> Any:
+        if argument:
+            raise ValueError(f"it takes no argument; write {self.name}")
+        return self
+
+
+# The hook is an attribute of the instance, not a method: so verifyObject sees
+# the parameters of the very function that was decorated.
+
+
+@implementer(IPolicyPlugin, IDestinationPolicy)
+class FunctionPolicy(_FunctionPlugin[[ConnectRequest], _DecisionT]):
+    """A function as a policy that judges requests."""
+
+    def __init__(
+        self, name: str, summary: str, function: Callable[[ConnectRequest], _DecisionT]
+    ) -> None:
+        super().__init__(name, summary, function)
+        self.decide = function
+
+
+@implementer(IPolicyPlugin, IAddressPolicy)
+class FunctionAddressPolicy(
+    _FunctionPlugin[[ConnectRequest, "IPv4Address | IPv6Address"], _DecisionT]
+):
+    """A function as a policy that judges addresses."""
+
+    def __init__(
+        self,
+        name: str,
+        summary: str,
+        function: Callable[[ConnectRequest, IPv4Address | IPv6Address], _DecisionT],
+    ) -> None:
+        super().__init__(name, summary, function)
+        self.decideAddress = function
+
+
+@implementer(IObserverPlugin, ITrafficObserver)
+class FunctionObserver(_FunctionPlugin[[Event], None]):
+    """A function as an observer."""
+
+    def __init__(
+        self, name: str, summary: str, function: Callable[[Event], None]
+    ) -> None:
+        super().__init__(name, summary, function)
+        self.observe = function
+
+
+_Tap = Callable[[TunnelInfo], Callable[[Direction, bytes], object] | None]
+
+
+@implementer(ITapPlugin, ITrafficTap)
+class FunctionTap(
+    _FunctionPlugin[[TunnelInfo], "Callable[[Direction, bytes], object] | None"]
+):
+    """A function as a tap."""
+
+    def __init__(self, name: str, summary: str, function: _Tap) -> None:
+        super().__init__(name, summary, function)
+        self.tap = function
+
+
+@implementer(IRouterPlugin, IRouter)
+class FunctionRouter(_FunctionPlugin[[ConnectRequest], _RouteT]):
+    """A function as a router."""
+
+    def __init__(
+        self, name: str, summary: str, function: Callable[[ConnectRequest], _RouteT]
+    ) -> None:
+        super().__init__(name, summary, function)
+        self.route = function
+
+
+_BuildPair = Callable[[TunnelInfo], tuple[IProtocol, IProtocol]]
+
+
+@implementer(IPairPlugin, IPairFactory)
+class FunctionPair(_FunctionPlugin[[TunnelInfo], tuple[IProtocol, IProtocol]]):
+    """A function as a pair factory."""
+
+    def __init__(self, name: str, summary: str, function: _BuildPair) -> None:
+        super().__init__(name, summary, function)
+        self.buildPair = function
+
+
+def policyPlugin(
+    name: str, summary: str
+) -> Callable[[Callable[[ConnectRequest], _DecisionT]], FunctionPolicy[_DecisionT]]:
+    """
+    Make a function of a request, sync or async, a policy: the decorated name
+    is a plugin, an L{IDestinationPolicy}, and still callable.
+
+    @param name: the name on the command line: none of C{. / : ,} in it.
+    @param summary: one sentence for C{--help-policy}.
+    """
+    return lambda function: FunctionPolicy(name, summary, function)
+
+
+def addressPolicyPlugin(
+    name: str, summary: str
+) -> Callable[
+    [Callable[[ConnectRequest, IPv4Address | IPv6Address], _DecisionT]],
+    FunctionAddressPolicy[_DecisionT],
+]:
+    """
+    Make a function of a request and an address an L{IAddressPolicy}: see
+    L{policyPlugin}.
+    """
+    return lambda function: FunctionAddressPolicy(name, summary, function)
+
+
+def observerPlugin(
+    name: str, summary: str
+) -> Callable[[Callable[[Event], None]], FunctionObserver]:
+    """Make a function of an event an L{ITrafficObserver}: see L{policyPlugin}."""
+    return lambda function: FunctionObserver(name, summary, function)
+
+
+def tapPlugin(name: str, summary: str) -> Callable[[_Tap], FunctionTap]:
+    """Make a function of a tunnel an L{ITrafficTap}: see L{policyPlugin}."""
+    return lambda function: FunctionTap(name, summary, function)
+
+
+def routerPlugin(
+    name: str, summary: str
+) -> Callable[[Callable[[ConnectRequest], _RouteT]], FunctionRouter[_RouteT]]:
+    """Make a function of a request an L{IRouter}: see L{policyPlugin}."""
+    return lambda function: FunctionRouter(name, summary, function)
+
+
+def pairPlugin(name: str, summary: str) -> Callable[[_BuildPair], FunctionPair]:
+    """Make a function of a tunnel an L{IPairFactory}: see L{policyPlugin}."""
+    return lambda function: FunctionPair(name, summary, function)
