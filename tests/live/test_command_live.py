@@ -11,6 +11,7 @@ import re
 import select
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from certificates import makeAuthority
 
 import txconnect
 
@@ -220,6 +222,37 @@ def test_passwordsAreAskedFor(tmp_path: Path) -> None:
         port = proxy.port()
         proxy.line(r"^  who   users that file knows$")
         assert answer(port, "example.com:443").startswith(b"HTTP/1.1 407 ")
+
+
+def test_requiredCertificateGuardsAListener(tmp_path: Path) -> None:
+    """[T8] It may listen anywhere, and without a certificate nobody is heard."""
+    authority = makeAuthority(tmp_path)
+    server, alice = authority.server(), authority.client("alice")
+    listen = (
+        f"proxytls:0:interface=0.0.0.0:cert={server.certificate}:key={server.key}"
+        f":clientCA={authority.certificate}"
+    )
+    with running([*TXCONNECT, "--listen", listen], tmp_path) as proxy:
+        port = int(proxy.line(r"https://0\.0\.0\.0:([0-9]+)")[1])
+        proxy.line(r"^  who   clients with a certificate$")
+        for known in (True, False):
+            context = ssl.create_default_context(cafile=str(authority.certificate))
+            if known:
+                context.load_cert_chain(alice.certificate, alice.key)
+            assert spoken(context, port).startswith(b"HTTP/1.1 403 ") is known
+        proxy.line(r"refuse \S+ alice@127\.0\.0\.1 -> 10\.0\.0\.1:443  403 networks: ")
+
+
+def spoken(context: ssl.SSLContext, port: int) -> bytes:
+    """What one CONNECT over TLS is answered; nothing when TLS is refused."""
+    head = b"CONNECT 10.0.0.1:443 HTTP/1.1\r\nHost: 10.0.0.1:443\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), DEADLINE) as plain:
+        try:
+            with context.wrap_socket(plain, server_hostname="127.0.0.1") as client:
+                client.sendall(head)
+                return client.recv(65536)
+        except (ssl.SSLError, ConnectionError):
+            return b""
 
 
 def test_unixSocketIsLocal(tmp_path: Path) -> None:
