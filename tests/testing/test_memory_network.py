@@ -681,7 +681,7 @@ def test_openCountsWhatIsPaused() -> None:
     recorder.transport.pauseProducing()
     peer.close()
     network.flush()
-    assert network.getReaders() + network.getWriters() != []
+    assert recorder.transport not in network.getReaders() + network.getWriters()
     assert network.open == [recorder.transport]
 
 
@@ -726,6 +726,48 @@ def test_removeAll() -> None:
     assert network.getReaders() == network.getWriters() == []
     network.flush()
     assert recorder.data == b""
+
+
+class Killer(Recorder):
+    """Drops another's connection as soon as it hears anything."""
+
+    def __init__(self, others: list[Any]) -> None:
+        super().__init__()
+        self.others = others
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        for other in self.others:
+            if other is not self:
+                other.transport.abortConnection()
+
+
+def test_whoIsStoppedInATurnIsNotCalledInIt() -> None:
+    """As on a real reactor: no data after C{abortConnection} by another."""
+    network = MemoryNetwork()
+    made: list[Any] = []
+    factory = Recorders()
+    factory.protocol = lambda: made.append(Killer(made)) or made[-1]
+    network.listenTCP(3128, factory)
+    peers = [network.connect("127.0.0.1", 3128) for _ in range(2)]
+    network.flush()
+    for peer in peers:
+        peer.send(b"abc")
+    network.flush()
+    assert [each.data for each in made] == [b"abc", b""]
+
+
+def test_resetWhileBlockedIsSeen() -> None:
+    """[K9] A paused transport that has bytes to write does meet a RST."""
+    network = MemoryNetwork(windowSize=10)
+    recorder, peer = connected(network)
+    recorder.transport.pauseProducing()
+    peer.pause()
+    recorder.transport.write(b"x" * 100)
+    network.flush()
+    peer.abort()
+    network.flush()
+    assert recorder.reason.check(ConnectionLost)
 
 
 # Peers.
@@ -839,12 +881,14 @@ def test_tlsLikeCloseWaitsForTheProducer() -> None:
     """With a producer registered Twisted's TLS does not close."""
     network, recorder, peer = tlsLike()
     transport = recorder.transport
+    transport.registerProducer(Silent(), True)
     transport.unregisterProducer()
     transport.registerProducer(Silent(), True)
     transport.loseConnection()
     transport.write(b"still")
     network.flush()
     assert (peer.received, peer.ended) == (b"still", False)
+    transport.unregisterProducer()
     transport.unregisterProducer()
     network.flush()
     assert peer.ended

@@ -772,3 +772,11 @@ def test_poolsDoNotSwallowWhatNobodyWaitsFor() -> None:
     pool.start()
     with pytest.raises(ValueError, match="invalid literal"):
         pool.callInThread(int, "x")
+
+
+def test_poolsDoWhatNobodyWaitsFor() -> None:
+    done: list[int] = []
+    pool = ImmediatePool()
+    pool.start()
+    pool.callInThread(done.append, 1)
+    assert done == [1]

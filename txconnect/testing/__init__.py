@@ -13,7 +13,6 @@ Nothing of the proxy itself may need this package.
 
 from txconnect.testing.chunks import CHUNKS, chunkings
 from txconnect.testing.conformance import (
-    checkAuthScheme,
     checkObserver,
     checkPairFactory,
     checkPlugin,
@@ -37,6 +36,7 @@ from txconnect.testing.lookups import (
 )
 from txconnect.testing.network import MemoryNetwork
 from txconnect.testing.peers import Destination, Peer
+from txconnect.testing.schemes import checkAuthScheme
 
 __all__ = [
     "CHUNKS",

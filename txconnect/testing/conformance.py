@@ -11,19 +11,13 @@ can work with it.
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from typing import Any
 
-from twisted.cred.credentials import ICredentials
-from twisted.cred.error import LoginFailed
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol
 from twisted.python.failure import Failure
-from zope.interface import Interface
-from zope.interface.exceptions import Invalid
-from zope.interface.verify import verifyObject
 
 from txconnect.consulting import settle
 from txconnect.interfaces import (
@@ -36,26 +30,15 @@ from txconnect.interfaces import (
     ITrafficTap,
 )
 from txconnect.plugins import KINDS
-from txconnect.testing.kit import hear, makeRequest, makeTunnel, nameOf
-from txconnect.testing.samples import ADDRESSES, CREDENTIALS, REQUESTS, events
+from txconnect.testing.complaints import call, must, plain, verify
+from txconnect.testing.kit import hear, makeTunnel, nameOf
+from txconnect.testing.samples import ADDRESSES, REQUESTS, events
+from txconnect.testing.schemes import checkAuthScheme
 from txconnect.values import (
-    AuthAttempt,
-    ChallengeReason,
     ConnectRequest,
     Direction,
-    Named,
     Route,
 )
-
-# A token, a quoted string, a challenge: RFC 9110, 5.6.2, 5.6.4 and 11.3.
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_QUOTED = r'"(?:[^"\\]|\\.)*"'
-_PARAMETER = rf"{_TOKEN} *= *(?:{_TOKEN}|{_QUOTED})"
-_CHALLENGE = re.compile(
-    rf"{_TOKEN}(?: +(?:[A-Za-z0-9._~+/-]+=*|{_PARAMETER}(?: *, *{_PARAMETER})*))?",
-    re.ASCII,
-)
-_ONE_LINE = re.compile(rb"[\x20-\x7e]+")
 
 
 def checkPolicy(policy: Any, requests: Iterable[ConnectRequest] = REQUESTS) -> None:
@@ -68,7 +51,7 @@ def checkPolicy(policy: Any, requests: Iterable[ConnectRequest] = REQUESTS) -> N
     @param requests: what to ask about in place of the samples, among which
         are requests without an identity and without a client's address.
     """
-    plugin = _plain(policy)
+    plugin = plain(policy)
     kinds = [
         each for each in (IDestinationPolicy, IAddressPolicy) if each.providedBy(plugin)
     ]
@@ -77,7 +60,7 @@ def checkPolicy(policy: Any, requests: Iterable[ConnectRequest] = REQUESTS) -> N
             f"{nameOf(policy)} provides neither IDestinationPolicy nor IAddressPolicy"
         )
     for kind in kinds:
-        _verify(kind, policy)
+        verify(kind, policy)
     for request in requests:
         if IDestinationPolicy in kinds:
             _decides(policy, plugin.decide, request)
@@ -86,39 +69,15 @@ def checkPolicy(policy: Any, requests: Iterable[ConnectRequest] = REQUESTS) -> N
                 _decides(policy, plugin.decideAddress, request, address)
 
 
-def checkAuthScheme(scheme: Any, good: bytes | None = None) -> None:
-    """
-    Check an L{IAuthScheme}.
-
-    @param good: what a client may send behind the scheme's name: it must
-        yield credentials.
-    """
-    _verify(IAuthScheme, scheme)
-    plugin = _plain(scheme)
-    name = plugin.name
-    _must(
-        isinstance(name, str) and re.fullmatch(_TOKEN, name) is not None,
-        scheme,
-        f"its name, {name!r}, is no token of RFC 9110",
-    )
-    for reason in ChallengeReason:
-        for realm in ("proxy", 'the "inner" \\ proxy'):
-            _checkChallenge(scheme, plugin.challenge(reason, realm), realm)
-    for garbage in CREDENTIALS:
-        _parses(scheme, garbage, mayFail=True)
-    if good is not None:
-        _parses(scheme, good, mayFail=False)
-
-
 def checkRouter(router: Any, requests: Iterable[ConnectRequest] = REQUESTS) -> None:
     """
     Check an L{IRouter}: it must answer with a L{Route} or L{None}, or wait;
     one that waits is cancelled.  No route is connected.
     """
-    _verify(IRouter, router)
+    verify(IRouter, router)
     for request in requests:
-        for answer in _answers(router, _plain(router).route, request):
-            _must(
+        for answer in _answers(router, plain(router).route, request):
+            must(
                 answer is None or type(answer) is Route,
                 router,
                 f"it answered {type(answer).__name__}, not a Route or None",
@@ -132,13 +91,13 @@ def checkObserver(observer: Any) -> None:
     Check an L{ITrafficObserver}: it must take every kind of event, with all
     that may be missing missing, and return nothing to wait for.
     """
-    _verify(ITrafficObserver, observer)
+    verify(ITrafficObserver, observer)
     for event in events():
         kind = type(event).__name__
-        returned = _call(observer, kind, _plain(observer).observe, event)
+        returned = call(observer, kind, plain(observer).observe, event)
         if inspect.iscoroutine(returned):
             returned.close()
-        _must(
+        must(
             not inspect.isawaitable(returned),
             observer,
             "observe returned something to wait for; nobody waits for it",
@@ -150,20 +109,18 @@ def checkTap(tap: Any) -> None:
     Check an L{ITrafficTap}: it must answer with L{None} or a callable, which
     must take chunks of both directions.
     """
-    _verify(ITrafficTap, tap)
-    see = _call(tap, "a tunnel", _plain(tap).tap, makeTunnel())
+    verify(ITrafficTap, tap)
+    see = call(tap, "a tunnel", plain(tap).tap, makeTunnel())
     if see is None:
         return
     if inspect.iscoroutine(see):
         see.close()
-    _must(
+    must(
         callable(see), tap, f"it answered {type(see).__name__}, not a callable or None"
     )
     for direction in Direction:
         for data in (b"GET / HTTP/1.1\r\n", b"\x00\xff"):
-            _call(
-                tap, f"bytes {direction.value}", lambda d=direction, b=data: see(d, b)
-            )
+            call(tap, f"bytes {direction.value}", lambda d=direction, b=data: see(d, b))
 
 
 def checkPairFactory(factory: Any) -> None:
@@ -171,22 +128,22 @@ def checkPairFactory(factory: Any) -> None:
     Check an L{IPairFactory}: it must build two protocols, new ones for each
     tunnel.
     """
-    _verify(IPairFactory, factory)
+    verify(IPairFactory, factory)
     seen: list[Any] = []
     for _ in range(2):
-        pair = _call(factory, "a tunnel", _plain(factory).buildPair, makeTunnel())
-        _must(
+        pair = call(factory, "a tunnel", plain(factory).buildPair, makeTunnel())
+        must(
             isinstance(pair, tuple) and len(pair) == 2,
             factory,
             f"it built {type(pair).__name__}, not a pair of protocols",
         )
         for half in pair:
-            _must(
+            must(
                 IProtocol.providedBy(half),
                 factory,
                 f"{type(half).__name__} in its pair does not provide IProtocol",
             )
-            _must(
+            must(
                 not any(half is each for each in seen),
                 factory,
                 "it gave one protocol twice; each half of each tunnel needs its own",
@@ -219,7 +176,7 @@ def checkPlugin(factory: Any, argument: str = "") -> Any:
         known = ", ".join(kind.factory.__name__ for kind in KINDS)
         raise AssertionError(f"{nameOf(factory)} provides none of {known}")
     for kind in kinds:
-        _verify(kind.factory, factory)
+        verify(kind.factory, factory)
     _checkNames(factory)
     try:
         made = factory.fromString(argument)
@@ -235,17 +192,17 @@ def checkPlugin(factory: Any, argument: str = "") -> Any:
 
 def _checkNames(factory: Any) -> None:
     name, summary, help = factory.name, factory.summary, factory.argumentHelp
-    _must(
+    must(
         isinstance(name, str) and bool(name) and not set(name) & set("./:, \t\n"),
         factory,
         f"{name!r} is no plugin name: none of . / : , and white space, and not empty",
     )
-    _must(
+    must(
         isinstance(summary, str) and bool(summary.strip()) and "\n" not in summary,
         factory,
         "its summary is no sentence on one line",
     )
-    _must(
+    must(
         isinstance(help, str) and "\n" not in help,
         factory,
         "its argumentHelp is no text on one line",
@@ -254,7 +211,7 @@ def _checkNames(factory: Any) -> None:
 
 def _checkMade(kind: Any, factory: Any, made: Any) -> None:
     provided = [each for each in kind.provides if each.providedBy(made)]
-    _must(
+    must(
         bool(provided),
         factory,
         f"it made {type(made).__name__}, which provides none of "
@@ -267,31 +224,6 @@ def _checkMade(kind: Any, factory: Any, made: Any) -> None:
 # What the checks are made of.
 
 
-def _plain(plugin: Any) -> Any:
-    return plugin.plugin if isinstance(plugin, Named) else plugin
-
-
-def _must(right: bool, plugin: Any, complaint: str) -> None:
-    if not right:
-        raise AssertionError(f"{nameOf(plugin)}: {complaint}")
-
-
-def _verify(interface: type[Interface], plugin: Any) -> None:
-    try:
-        verifyObject(interface, _plain(plugin))
-    except Invalid as invalid:
-        raise AssertionError(f"{nameOf(plugin)}: {invalid}") from invalid
-
-
-def _call(plugin: Any, over: str, hook: Callable[..., Any], *arguments: Any) -> Any:
-    try:
-        return hook(*arguments)
-    except Exception as raised:
-        raise AssertionError(
-            f"{nameOf(plugin)} raised over {over}: {type(raised).__name__}: {raised}"
-        ) from raised
-
-
 def _decides(policy: Any, hook: Callable[..., Any], *arguments: Any) -> None:
     _finish(Deferred.fromCoroutine(hear(policy, hook, *arguments)))
 
@@ -302,15 +234,13 @@ def _finish(waiting: Deferred[Any]) -> None:
     waiting.addErrback(failed.append)
     if not waiting.called:
         waiting.cancel()
-        waiting.addErrback(lambda _: None)
-        return
-    if failed:
+    elif failed:
         failed[0].raiseException()
 
 
 def _answers(plugin: Any, hook: Callable[..., Any], *arguments: Any) -> list[Any]:
     """The answer, or none when it has not come."""
-    answer = _call(plugin, "a sample request", lambda: settle(hook(*arguments)))
+    answer = call(plugin, "a sample request", lambda: settle(hook(*arguments)))
     if not isinstance(answer, Deferred):
         return [answer]
     # It has not fired: whatever cancelling it brings is no answer.
@@ -319,53 +249,10 @@ def _answers(plugin: Any, hook: Callable[..., Any], *arguments: Any) -> list[Any
     return []
 
 
-def _checkChallenge(scheme: Any, challenge: Any, realm: str) -> None:
-    _must(
-        isinstance(challenge, bytes) and _ONE_LINE.fullmatch(challenge) is not None,
-        scheme,
-        f"its challenge, {challenge!r}, is not one line of ASCII in bytes",
-    )
-    name = _plain(scheme).name.encode("ascii")
-    _must(
-        challenge.split(b" ", 1)[0].lower() == name.lower(),
-        scheme,
-        f"its challenge, {challenge!r}, does not start with its name, {name!r}",
-    )
-    _must(
-        _CHALLENGE.fullmatch(challenge.decode("ascii")) is not None,
-        scheme,
-        f"its challenge for the realm {realm!r}, {challenge!r}, is not well-formed",
-    )
-
-
-def _parses(scheme: Any, parameters: bytes, mayFail: bool) -> None:
-    attempt = AuthAttempt(parameters, makeRequest())
-    shown = parameters[:20]
-    try:
-        credentials = _plain(scheme).parse(attempt)
-    except LoginFailed as refused:
-        if not mayFail:
-            raise AssertionError(
-                f"{nameOf(scheme)} cannot read {shown!r}: {refused}"
-            ) from refused
-        return
-    except Exception as raised:
-        raise AssertionError(
-            f"{nameOf(scheme)} raised {type(raised).__name__} over {shown!r}; what "
-            "cannot be read is a LoginFailed"
-        ) from raised
-    _must(
-        ICredentials.providedBy(credentials),
-        scheme,
-        f"it made {type(credentials).__name__} of {shown!r}, which does not provide "
-        "ICredentials",
-    )
-
-
 def _checkRoute(router: Any, route: Any) -> None:
-    _must(
+    must(
         isinstance(route.name, str) and bool(route.name),
         router,
         f"its route's name, {route.name!r}, is no text",
     )
-    _must(callable(route.connect), router, "its route's connect cannot be called")
+    must(callable(route.connect), router, "its route's connect cannot be called")

@@ -127,16 +127,14 @@ class TLSLike(ProtocolWrapper):
     """
 
     transport: Any
+    factory: TLSLikeFactory
     negotiatedProtocol = None
     _producer: IProducer | None = None
     _ended = False
 
     def getPeerCertificate(self) -> X509 | None:
         """The certificate that the network was told for this port."""
-        factory = self.factory
-        if not isinstance(factory, TLSLikeFactory):
-            raise TypeError(f"{factory!r} makes no TLS-like transports")
-        return factory.certificate
+        return self.factory.certificate
 
     def write(self, data: bytes) -> None:
         """Write, unless the connection is being closed."""

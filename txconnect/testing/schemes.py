@@ -1,0 +1,94 @@
+"""
+The conformance check for authentication schemes, which have a grammar.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from twisted.cred.credentials import ICredentials
+from twisted.cred.error import LoginFailed
+
+from txconnect.interfaces import IAuthScheme
+from txconnect.testing.complaints import must, plain, verify
+from txconnect.testing.kit import makeRequest, nameOf
+from txconnect.testing.samples import CREDENTIALS
+from txconnect.values import AuthAttempt, ChallengeReason
+
+# A token, a quoted string, a challenge: RFC 9110, 5.6.2, 5.6.4 and 11.3.
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_PARAMETER = rf"{_TOKEN} *= *(?:{_TOKEN}|{_QUOTED})"
+_CHALLENGE = re.compile(
+    rf"{_TOKEN}(?: +(?:[A-Za-z0-9._~+/-]+=*|{_PARAMETER}(?: *, *{_PARAMETER})*))?",
+    re.ASCII,
+)
+_ONE_LINE = re.compile(rb"[\x20-\x7e]+")
+
+
+def checkAuthScheme(scheme: Any, good: bytes | None = None) -> None:
+    """
+    Check an L{IAuthScheme}.
+
+    @param good: what a client may send behind the scheme's name: it must
+        yield credentials.
+    """
+    verify(IAuthScheme, scheme)
+    plugin = plain(scheme)
+    name = plugin.name
+    must(
+        isinstance(name, str) and re.fullmatch(_TOKEN, name) is not None,
+        scheme,
+        f"its name, {name!r}, is no token of RFC 9110",
+    )
+    for reason in ChallengeReason:
+        for realm in ("proxy", 'the "inner" \\ proxy'):
+            _checkChallenge(scheme, plugin.challenge(reason, realm), realm)
+    for garbage in CREDENTIALS:
+        _parses(scheme, garbage, mayFail=True)
+    if good is not None:
+        _parses(scheme, good, mayFail=False)
+
+
+def _checkChallenge(scheme: Any, challenge: Any, realm: str) -> None:
+    must(
+        isinstance(challenge, bytes) and _ONE_LINE.fullmatch(challenge) is not None,
+        scheme,
+        f"its challenge, {challenge!r}, is not one line of ASCII in bytes",
+    )
+    name = plain(scheme).name.encode("ascii")
+    must(
+        challenge.split(b" ", 1)[0].lower() == name.lower(),
+        scheme,
+        f"its challenge, {challenge!r}, does not start with its name, {name!r}",
+    )
+    must(
+        _CHALLENGE.fullmatch(challenge.decode("ascii")) is not None,
+        scheme,
+        f"its challenge for the realm {realm!r}, {challenge!r}, is not well-formed",
+    )
+
+
+def _parses(scheme: Any, parameters: bytes, mayFail: bool) -> None:
+    attempt = AuthAttempt(parameters, makeRequest())
+    shown = parameters[:20]
+    try:
+        credentials = plain(scheme).parse(attempt)
+    except LoginFailed as refused:
+        if not mayFail:
+            raise AssertionError(
+                f"{nameOf(scheme)} cannot read {shown!r}: {refused}"
+            ) from refused
+        return
+    except Exception as raised:
+        raise AssertionError(
+            f"{nameOf(scheme)} raised {type(raised).__name__} over {shown!r}; what "
+            "cannot be read is a LoginFailed"
+        ) from raised
+    must(
+        ICredentials.providedBy(credentials),
+        scheme,
+        f"it made {type(credentials).__name__} of {shown!r}, which does not provide "
+        "ICredentials",
+    )
