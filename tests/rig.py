@@ -4,9 +4,12 @@ A whole proxy on the memory network, as most protocol tests need one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
 from txconnect.interfaces import IAddressPolicy, IDestinationPolicy
@@ -133,3 +136,40 @@ def body(peer: Peer) -> bytes:
 def status(peer: Peer) -> int:
     """The status code of the one answer that a client has had."""
     return int(peer.received.split(b" ", 2)[1])
+
+
+class Logged:
+    """
+    What has been written to the log.
+
+    @ivar events: all of it, in order.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[LogEvent] = []
+
+    @property
+    def errors(self) -> list[str]:
+        """What was logged as an error or a failure, in words."""
+        return [
+            f"{formatEvent(each)} {each.get('log_failure', '')}"
+            for each in self.events
+            if each["log_level"].name in ("error", "critical")
+        ]
+
+    @property
+    def unhandled(self) -> list[str]:
+        """The errors of Deferreds that nobody has looked at."""
+        gc.collect()
+        return [each for each in self.errors if "Unhandled error in" in each]
+
+
+@contextmanager
+def logging() -> Iterator[Logged]:
+    """Listen to the log."""
+    logged = Logged()
+    globalLogPublisher.addObserver(logged.events.append)
+    try:
+        yield logged
+    finally:
+        globalLogPublisher.removeObserver(logged.events.append)

@@ -95,7 +95,7 @@ class Lookups:
         self._settings = settings
         self._getaddrinfo = getaddrinfo
         self._given = pool
-        self._pool = pool
+        self._pool: Pool | None = None
         self._flights: dict[str, _Flight] = {}
         self._answers: dict[str, tuple[float, Addresses]] = {}
 
