@@ -40,7 +40,7 @@ _METHOD = re.compile(_TOKEN)
 _VERSION = re.compile(rb"HTTP/([0-9])\.[0-9]")
 # What may stand in the first line, whole or not; the LF may still be to come.
 _FIRST_OCTETS = re.compile(rb"[ -~]*\r?")
-_REQUEST = re.compile(rb"CONNECT ([!-~]+) HTTP/1\.([0-9])\r")
+_REQUEST = re.compile(rb"CONNECT ([!-~]+) HTTP/1\.([0-9])\r\n")
 _FIELD = re.compile(rb"(" + _TOKEN + rb"):([\t -~\x80-\xff]*)\r\n")
 _NAME_AND_SPACE = re.compile(_TOKEN + rb"[ \t]+:")
 _JUDGED = frozenset(
@@ -162,17 +162,20 @@ class HeadParser:
     def _takeFirstLines(self, octets: bytes) -> int:
         """Read up to the request line's end, or as far as there are lines."""
         start, scanned = 0, self._scanned
-        while self._authority is None:
+        while True:
+            match = _REQUEST.match(octets, start, self._left)
+            if match is not None:
+                self._takeRequest(*match.groups())
+                return match.end()
             end = octets.find(b"\n", scanned, self._left)
             if end < 0:
-                break
-            self._takeFirst(octets[start:end])
+                return start
+            self._skipEmpty(octets[start:end])
             start = scanned = end + 1
-        return start
 
     def _takeFields(self, octets: bytes, start: int) -> int:
         """Read whole field lines, up to the empty line or to one still unfinished."""
-        limit = self._left
+        limit, take = self._left, self._headers.append
         while match := _FIELD.match(octets, start, limit):
             if self._fieldsSeen >= self._maxFields:
                 raise _tooMany()
@@ -182,8 +185,9 @@ class HeadParser:
             name, value = name.lower(), value.strip(b" \t")
             if name in _JUDGED:
                 self._judge(name, value)
-            if name != b"proxy-authorization":
-                self._headers.append((name, value))
+                if name == b"proxy-authorization":
+                    continue
+            take((name, value))
         end = octets.find(b"\n", start, limit)
         if end >= 0 and octets[start:end] != b"\r":
             if self._fieldsSeen >= self._maxFields:
@@ -228,23 +232,23 @@ class HeadParser:
             Cause.METHOD_TOO_LONG, "the method alone is over the head's size limit"
         )
 
-    def _takeFirst(self, line: bytes) -> None:
-        """Read the request line, or an empty line in front of it."""
-        match = _REQUEST.fullmatch(line)
-        if match is None:
-            _checkFirst(line, 0, len(line))
-            if line != b"\r":
-                raise _refuseFirst(line)
-            self._emptyLines += 1
-            if self._emptyLines > EMPTY_LINES:
-                raise _malformed("too many empty lines precede the request line")
-            return
-        self._target, minor = match.groups()
+    def _takeRequest(self, target: bytes, minor: bytes) -> None:
+        """Take a request line that is one of a CONNECT (RFC 9112, 3)."""
+        self._target = target
         self._version = "1.0" if minor == b"0" else "1.1"
         try:
-            self._authority = parseAuthority(self._target)
+            self._authority = parseAuthority(target)
         except BadAuthority as bad:
             raise BadHead(Cause.BAD_TARGET, str(bad)) from None
+
+    def _skipEmpty(self, line: bytes) -> None:
+        """Skip an empty line in front of the request line (RFC 9112, 2.2)."""
+        _checkFirst(line, 0, len(line))
+        if line != b"\r":
+            raise _refuseFirst(line)
+        self._emptyLines += 1
+        if self._emptyLines > EMPTY_LINES:
+            raise _malformed("too many empty lines precede the request line")
 
     def _takeCredentials(self, value: bytes) -> None:
         if self._credentials is not None:
