@@ -397,3 +397,29 @@ def test_manyTunnelsLeaveNothing() -> None:
     rig.assertOver()
     assert len(rig.events.closed) == 200
     assert DESTINATION == str(rig.events.closed[0].tunnel.address)
+
+
+@pytest.mark.parametrize("leaves", ["client", "destination"])
+def test_lastFlushOutlivesTheOtherLeg(leaves: str) -> None:
+    """[TU-02] Both have ended; one resets before it has read all; the other gets all."""
+    rig = Rig()
+    client, destination = rig.tunnel()
+    client.pause()
+    destination.pause()
+    up, down = noise(100_000), noise(100_001)
+    client.send(up)
+    destination.send(down)
+    client.end()
+    destination.end()
+    rig.flush()
+    gone, stays = (client, destination) if leaves == "client" else (destination, client)
+    gone.abort()
+    rig.flush()
+    stays.resume()
+    rig.flush()
+    received = destination.received if leaves == "client" else body(client)
+    assert received == (up if leaves == "client" else down)
+    assert stays.ended
+    assert not stays.reset
+    rig.assertOver()
+    assert rig.events.closed[0].reason is Closed.CLIENT

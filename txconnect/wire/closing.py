@@ -13,8 +13,8 @@ closed (RFC 9110, 9.3.6; TU-02): END and CLOSE wait until all pending octets are
 written, ABORT drops them.  So a reset by a leg that had ended its direction
 before closes the other leg and does not abort it: nothing that it sent was
 lost, and a server that sends, closes, and is then written to answers just so.
-In CLOSED a leg is left to flush what is pending for it, with one exception:
-when the client resets, nobody is left for what the destination may answer.
+In CLOSED each leg is left to flush what is pending for it, whatever becomes of
+the other; the tunnel's deadline bounds that.
 
 In OPEN:
 
@@ -77,7 +77,7 @@ CLIENT_ENDED       CLOSED             -                                -
 DESTINATION_ENDED  CLOSED             -                                -
 CLIENT_GONE        CLOSED             -                                -
 DESTINATION_GONE   CLOSED             -                                -
-CLIENT_RESET       CLOSED             ABORT_DESTINATION                -
+CLIENT_RESET       CLOSED             -                                -
 DESTINATION_RESET  CLOSED             -                                -
 CUT                CLOSED             ABORT_CLIENT, ABORT_DESTINATION  -
 =================  =================  ===============================  =================
@@ -246,9 +246,7 @@ _TABLE = {
     (State.CLOSED, Happening.DESTINATION_ENDED): _STILL_CLOSED,
     (State.CLOSED, Happening.CLIENT_GONE): _STILL_CLOSED,
     (State.CLOSED, Happening.DESTINATION_GONE): _STILL_CLOSED,
-    (State.CLOSED, Happening.CLIENT_RESET): Step(
-        State.CLOSED, (Action.ABORT_DESTINATION,)
-    ),
+    (State.CLOSED, Happening.CLIENT_RESET): _STILL_CLOSED,
     (State.CLOSED, Happening.DESTINATION_RESET): _STILL_CLOSED,
     (State.CLOSED, Happening.CUT): Step(State.CLOSED, _ABORT_BOTH),
 }
