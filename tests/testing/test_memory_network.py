@@ -728,6 +728,29 @@ def test_removeAll() -> None:
     assert recorder.data == b""
 
 
+class Fussy(Recorders):
+    """Refuses the first, fails over the second, takes the third."""
+
+    def buildProtocol(self, addr: Any) -> Any:
+        self.made.append(None)
+        if len(self.made) == 1:
+            return None
+        if len(self.made) == 2:
+            raise ZeroDivisionError
+        return Recorder()
+
+
+def test_factoriesMayRefuseAndFail() -> None:
+    """As with a real port: who is not taken is closed, and the port goes on."""
+    network = MemoryNetwork()
+    network.listenTCP(3128, Fussy())
+    peers = [network.connect("127.0.0.1", 3128) for _ in range(3)]
+    network.flush()
+    assert [peer.ended for peer in peers] == [True, True, False]
+    assert len(network.open) == 1
+    assert [each.type for each in network.failures] == [ZeroDivisionError]
+
+
 class Killer(Recorder):
     """Drops another's connection as soon as it hears anything."""
 
@@ -904,7 +927,7 @@ def test_tlsLikeAbort() -> None:
     recorder.transport.abortConnection()
     network.flush()
     assert peer.reset
-    assert recorder.reason.check(ConnectionAborted)
+    assert recorder.reason.check(ConnectionLost)
 
 
 def test_tlsLikeDestination() -> None:

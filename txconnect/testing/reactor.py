@@ -128,7 +128,7 @@ class MemoryReactor:
         due = self.clock.due()
         for call in due:
             if call.active():
-                self._guarded(self.clock.run, call)
+                self.guarded(self.clock.run, call)
         ready = [
             (selectable, events)
             for selectable in {**self._readers, **self._writers}
@@ -155,10 +155,10 @@ class MemoryReactor:
             why = main.CONNECTION_LOST
         else:
             if reading:
-                why = self._guarded(selectable.doRead)
+                why = self.guarded(selectable.doRead)
             if not why and events & OUT:
                 reading = False
-                why = self._guarded(selectable.doWrite)
+                why = self.guarded(selectable.doWrite)
         if why:
             self._disconnect(selectable, why, reading)
 
@@ -170,12 +170,12 @@ class MemoryReactor:
             and reason.type is error.ConnectionDone
             and IHalfCloseableDescriptor.providedBy(selectable)
         ):
-            self._guarded(selectable.readConnectionLost, reason)
+            self.guarded(selectable.readConnectionLost, reason)
         else:
             self.removeWriter(selectable)
-            self._guarded(selectable.connectionLost, reason)
+            self.guarded(selectable.connectionLost, reason)
 
-    def _guarded(self, function: Callable[..., Any], *args: Any) -> Any:
+    def guarded(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call; what is raised is logged, kept, and given back as a Failure."""
         try:
             return function(*args)

@@ -138,6 +138,11 @@ class MemorySocket:
         """Accept connections, however many wait."""
         self.listening = True
 
+    @property
+    def waiting(self) -> int:
+        """How many connections wait to be accepted."""
+        return len(self._pending)
+
     def accept(self) -> tuple[MemorySocket, SocketAddress]:
         """Take the oldest connection that waits."""
         if not self._pending:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableProtocol,
@@ -85,6 +86,31 @@ class MemoryPort(tcp.Port):
         """Open a socket of the network's."""
         return self.reactor.kernel.socket(self.addressFamily, self.outside)
 
+    def doRead(self) -> None:
+        """
+        Accept all who wait.
+
+        It is not inherited, because older ones set flags on the descriptor.
+        As there, what a factory or protocol raises does not stop the port.
+        """
+        listening: Any = self.socket
+        while listening.waiting:
+            self.reactor.guarded(self._accept, *listening.accept())
+
+    def _accept(self, accepted: Any, address: Any) -> None:
+        protocol = None
+        try:
+            protocol = self.factory.buildProtocol(buildAddress(address))  # type: ignore[union-attr]
+        finally:
+            if protocol is None:
+                accepted.close()
+        if protocol is not None:
+            self.sessionno += 1
+            made = self.transport(
+                accepted, protocol, address, self, self.sessionno, self.reactor
+            )
+            protocol.makeConnection(made)
+
 
 class OutsidePort(MemoryPort):
     """A listening port of a test's own peer."""
@@ -121,7 +147,8 @@ class TLSLike(ProtocolWrapper):
     A FIN stands for C{close_notify}.  There is no half-close: the end of
     input closes, after flushing.  L{loseConnection} says so to the peer and
     then waits for the peer's own end; with a producer registered it waits for
-    that to be unregistered first.  As with the real one, C{__getattr__}
+    that to be unregistered first.  Without the peer's FIN, and so after
+    L{abortConnection} too, the protocol is told C{ConnectionLost}.  As with the real one, C{__getattr__}
     passes what is not here to the TCP transport below, so that
     C{loseWriteConnection} is there, and wrong to call.
     """
@@ -185,7 +212,10 @@ class TLSLike(ProtocolWrapper):
         """The peer has been told; it is his turn."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection is gone."""
+        """The connection is gone: in order only when the peer has ended it."""
+        if not self._ended:
+            # What OpenSSL calls an unexpected end, after one's own abort too.
+            reason = Failure(ConnectionLost())
         self._ended = True
         self.connected = 0
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
