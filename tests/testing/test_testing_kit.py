@@ -215,6 +215,17 @@ def test_decideAsksBothSteps() -> None:
     assert decide(Both(Allow()), "[2001:db8::1]:443") == denied
 
 
+def test_decideAsksNoAddressOfADeniedName() -> None:
+    @implementer(IDestinationPolicy)
+    class Asked(SaysOfAddress):
+        def decide(self, request: Any) -> Any:
+            return Deny("no")
+
+    policy = Asked(Allow())
+    assert decide(policy) == Deny("no")
+    assert policy.asked == []
+
+
 def test_decideAsksOneStep() -> None:
     assert decide(Both(Allow("name")), at="name") == Allow("name")
     assert decide(Both(Deny("no")), at="address") == Allow("IPv4")

@@ -75,7 +75,7 @@ class ManualPool:
         Hand work in.
 
         @param onResult: called with C{True} and the result, or with C{False}
-            and a L{Failure}.
+            and a L{Failure<twisted.python.failure.Failure>}.
         """
         if not self._joined:
             self._work.append((onResult, func, args, kw))
