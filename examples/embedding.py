@@ -38,4 +38,4 @@ async def main(reactor: Any, port: str) -> None:
 
 
 if __name__ == "__main__":
-    task.react(lambda reactor: Deferred.fromCoroutine(main(reactor, sys.argv[1])))
+    task.react(main, sys.argv[1:])

@@ -1,14 +1,19 @@
 """
 A checker of one's own: users sign in to a directory with an LDAP simple bind.
 
-It is a ``twisted.cred`` checker and nothing else, so that any Twisted server
-can use it.  ``python examples/ldap_checker.py ldap.example.org`` runs a proxy
-with it; an installed package would ship ``LdapCheckerFactory()`` in its
-``twisted/plugins`` for ``--auth ldap:ldap.example.org``.
+It is a ``twisted.cred`` checker, so other Twisted servers can use it too.  A
+proxy that does, with the directory as an endpoint string:
 
-A user is never pasted into a DN unescaped, an empty password is never sent (a
-directory takes that for an anonymous bind, and says yes), and only the
-directory's "invalid credentials" means that another checker may be tried.
+    python examples/ldap_checker.py tls:ldap.example.org:636
+
+An installed package puts ``ldap = LdapCheckerFactory()`` in its
+``twisted/plugins``, and then ``--auth ldap:tls:ldap.example.org:636`` works.
+
+What a checker for a directory must get right: a user's name is escaped before
+it goes into a DN; an empty password is never sent, because a directory takes
+that for an anonymous bind and says yes; one person has one name, however the
+client spells it; and only "invalid credentials" means that another checker may
+be asked, all else is trouble.
 """
 
 from __future__ import annotations
@@ -20,14 +25,22 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.strcred import ICheckerFactory
+from twisted.internet import task
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import clientFromString, connectProtocol
+from twisted.internet.endpoints import (
+    clientFromString,
+    connectProtocol,
+    serverFromString,
+)
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.plugin import IPlugin
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txconnect.auth.basic import IBasicCredentials
+
+TEMPLATE = "uid={},ou=people,dc=example,dc=org"
 SUCCESS, INVALID_CREDENTIALS = 0, 49  # RFC 4511, A.1
 LARGEST_ANSWER = 4096
 
@@ -36,11 +49,25 @@ class DirectoryError(Exception):
     """The directory answered something else than yes or no."""
 
 
+# The wire: the two messages of a simple bind (RFC 4511, 4.2) in BER.
+
+
 def bindRequest(name: str, password: bytes) -> bytes:
-    """One LDAP message: a simple bind (RFC 4511, 4.2)."""
+    """The message that signs in."""
     operation = _element(0x02, b"\x03") + _element(0x04, name.encode())
     operation += _element(0x80, password)
     return _element(0x30, _element(0x02, b"\x01") + _element(0x60, operation))
+
+
+def resultCode(answer: bytes) -> int | None:
+    """The result in the directory's answer; None while that is incomplete."""
+    if _split(answer, 0x30) is None:
+        return None
+    message, _ = _inside(answer, 0x30)
+    _, operation = _inside(message, 0x02)
+    response, _ = _inside(operation, 0x61)
+    code, _ = _inside(response, 0x0A)
+    return int.from_bytes(code, "big")
 
 
 def _element(tag: int, value: bytes) -> bytes:
@@ -50,42 +77,61 @@ def _element(tag: int, value: bytes) -> bytes:
     return bytes([tag, 0x80 | len(length)]) + length + value
 
 
-def resultCode(answer: bytes) -> int | None:
-    """The result of a bind response; None while it is incomplete."""
-    at, fields = 0, []
-    # Message, its id, the response, the response's code: one inside another.
-    for enters in (True, False, True, False):
-        head = answer[at : at + 2]
-        if len(head) < 2:
-            return None
-        wide = head[1] & 0x7F if head[1] & 0x80 else 0
-        size = int.from_bytes(answer[at + 2 : at + 2 + wide], "big")
-        size = size if wide else head[1]
-        at += 2 + wide
-        if len(answer) < at + size:
-            return None
-        fields.append((head[0], answer[at : at + size]))
-        at += 0 if enters else size
-    if [tag for tag, _ in fields] != [0x30, 0x02, 0x61, 0x0A]:
+def _split(data: bytes, tag: int) -> tuple[bytes, bytes] | None:
+    """The value of an element, and what is behind it; None while incomplete."""
+    if data and data[0] != tag:
         raise DirectoryError("the directory's answer is no bind response")
-    return int.from_bytes(fields[-1][1], "big")
+    if len(data) < 2:
+        return None
+    wide = data[1] & 0x7F if data[1] & 0x80 else 0
+    size = int.from_bytes(data[2 : 2 + wide], "big") if wide else data[1]
+    if data[1] == 0x80 or wide > 4 or size > LARGEST_ANSWER:
+        raise DirectoryError("the directory's answer is too long")
+    value = data[2 + wide : 2 + wide + size]
+    whole = len(data) >= 2 + wide and len(value) == size
+    return (value, data[2 + wide + size :]) if whole else None
+
+
+def _inside(data: bytes, tag: int) -> tuple[bytes, bytes]:
+    """As L{_split}, of what has arrived whole."""
+    split = _split(data, tag)
+    if split is None:
+        raise DirectoryError("the directory's answer is cut short inside")
+    return split
+
+
+# Names.
+
+
+def plainName(user: str | bytes) -> str:
+    """
+    The one way to write a user's name, or L{UnauthorizedLogin}.
+
+    For a directory "Alice", "alice " and "ali<soft hyphen>ce" are one name
+    (RFC 4518); for policies and logs they would be three users.
+    """
+    text = user if isinstance(user, str) else user.decode("utf-8", "replace")
+    if not (text.isascii() and text.isprintable()) or " " in text or not text:
+        raise UnauthorizedLogin("names are printable ASCII without spaces here")
+    return text.lower()
 
 
 def escaped(user: str) -> str:
     """A user's name as a value in a DN (RFC 4514, 2.4)."""
-    # Every character but letters and digits in hexadecimal: nothing to forget.
+    # All but letters and digits in hexadecimal: nothing to forget.
     return "".join(
-        each if each.isascii() and each.isalnum() else _hexadecimal(each)
+        each if each.isalnum() else "".join(f"\\{octet:02x}" for octet in each.encode())
         for each in user
     )
 
 
-def _hexadecimal(character: str) -> str:
-    return "".join(f"\\{octet:02x}" for octet in character.encode())
+# The checker.
 
 
 class _Bind(Protocol):
     """Sends one bind, and hears its result."""
+
+    transport: Any
 
     def __init__(self, request: bytes) -> None:
         self._request = request
@@ -99,8 +145,6 @@ class _Bind(Protocol):
         self._answer += data
         try:
             code = resultCode(self._answer)
-            if code is None and len(self._answer) > LARGEST_ANSWER:
-                raise DirectoryError("the directory's answer is too long")
         except DirectoryError:
             self._tell(Failure())
         else:
@@ -124,71 +168,63 @@ class LdapChecker:
     """
     Signs users in.
 
-    @param endpoint: where the directory is; wrap it in TLS for a real one.
+    @param endpoint: where the directory is; a real one is reached with TLS.
     @param template: the DN of a user, with C{{}} for the escaped name.
     """
 
-    credentialInterfaces = (IUsernamePassword,)
+    # The second says that bytes are understood, so that this checker is not
+    # asked again with text: each wrong password would count twice.
+    credentialInterfaces = (IUsernamePassword, IBasicCredentials)
 
-    def __init__(self, endpoint: IStreamClientEndpoint, template: str) -> None:
+    def __init__(
+        self, endpoint: IStreamClientEndpoint, template: str = TEMPLATE
+    ) -> None:
         self._endpoint = endpoint
         self._template = template
 
-    async def _bind(self, user: str, password: bytes) -> str:
-        request = bindRequest(self._template.format(escaped(user)), password)
+    def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
+        return Deferred.fromCoroutine(
+            self._bind(credentials.username, credentials.password)
+        )
+
+    async def _bind(self, username: str | bytes, password: str | bytes) -> bytes:
+        user = plainName(username)
+        secret = password.encode() if isinstance(password, str) else password
+        if not secret:
+            raise UnauthorizedLogin("an empty password is none")
+        request = bindRequest(self._template.format(escaped(user)), secret)
         bind = await connectProtocol(self._endpoint, _Bind(request))
         code = await bind.result
         if code == INVALID_CREDENTIALS:
             raise UnauthorizedLogin("the directory does not know them")
         if code != SUCCESS:
             raise DirectoryError(f"the directory answers {code}")
-        return user
-
-    def requestAvatarId(self, credentials: Any) -> Deferred[str]:
-        user, password = credentials.username, credentials.password
-        if isinstance(user, bytes):
-            try:
-                user = user.decode()
-            except UnicodeDecodeError:
-                raise UnauthorizedLogin("the name is not UTF-8") from None
-        if isinstance(password, str):
-            password = password.encode()
-        if not user or not password:
-            raise UnauthorizedLogin("a name and a password are needed")
-        return Deferred.fromCoroutine(self._bind(user, password))
+        return user.encode()
 
 
 @implementer(ICheckerFactory, IPlugin)
 class LdapCheckerFactory:
-    """C{--auth ldap:HOST} for whoever installs it."""
+    """C{--auth ldap:ENDPOINT} for whoever installs it."""
 
     authType = "ldap"
-    authHelp = "Sign in to the LDAP directory on a host."
-    argStringFormat = "HOST[:PORT]"
+    authHelp = "Sign in to an LDAP directory, such as ldap:tls:ldap.example.org:636."
+    argStringFormat = "An endpoint string that leads to the directory."
     credentialInterfaces = (IUsernamePassword,)
 
     def generateChecker(self, argument: str) -> LdapChecker:
         from twisted.internet import reactor
 
-        return directory(reactor, argument)
+        return LdapChecker(clientFromString(reactor, argument))
 
 
-def directory(reactor: Any, place: str) -> LdapChecker:
-    """The directory at C{HOST[:PORT]}."""
-    host, _, port = place.partition(":")
-    endpoint = clientFromString(reactor, f"tcp:{host}:{port or 389}:timeout=5")
-    return LdapChecker(endpoint, "uid={},ou=people,dc=example,dc=org")
-
-
-def main(place: str) -> None:
-    from twisted.internet import endpoints, reactor
-
+async def main(reactor: Any, directory: str) -> None:
     from txconnect.service import ConnectProxyFactory
 
-    listener = endpoints.serverFromString(reactor, "tcp:3128:interface=127.0.0.1")
-    listener.listen(ConnectProxyFactory(reactor, checkers=[directory(reactor, place)]))
-    reactor.run()  # type: ignore[attr-defined]
+    checker = LdapChecker(clientFromString(reactor, directory))
+    listener = serverFromString(reactor, "tcp:3128:interface=127.0.0.1")
+    await listener.listen(ConnectProxyFactory(reactor, checkers=[checker]))
+    await Deferred()  # until it is interrupted
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    task.react(main, sys.argv[1:])
