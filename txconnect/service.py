@@ -51,6 +51,10 @@ class ConnectProxy(MultiService):
     A CONNECT proxy without its listeners: it owns the plugins, the look-ups
     and every tunnel.
 
+    Any plugin may be given as a L{Named} to say what it is called, and any
+    plugin that is also an L{IService} without a parent is started and stopped
+    with this one.
+
     @param reactor: provides C{IReactorTime}, C{IReactorTCP} and
         C{IReactorFromThreads}.
     @param policies: L{IDestinationPolicy} and L{IAddressPolicy} providers.
@@ -68,11 +72,6 @@ class ConnectProxy(MultiService):
     @param pool: the threads of the look-ups, for tests.
     @param open: how one address is opened; the reactor's transports by
         default.
-
-    Any plugin may be given as a L{Named} to say what it is called, and any
-    plugin that is also an L{IService} without a parent is started and stopped
-    with this one.
-
     @raise ConfigurationError: a plugin does not provide its interface, or there
         are schemes and no checker.
     """

@@ -19,7 +19,7 @@ class _Half(Protocol):
     """
     What both halves have in common.
 
-    @ivar peer: the other half; set before L{connectionMade}.
+    @ivar peer: the other half; set before C{connectionMade}.
     """
 
     peer: Protocol
