@@ -26,7 +26,7 @@ html_theme = "furo"
 html_title = f"txconnect {__version__}"
 html_copy_source = False
 nitpicky = True
-highlight_language = "python"
+highlight_language = "default"  # Python where it is, and plain text where not
 
 
 class Refusals(SphinxDirective):
