@@ -150,11 +150,7 @@ class Admission:
         return port in self._ports and self._own.isOwn(address)
 
     def challenges(self, cause: Cause) -> tuple[bytes, ...]:
-        """
-        The challenges for a refusal: some for a 407, else none.
-
-        @raise Refused: no scheme has one.
-        """
+        """The challenges for a refusal: some for a 407, else none."""
         if cause.status != 407 or self.authenticator is None:
             return ()
         return self.authenticator.challenges(cause)
@@ -214,7 +210,6 @@ class Candidate:
 
     @ivar request: as the plugins see it; from authentication on with the
         identity.
-    @ivar challenges: of the 407 that it was refused with, or none.
     """
 
     _log = Logger()
@@ -234,7 +229,6 @@ class Candidate:
         self._leg: Leg | None = None
         self._over = False
         self._notes: list[str] = []
-        self.challenges: tuple[bytes, ...] = ()
         self._work = Steps(self._steps(), self._finished)
 
     def run(self) -> None:
@@ -280,15 +274,10 @@ class Candidate:
         self._decided(result)
 
     def _refusal(self, failure: Failure) -> Refused:
-        """What is said of a failure; a 407 only when its challenges are there."""
         refused = failure.value
         if not isinstance(refused, Refused):
             self._log.failure("{id} failed", failure, id=self.request.id)
             return Refused(Cause.INTERNAL, _told(refused))
-        try:
-            self.challenges = self._admission.challenges(refused.cause)
-        except Refused as trouble:
-            return trouble
         return refused
 
     def _dropLeg(self) -> None:

@@ -208,9 +208,10 @@ class Http1Front(Protocol):
         if isinstance(outcome, Admitted):
             self._establish(outcome)
         elif candidate is not None:
+            # From here on it is accounted for: an observer may stop the proxy.
+            self._lingering = True
             candidate.tell(outcome)
-            request = candidate.request
-            self._answer(outcome, request.id, request.authority, candidate.challenges)
+            self._answer(outcome, candidate.request.id, candidate.request.authority)
 
     def _establish(self, admitted: Admitted) -> None:
         admission = self._admission
@@ -257,6 +258,7 @@ class Http1Front(Protocol):
 
     def _tellRefused(self, refused: Refused) -> str:
         """Account for a request that never became one; returns its id."""
+        self._lingering = True
         admission = self._admission
         name = admission.ids.next()
         admission.notify(
@@ -273,11 +275,7 @@ class Http1Front(Protocol):
         return name
 
     def _answer(
-        self,
-        refused: Refused,
-        name: str,
-        authority: Authority | None = None,
-        challenges: tuple[bytes, ...] = (),
+        self, refused: Refused, name: str, authority: Authority | None = None
     ) -> None:
         """Send a refusal, and close behind it (RFC 9112, 9.6)."""
         admission = self._admission
@@ -299,7 +297,7 @@ class Http1Front(Protocol):
                     authority=authority,
                     reason=refused.reason,
                     parameters=refused.parameters,
-                    challenges=challenges,
+                    challenges=admission.challenges(refused.cause),
                     full=admission.settings.errors == "full",
                 )
             )
