@@ -15,9 +15,9 @@ from typing import Any
 from twisted.application.service import IService, MultiService
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory
-from zope.interface import Interface
+from zope.interface import Interface, implementer
 from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
 
@@ -208,6 +208,7 @@ class ConnectProxy(MultiService):
                 plugin.setServiceParent(holder)
 
 
+@implementer(IProtocolNegotiationFactory)
 class ConnectProxyFactory(Factory):
     """
     Makes any server endpoint a CONNECT proxy.
@@ -237,6 +238,14 @@ class ConnectProxyFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Http1Front | None:
         return self.proxy.buildProtocol(addr)
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """
+        What is spoken here, for clients that ask in the TLS handshake
+        (RFC 7301), as curl and browsers do: Twisted ends the handshake of one
+        that asks where there is no answer.
+        """
+        return [b"http/1.1", b"http/1.0"]
 
     def _lastTunnelGone(self, _: None) -> Any:
         # It may listen again by now.

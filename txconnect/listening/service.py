@@ -11,10 +11,16 @@ from typing import Any
 from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IProtocolFactory,
+    IProtocolNegotiationFactory,
+)
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from txconnect.errors import ConfigurationError
 from txconnect.listening.ending import CannotStart, Exit
@@ -23,6 +29,7 @@ from txconnect.listening.strings import Listener, isLocal, shownAddress
 _log = Logger()
 
 
+@implementer(IProtocolNegotiationFactory)
 class Gate(Factory):
     """
     Holds connections off until their listener has been judged; then adds one
@@ -43,6 +50,12 @@ class Gate(Factory):
 
     def buildProtocol(self, addr: Any) -> Any:
         return self._factory.buildProtocol(addr) if self.open else None
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """What TLS agrees on: the factory behind it says."""
+        if not IProtocolNegotiationFactory.providedBy(self._factory):
+            return []
+        return list(IProtocolNegotiationFactory(self._factory).acceptableProtocols())
 
 
 class ListeningService(Service):
