@@ -844,6 +844,21 @@ class TestTapsAndPairs:
         assert status(rig.client(connect())) == 500
         assert made == ["first"]
 
+    def test_picked(self) -> None:
+        """A tap that picks the tunnel hears its bytes, beside one that does
+        not."""
+        heard: list[Any] = []
+        rig = Rig(
+            taps=[
+                Tapper(lambda _: None),
+                Tapper(lambda _: lambda direction, data: heard.append(data)),
+            ]
+        )
+        client, _ = rig.tunnel()
+        client.send(b"bytes")
+        rig.flush()
+        assert heard == [b"bytes"]
+
     def test_what_they_are_told(self) -> None:
         """They see the tunnel as observers will."""
         told: list[Any] = []
@@ -1015,10 +1030,22 @@ class TestLeavingMore:
             rig.proxy.stopService().addBoth(stopped.append)
             return styled.give(good(kind))
 
-        rig = Rig(**place(kind, stops))
+        further = [NamePolicy(Allow), AddressPolicy(lambda _: Allow())]
+        routers = [Router(lambda: None)]
+        arguments = place(kind, stops)
+        arguments["policies"] = [*arguments.get("policies", []), *further]
+        arguments["routers"] = [*arguments.get("routers", []), *routers]
+        rig = Rig(**arguments)
         destination = rig.serve()
         rig.client(connect())
         rig.assertOver()
+        behind = {
+            "decide": (0, 0, 0),
+            "route": (1, 0, 0),
+            "decideAddress": (1, 0, 1),
+        }
+        asked = (*further, *routers)
+        assert tuple(len(each.calls) for each in asked) == behind[kind]
         assert refusal(rig).cause is Cause.SHUTDOWN
         assert stopped == [None]
         assert destination.peers == []
