@@ -8,6 +8,7 @@ write buffers: one that is over 64 KiB pauses the transport that fills it.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,20 @@ def canHalfClose(transport: Any) -> bool:
         and not isinstance(transport, ProtocolWrapper)
         and not getattr(transport, "TLS", False)
     )
+
+
+def wasReset(transport: Any) -> bool:
+    """
+    Whether the end of input that C{transport} has just told is a reset.
+
+    Twisted's poll and epoll reactors take an event of C{ERR} without C{IN}
+    for a clean end.  Linux reports exactly that when it is asked in the middle
+    of a reset, which would make what was cut off look complete.
+    """
+    if not canHalfClose(transport):
+        return False
+    handle = transport.getHandle()
+    return bool(handle.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
 
 
 class _Side:
@@ -85,6 +100,10 @@ class _Side:
         self._guarded(self.half.dataReceived, data)
 
     def readConnectionLost(self) -> None:
+        if wasReset(self.transport):
+            # Its connectionLost will say so, and the other leg is reset too.
+            self.abort()
+            return
         if IHalfCloseableProtocol.providedBy(self.half):
             self._guarded(self.half.readConnectionLost)
         self._told.happened(self._ended)
