@@ -37,7 +37,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txconnect import admission as room
+from txconnect import candidate as room
 from txconnect.admission import Ids
 from txconnect.auth.basic import BasicScheme
 from txconnect.errors import Refused

@@ -41,7 +41,7 @@ def basic(user: str, password: str) -> str:
 @everyChunk
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_exactly200(chunk: object, version: str) -> None:
-    """[H1-30] [T18] [H1-04] The 200 has no framing fields and no C{Connection}."""
+    """[H1-30] [T18] [H1-04] [LB-10] The 200 has no framing fields and no C{Connection}."""
     rig = Rig(chunk=chunk)
     rig.serve()
     client = rig.client(connect(version=version))
@@ -336,7 +336,7 @@ def test_tlsClientThatLeavesWhileDialling() -> None:
 
 @everyChunk
 def test_challenge(chunk: object) -> None:
-    """[H1-37] [H1-38] [H1-23] No credentials: 407, a challenge, and closed, also in 1.0."""
+    """[H1-34] [H1-37] [H1-38] [H1-23] No credentials: 407, a challenge, and closed, also in 1.0."""
     rig = Rig(chunk=chunk, checkers=[Named("memory", checker())])
     rig.serve()
     for version in ("1.0", "1.1"):

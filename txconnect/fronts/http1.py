@@ -17,7 +17,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txconnect.admission import Admission, Admitted, Candidate
+from txconnect.admission import Admission
+from txconnect.candidate import Admitted, Candidate
 from txconnect.errors import Refused
 from txconnect.relay.leaving import LeaveWatch
 from txconnect.relay.leg import Side
