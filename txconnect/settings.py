@@ -53,6 +53,12 @@ class Settings:
         "what a refusal tells the client: brief (the rule and the id) or full (addresses and the policy's own words too)",
         choices=("brief", "full"),
     )
+    keepAfter407: str = _setting(
+        "",
+        "User-Agent prefixes between commas, such as curl/,git/: clients known to"
+        " wait for the 200, whose connection stays open after a 407 (RFC 9931, 8);"
+        " unset: nobody's",
+    )
     halfClose: str = _setting(
         "carry",
         "what the end of one direction does: carry (FIN in, FIN out) or close-both (RFC 9110, 9.3.6)",

@@ -524,3 +524,92 @@ def test_shutdownInEveryPhase() -> None:
         "shutdown",
         "shutdown",
     ]
+
+
+class TestKeptAfter407:
+    """[H1-34] A 407 keeps the connection open only where the operator says so."""
+
+    WRONG = f"Proxy-Authorization: Basic {basic('alice', 'wrong')}"
+    RIGHT = f"Proxy-Authorization: Basic {basic('alice', 'secret')}"
+    CURL = "User-Agent: curl/8.23"
+
+    def rig(self, chunk: object = None, keep: str = "git/, curl/") -> Rig:
+        rig = Rig(chunk=chunk, checkers=[checker()], settings={"keepAfter407": keep})
+        rig.serve()
+        return rig
+
+    def head(self, *lines: str, version: str = "1.1") -> bytes:
+        return connect("example.com:443", *lines, version=version)
+
+    @everyChunk
+    def test_secondTryOnTheSameConnection(self, chunk: object) -> None:
+        """407, open, the right credentials, 200 and a tunnel; nothing is left."""
+        rig = self.rig(chunk)
+        client = rig.client(self.head(self.CURL))
+        first = client.take()
+        assert first.startswith(b"HTTP/1.1 407")
+        assert not any("connection" in name for name, _ in fields(first))
+        assert not client.ended
+        client.send(self.head(self.CURL, self.RIGHT))
+        rig.flush()
+        assert client.take() == ESTABLISHED
+        client.abort()
+        rig.assertOver()
+        assert len(rig.events.refused) == len(rig.events.closed) == 1
+
+    @pytest.mark.parametrize(
+        ("lines", "version", "behind", "keep"),
+        [
+            (["User-Agent: Mozilla/5.0"], "1.1", b"", "curl/"),
+            ([], "1.1", b"", "curl/"),
+            (["User-Agent: curl/8.23"], "1.1", b"", ""),
+            (["User-Agent: curl/8.23"], "1.0", b"", "curl/"),
+            (["User-Agent: curl/8.23"], "1.1", b"x", "curl/"),
+            (["User-Agent: curl/8.23", "Connection: Close"], "1.1", b"", "curl/"),
+        ],
+        ids=["other", "unnamed", "not opted in", "1.0", "early data", "close"],
+    )
+    def test_guards(
+        self, lines: list[str], version: str, behind: bytes, keep: str
+    ) -> None:
+        """Another client, HTTP/1.0, bytes behind the head, a wish: closed as ever."""
+        rig = self.rig(keep=keep)
+        client = rig.client(self.head(*lines, version=version) + behind)
+        assert status(client) == 407
+        assert field(client.received, "connection") == "close"
+        assert client.ended
+        client.end()
+        rig.assertOver()
+
+    @everyChunk
+    def test_nextMustBeAConnect(self, chunk: object) -> None:
+        """Whatever else comes on it is refused, and closes it."""
+        rig = self.rig(chunk)
+        client = rig.client(self.head(self.CURL))
+        client.take()
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        rig.flush()
+        assert status(client) == 405
+        assert client.ended
+
+    def test_onlySoManyTries(self) -> None:
+        """The fourth 407 closes."""
+        rig = self.rig()
+        client = rig.client()
+        for attempt in range(4):
+            client.send(self.head(self.CURL, self.WRONG))
+            rig.flush()
+            assert (b"Connection: close" in client.take()) == (attempt == 3)
+        assert client.ended
+        client.end()
+        rig.assertOver()
+
+    def test_onlySoLong(self) -> None:
+        """Who does not try again is closed by the head's deadline."""
+        rig = self.rig()
+        client = rig.client(self.head(self.CURL))
+        rig.network.advance(11)
+        assert client.ended
+        client.end()
+        rig.assertOver()
+        assert len(rig.events.refused) == 1

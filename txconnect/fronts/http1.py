@@ -29,12 +29,16 @@ from txconnect.values import (
     Authority,
     Cause,
     Closed,
+    ConnectRequest,
     TunnelClosed,
     TunnelEstablished,
     TunnelRefused,
 )
 from txconnect.wire.head import BadHead, Head, HeadLimits, HeadParser
 from txconnect.wire.response import ESTABLISHED, Refusal, renderRefusal
+
+STAYS = 3
+"""The most 407s behind which a connection may stay open."""
 
 
 class Proxy(Shape):
@@ -81,6 +85,7 @@ class Http1Front(Protocol):
         self._earlySize = 0
         self._paused = False
         self._lingered = 0
+        self._stays = 0
         self._lingering = False
         self._timer: Any = None
         self._began = 0.0
@@ -94,11 +99,18 @@ class Http1Front(Protocol):
             if hasattr(transport, option):
                 getattr(transport, option)(True)
         self._proxy.frontMade(self)
-        self._began = self._admission.clock.seconds()
-        timeout = self._admission.settings.headTimeout
-        self._timer = self._admission.clock.callLater(timeout, self._headLate)
+        self._awaitHead()
+
+    def _awaitHead(self) -> None:
+        clock, settings = self._admission.clock, self._admission.settings
+        self._began = clock.seconds()
+        self._timer = clock.callLater(settings.headTimeout, self._headLate)
 
     def dataReceived(self, data: bytes) -> None:
+        """What the client sends, for the phase that it is in."""
+        self._headReceived(data)
+
+    def _headReceived(self, data: bytes) -> None:
         """The head, as far as it has come."""
         try:
             head = self._parser.feed(data)
@@ -112,7 +124,7 @@ class Http1Front(Protocol):
         if self._side is not None:
             self._side.readConnectionLost()
         elif self._lingering:
-            self._close()
+            self._endLingering()
         else:
             # The end of input before the 200 is the client's leaving.
             self._left()
@@ -212,7 +224,10 @@ class Http1Front(Protocol):
             # From here on it is accounted for: an observer may stop the proxy.
             self._lingering = True
             candidate.tell(outcome)
-            self._answer(outcome, candidate.request.id, candidate.request.authority)
+            if self._mayStay(outcome, candidate.request):
+                self._stay(outcome, candidate.request)
+            else:
+                self._close(outcome, candidate.request.id, candidate.request.authority)
 
     def _establish(self, admitted: Admitted) -> None:
         admission = self._admission
@@ -255,7 +270,7 @@ class Http1Front(Protocol):
     # Refusals
 
     def _refuseHead(self, refused: Refused) -> None:
-        self._answer(refused, self._tellRefused(refused))
+        self._close(refused, self._tellRefused(refused))
 
     def _tellRefused(self, refused: Refused) -> str:
         """Account for a request that never became one; returns its id."""
@@ -275,7 +290,36 @@ class Http1Front(Protocol):
         )
         return name
 
-    def _answer(
+    def _mayStay(self, refused: Refused, request: ConnectRequest) -> bool:
+        """
+        Whether the connection may stay open for another try (RFC 9931, 8).
+
+        Only behind a 407, so often and no oftener, only for a client that the
+        operator knows to wait for its 200, and only when nothing at all came
+        behind the head: else what was meant for the tunnel would be read as a
+        request.
+        """
+        settings = self._admission.settings
+        return (
+            bool(settings.keepAfter407)
+            and refused.cause.status == 407
+            and self._stays < STAYS
+            and not self._early
+            and request.httpVersion != "1.0"
+            and b"close" not in (request.header(b"connection") or b"").lower()
+            and _isAmong(request.header(b"user-agent"), settings.keepAfter407)
+        )
+
+    def _stay(self, refused: Refused, request: ConnectRequest) -> None:
+        """Send a 407, and read the head of the next try."""
+        self._stays += 1
+        self._lingering = False
+        self._parser = HeadParser(self._proxy.limits)
+        self.dataReceived = self._headReceived  # type: ignore[method-assign]
+        self._awaitHead()
+        self._answer(refused, request.id, request.authority, closes=False)
+
+    def _close(
         self, refused: Refused, name: str, authority: Authority | None = None
     ) -> None:
         """Send a refusal, and close behind it (RFC 9112, 9.6)."""
@@ -287,8 +331,20 @@ class Http1Front(Protocol):
         self._lingering = True
         self._early.clear()
         self.dataReceived = self._drop  # type: ignore[method-assign]
+        self._answer(refused, name, authority, closes=True)
+        self._unpause(resume=True)
         transport = self.transport
-        transport.write(
+        if canHalfClose(transport):
+            transport.loseWriteConnection()
+        elif hasattr(transport, "getPeerCertificate"):
+            # TLS sends close_notify, and goes on reading until the client's.
+            transport.loseConnection()
+
+    def _answer(
+        self, refused: Refused, name: str, authority: Authority | None, closes: bool
+    ) -> None:
+        admission = self._admission
+        self.transport.write(
             renderRefusal(
                 Refusal(
                     refused.cause,
@@ -300,15 +356,10 @@ class Http1Front(Protocol):
                     parameters=refused.parameters,
                     challenges=admission.challenges(refused.cause),
                     full=admission.settings.errors == "full",
+                    closes=closes,
                 )
             )
         )
-        self._unpause(resume=True)
-        if canHalfClose(transport):
-            transport.loseWriteConnection()
-        elif hasattr(transport, "getPeerCertificate"):
-            # TLS sends close_notify, and goes on reading until the client's.
-            transport.loseConnection()
 
     def _drop(self, data: bytes) -> None:
         """
@@ -319,7 +370,7 @@ class Http1Front(Protocol):
         if self._lingered > self._admission.settings.lingerLimit:
             self._abort()
 
-    def _close(self) -> None:
+    def _endLingering(self) -> None:
         self._cancelTimer()
         self._timer = self._admission.clock.callLater(
             self._admission.settings.lingerTimeout, self._abort
@@ -333,3 +384,9 @@ class Http1Front(Protocol):
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
+
+
+def _isAmong(agent: bytes | None, prefixes: str) -> bool:
+    """Whether a User-Agent begins with one of the prefixes between commas."""
+    known = [each.strip().encode("utf-8") for each in prefixes.split(",")]
+    return agent is not None and any(each and agent.startswith(each) for each in known)

@@ -54,6 +54,8 @@ class Refusal:
     @ivar parameters: further C{Proxy-Status} parameters; in brief only those
         that show nothing of a network are told.
     @ivar challenges: the values of C{Proxy-Authenticate}; sent with a 407 only.
+    @ivar closes: whether the connection ends behind it, as it does for all but
+        some 407s.
     @ivar full: whether the client is told the reason and every parameter.
     """
 
@@ -66,6 +68,7 @@ class Refusal:
     parameters: Mapping[str, str | int] = attrs.field(factory=dict)
     challenges: Sequence[bytes] = ()
     full: bool = False
+    closes: bool = True
 
 
 def renderRefusal(refusal: Refusal) -> bytes:
@@ -91,10 +94,10 @@ def renderRefusal(refusal: Refusal) -> bytes:
         b"Content-Type: text/plain; charset=us-ascii",
         b"Cache-Control: no-store",
         b"Content-Length: %d" % len(body),
-        b"Connection: close",
-        # For clients older than HTTP/1.1's rules for proxies.
-        b"Proxy-Connection: close",
     ]
+    if refusal.closes:
+        # The second is for clients older than HTTP/1.1's rules for proxies.
+        lines += [b"Connection: close", b"Proxy-Connection: close"]
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
