@@ -1,0 +1,9 @@
+from txconnect.policy.combinators import allOf, anyOf, reportOnly
+from txconnect.policy.hosts import HostsPolicy
+from txconnect.policy.users import UsersPolicy
+
+# Everybody reaches the package index, and ada reaches everything.
+rules = anyOf(HostsPolicy("pypi.example", "*.pypi.example"), UsersPolicy("ada"))
+
+# Would this be missed?
+trial = reportOnly(allOf(rules, HostsPolicy("pypi.example")))

@@ -1,0 +1,10 @@
+from txconnect.plugins import policyPlugin
+from txconnect.values import Allow, Deny
+
+
+@policyPlugin("example-only", "Allow example.com and what is below it.")
+def exampleOnly(request):
+    host = request.authority.host
+    if host == "example.com" or host.endswith(".example.com"):
+        return Allow()
+    return Deny(f"{host} is not below example.com")

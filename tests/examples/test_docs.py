@@ -1,0 +1,158 @@
+"""
+What the pages say is what the program does: no field, option or plugin is
+missing or made up, and the programs on them run.
+"""
+
+from __future__ import annotations
+
+import re
+import runpy
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rig import Rig, body, connect, status
+
+from txconnect.command import Options
+from txconnect.observers.lines import FIELDS
+from txconnect.plugins import KINDS, POLICY, installed, loadPlugin
+from txconnect.testing import checkPolicy, decide
+from txconnect.values import Allow, Cause, Closed, Deny
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+PAGES = sorted(DOCS.rglob("*.rst"))
+# Of twistd, and of other programs that the pages mention.
+FOREIGN = """
+    gid help-auth logfile pidfile proxy-cacert proxy-server rundir syslog uid
+""".split()
+
+
+def text(page: str) -> str:
+    return (DOCS / page).read_text("utf-8")
+
+
+def firstCells(table: str) -> list[str]:
+    """The literals in the first column of a list-table."""
+    rows = re.findall(r"^   \* - (.*)$", table, re.MULTILINE)
+    return [each for row in rows for each in re.findall(r"``([^`]+)``", row)]
+
+
+def test_accessLogFields() -> None:
+    """Every field, in order."""
+    table = text("howto/observer.rst").partition("* - Field")[2]
+    assert tuple(firstCells(table)[: len(FIELDS)]) == FIELDS
+
+
+def test_endsOfTunnels() -> None:
+    table = text("howto/observer.rst").partition("* - Value")[2]
+    assert sorted(firstCells(table)) == sorted(each.value for each in Closed)
+
+
+def test_optionsOnPagesExist() -> None:
+    """No page tells of an option that is not there."""
+    known = {each.rstrip("=") for each in Options().longOpt} | set(FOREIGN)
+    unknown = {
+        f"{page.name}: --{option}"
+        for page in PAGES
+        for option in re.findall(r"``--([a-z0-9-]+)", page.read_text("utf-8"))
+        if option not in known
+    }
+    assert unknown == set()
+
+
+def test_everyOptionIsOnThePageForOperators() -> None:
+    """The settings are there too, as a table made of the program's own."""
+    page = text("howto/running.rst")
+    assert ".. settings::" in page
+    described = set(firstCells(page.partition("* - Option")[2]))
+    options = {f"--{each.rstrip('=')}" for each in Options().longOpt}
+    settings = {f"--{name}" for name in settingNames()}
+    assert options - settings - described == set()
+
+
+def settingNames() -> list[str]:
+    return [names[0] for names in Options.optParameters]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.noun)
+def test_stockPluginsAreOnAPage(kind: Any) -> None:
+    pages = "".join(page.read_text("utf-8") for page in PAGES)
+    names = [str(plugin.name) for plugin in installed(kind)]
+    missing = [each for each in names if not re.search(rf"\b{each}\b", pages)]
+    assert missing == []
+
+
+def test_refusalsAreMadeOfTheTable() -> None:
+    """The rows come from the program; those that are only logged are named."""
+    page = text("refusals.rst")
+    assert ".. refusals::" in page
+    for cause in Cause:
+        if cause.error is None:
+            assert f"``{cause.label}``" in page
+
+
+def test_everyPageIsListed() -> None:
+    """Sphinx also holds this; here it costs no Sphinx."""
+    index = text("index.rst")
+    names = {str(page.relative_to(DOCS).with_suffix("")) for page in PAGES}
+    assert {name for name in names - {"index"} if f"   {name}\n" not in index} == set()
+
+
+# The programs on the pages
+
+
+def load(program: str) -> Any:
+    """A policy on a page, as the command line loads it."""
+    return loadPlugin(POLICY, f"{DOCS}/{program}").plugin
+
+
+def test_tutorialsTest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS / "tutorial"))
+    program = runpy.run_path(str(DOCS / "tutorial" / "test_only.py"))
+    program["test_exampleOnly"]()
+
+
+def test_tutorialsPolicy() -> None:
+    """In a proxy: the lines that the page shows."""
+    rig = Rig(policies=[load("tutorial/only.py:exampleOnly")])
+    checkPolicy(load("tutorial/only.py:exampleOnly"))
+    rig.serve(banner=b"hello")
+    assert body(rig.client(connect("example.com:443"))) == b"hello"
+    assert status(rig.client(connect("www.python.org:443"))) == 403
+    refused = rig.events.refused[0]
+    assert (refused.rule, refused.reason) == (
+        "example-only",
+        "www.python.org is not below example.com",
+    )
+
+
+def test_tutorialsPolicyThatWaits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is asked, here without a thread."""
+    policy = load("tutorial/owned.py:owned")
+    monkeypatch.chdir(tmp_path)
+    with sqlite3.connect("hosts.db") as hosts:
+        hosts.execute("create table hosts (name primary key, owner)")
+        hosts.execute("insert into hosts values ('example.com', 'ada')")
+    hosts.close()
+    monkeypatch.setitem(
+        policy.function.__globals__, "deferToThread", lambda f, *given: now(f, *given)
+    )
+    assert decide(policy, "example.com:443") == Allow("owned by ada")
+    assert decide(policy, "example.org:443") == Deny("nobody owns example.org")
+
+
+async def now(function: Any, *given: Any) -> Any:
+    """Call it at once."""
+    return function(*given)
+
+
+def test_rulesOnThePolicyPage() -> None:
+    rules, trial = load("howto/rules.py:rules"), load("howto/rules.py:trial")
+    checkPolicy(rules)
+    assert isinstance(decide(rules, "www.pypi.example:443"), Allow)
+    assert isinstance(decide(rules, "example.com:443", user="ada"), Allow)
+    assert isinstance(decide(rules, "example.com:443", user="bob"), Deny)
+    assert isinstance(decide(trial, "example.com:443"), Allow)
