@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import select
 import socket
-import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from loopback import ESTABLISHED, reset
 from twisted.internet import tcp
 from twisted.internet.epollreactor import EPollReactor
 
@@ -20,9 +20,6 @@ from txconnect.policy.ports import PortsPolicy
 from txconnect.service import ConnectProxyFactory
 from txconnect.testing import RecordingObserver
 from txconnect.values import Closed, Named
-
-ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
-_RESET = struct.pack("ii", 1, 0)
 
 
 class World:
@@ -91,8 +88,7 @@ def test_resetThatLooksLikeAnEnd(world: World, who: str, event: str) -> None:
     ends = world.client, world.destination
     resetting, other = ends if who == "client" else ends[::-1]
     transport = world.transportTo(resetting)
-    resetting.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    resetting.close()
+    reset(resetting)
     bits = select.EPOLLERR | (select.EPOLLHUP if "HUP" in event else 0)
     world.reactor._doReadOrWrite(transport, transport.fileno(), bits)
     with pytest.raises(ConnectionResetError):
