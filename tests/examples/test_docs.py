@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import runpy
 import sqlite3
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ DOCS = Path(__file__).parent.parent.parent / "docs"
 PAGES = sorted(DOCS.rglob("*.rst"))
 # Of twistd, and of other programs that the pages mention.
 FOREIGN = """
-    gid help-auth logfile pidfile proxy-cacert proxy-server rundir syslog uid
+    gid logfile pidfile proxy-cacert proxy-server retries rundir syslog uid
 """.split()
 
 
@@ -147,6 +148,21 @@ def test_tutorialsPolicyThatWaits(
 async def now(function: Any, *given: Any) -> Any:
     """Call it at once."""
     return function(*given)
+
+
+def test_readmesPolicy(tmp_path: Path) -> None:
+    """The first program that anybody sees."""
+    readme = (DOCS.parent / "README.rst").read_text("utf-8")
+    block = re.search(
+        r"``work.py``:\n\n.. code-block:: python\n((?:\n|    .*\n)+)", readme
+    )
+    assert block is not None
+    (tmp_path / "work.py").write_text(textwrap.dedent(block[1]))
+    policy = loadPlugin(POLICY, f"{tmp_path}/work.py:workOnly").plugin
+    assert decide(policy, "docs.python.org:443") == Allow()
+    assert decide(policy, "example.com:443") == Deny(
+        "example.com is not needed for work"
+    )
 
 
 def test_rulesOnThePolicyPage() -> None:
