@@ -96,7 +96,11 @@ class ProxyProcess:
         return f"127.0.0.1:{self.port}"
 
     def mark(self) -> None:
-        """From now on only what is logged behind this moment is looked at."""
+        """
+        From now on only what is logged behind this moment is looked at, when
+        every connection so far is closed and accounted for.
+        """
+        eventually("its sockets are closed", lambda: not self._more()["socket"])
         self._seen = len(self._lines())
 
     def told(self, **fields: Any) -> dict[str, Any]:
