@@ -1,8 +1,8 @@
 """
 Clients that say in the TLS handshake what they want to speak (RFC 7301).
 
-curl and browsers do, towards a proxy too; Twisted 26.10 ends the handshake of
-one that asks where no protocol is named.
+curl and browsers do, towards a proxy too; Twisted 26.4 and newer end the
+handshake of one that asks where no protocol is named.
 """
 
 from __future__ import annotations
@@ -14,14 +14,20 @@ import pytest
 from certificates import makeAuthority
 from OpenSSL import SSL
 from rig import ESTABLISHED, Rig, connect
+from twisted.copyright import version
+from twisted.internet.interfaces import IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from zope.interface import alsoProvides
 
 from txconnect.auth.proxytls import clientCertificateOptions
 from txconnect.listening.service import Gate
 from txconnect.service import ConnectProxyFactory
 from txconnect.testing import CHUNKS
 from txconnect.testing.peers import Peer
+
+# Older ones do not ask, and let the client have its way.
+ANSWERS = tuple(map(int, version.split(".")[:2])) >= (26, 4)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:OpenSSL.*")
 
@@ -95,10 +101,14 @@ def test_handshakeOfAClientThatAsks(
         context.set_alpn_protos(offered)
     rig.serve()
     client = TLSPeer(rig, rig.network.connect("127.0.0.1", 3129), context)
-    assert client.handshake() == agreed
+    assert client.handshake() == (agreed if ANSWERS else b"")
     client.does(client.tls.send, connect())
     assert client.does(client.tls.recv, 1000) == ESTABLISHED
 
 
-def test_gateOfAFactoryThatNamesNothing() -> None:
-    assert Gate(Factory()).acceptableProtocols() == []
+def test_gateSaysWhatIsBehindIt() -> None:
+    """And says that there is no answer where the factory behind has none."""
+    behind = Factory()
+    assert not IProtocolNegotiationFactory.providedBy(Gate(behind))
+    alsoProvides(behind, IProtocolNegotiationFactory)
+    assert IProtocolNegotiationFactory.providedBy(Gate(behind))

@@ -13,14 +13,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from twisted.application.service import IService, MultiService
+from twisted.copyright import version as twistedVersion
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory
-from zope.interface import Interface, implementer
+from zope.interface import Interface, classImplements
 from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
 
+from twisted import version as twistedVersion
 from txconnect.admission import Admission, Plugins
 from txconnect.auth.authenticator import Authenticator
 from txconnect.auth.basic import BasicScheme
@@ -208,7 +210,6 @@ class ConnectProxy(MultiService):
                 plugin.setServiceParent(holder)
 
 
-@implementer(IProtocolNegotiationFactory)
 class ConnectProxyFactory(Factory):
     """
     Makes any server endpoint a CONNECT proxy.
@@ -242,8 +243,7 @@ class ConnectProxyFactory(Factory):
     def acceptableProtocols(self) -> list[bytes]:
         """
         What is spoken here, for clients that ask in the TLS handshake
-        (RFC 7301), as curl and browsers do: Twisted ends the handshake of one
-        that asks where there is no answer.
+        (RFC 7301), as curl and browsers do.  See L{IProtocolNegotiationFactory}.
         """
         return [b"http/1.1", b"http/1.0"]
 
@@ -252,6 +252,13 @@ class ConnectProxyFactory(Factory):
         if not self.numPorts and self.proxy.running:
             return self.proxy.stopService()
         return None
+
+
+# Twisted 26.4 and newer ask, and end the handshake of a client that asks where
+# there is no answer.  Older ones ignore what the client asks; told of an answer,
+# they change the TLS context of a live connection, which pyOpenSSL forbids.
+if tuple(map(int, twistedVersion.split(".")[:2])) >= (26, 4):
+    classImplements(ConnectProxyFactory, IProtocolNegotiationFactory)
 
 
 def _named(plugins: Iterable[Any]) -> list[Named]:

@@ -20,7 +20,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import alsoProvides
 
 from txconnect.errors import ConfigurationError
 from txconnect.listening.ending import CannotStart, Exit
@@ -29,7 +29,6 @@ from txconnect.listening.strings import Listener, isLocal, shownAddress
 _log = Logger()
 
 
-@implementer(IProtocolNegotiationFactory)
 class Gate(Factory):
     """
     Holds connections off until their listener has been judged; then adds one
@@ -40,7 +39,9 @@ class Gate(Factory):
 
     def __init__(self, factory: IProtocolFactory) -> None:
         self.open = False
-        self._factory = factory
+        self._factory: Any = factory
+        if IProtocolNegotiationFactory.providedBy(factory):
+            alsoProvides(self, IProtocolNegotiationFactory)
 
     def startFactory(self) -> None:
         self._factory.doStart()
@@ -52,10 +53,8 @@ class Gate(Factory):
         return self._factory.buildProtocol(addr) if self.open else None
 
     def acceptableProtocols(self) -> list[bytes]:
-        """What TLS agrees on: the factory behind it says."""
-        if not IProtocolNegotiationFactory.providedBy(self._factory):
-            return []
-        return list(IProtocolNegotiationFactory(self._factory).acceptableProtocols())
+        """What TLS may agree on, where the factory behind this one says so."""
+        return list(self._factory.acceptableProtocols())
 
 
 class ListeningService(Service):
