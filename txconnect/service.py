@@ -22,7 +22,6 @@ from zope.interface import Interface, classImplements
 from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
 
-from twisted import version as twistedVersion
 from txconnect.admission import Admission, Plugins
 from txconnect.auth.authenticator import Authenticator
 from txconnect.auth.basic import BasicScheme
