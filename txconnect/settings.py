@@ -53,7 +53,7 @@ class Settings:
         "what a refusal tells the client: brief (the rule and the id) or full (addresses and the policy's own words too)",
         choices=("brief", "full"),
     )
-    keepAfter407: str = _setting(
+    keepAfterChallenge: str = _setting(
         "",
         "User-Agent prefixes between commas, such as curl/,git/: clients known to"
         " wait for the 200, whose connection stays open after a 407 (RFC 9931, 8);"

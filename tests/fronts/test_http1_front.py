@@ -534,7 +534,7 @@ class TestKeptAfter407:
     CURL = "User-Agent: curl/8.23"
 
     def rig(self, chunk: object = None, keep: str = "git/, curl/") -> Rig:
-        rig = Rig(chunk=chunk, checkers=[checker()], settings={"keepAfter407": keep})
+        rig = Rig(chunk=chunk, checkers=[checker()], settings={"keepAfterChallenge": keep})
         rig.serve()
         return rig
 

@@ -301,13 +301,13 @@ class Http1Front(Protocol):
         """
         settings = self._admission.settings
         return (
-            bool(settings.keepAfter407)
+            bool(settings.keepAfterChallenge)
             and refused.cause.status == 407
             and self._stays < STAYS
             and not self._early
             and request.httpVersion != "1.0"
             and b"close" not in (request.header(b"connection") or b"").lower()
-            and _isAmong(request.header(b"user-agent"), settings.keepAfter407)
+            and _isAmong(request.header(b"user-agent"), settings.keepAfterChallenge)
         )
 
     def _stay(self, refused: Refused, request: ConnectRequest) -> None:
