@@ -47,7 +47,16 @@ class Rig:
     A proxy on 127.0.0.1:3128 that lets everything pass, and its network.
 
     @ivar events: what its observers heard.
+    @cvar inFlight: octets that a relay may have taken from a writer whose
+        reader does not read: two windows of 64 KiB, a write buffer of as much,
+        and one read more.
+    @cvar flood: octets that are clearly more.
+    @cvar unread: octets that do not fit where nobody reads.
     """
+
+    inFlight = 4 * 65536
+    flood = 4_000_000
+    unread = 150_000
 
     def __init__(
         self,

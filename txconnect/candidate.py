@@ -20,6 +20,7 @@ from txconnect.consulting import Steps, bounded, settle
 from txconnect.dialing import connectionCause
 from txconnect.errors import Refused
 from txconnect.relay.leg import Leg
+from txconnect.relay.socketleg import SocketLeg
 from txconnect.relay.transport import Tap
 from txconnect.values import (
     Cause,
@@ -49,7 +50,7 @@ class Admitted:
     """
 
     tunnel: TunnelInfo
-    leg: Leg
+    leg: Leg | SocketLeg
     taps: tuple[Tap, ...]
     pair: tuple[IProtocol, IProtocol] | None
 
@@ -73,7 +74,7 @@ class Candidate(Asking):
         self._credentials = credentials
         self._decided = decided
         self._began = admission.clock.seconds()
-        self._leg: Leg | None = None
+        self._leg: Leg | SocketLeg | None = None
         self._work = Steps(self._steps(), self._finished)
 
     def run(self) -> None:
@@ -250,7 +251,7 @@ class Candidate(Asking):
 
     def _connect(
         self, route: Route, addresses: Sequence[IPAddress]
-    ) -> Generator[Deferred[Any], Any, tuple[Leg, IPAddress | None]]:
+    ) -> Generator[Deferred[Any], Any, tuple[Leg | SocketLeg, IPAddress | None]]:
         direct = route is self._admission.direct
         try:
             if direct:
@@ -269,7 +270,7 @@ class Candidate(Asking):
 
     def _through(
         self, route: Route, addresses: Sequence[IPAddress]
-    ) -> Deferred[tuple[Leg, IPAddress | None]]:
+    ) -> Deferred[tuple[Leg | SocketLeg, IPAddress | None]]:
         """Connect by a plugin's route, which may know no deadline of its own."""
         settings = self._admission.settings
         seconds = settings.connectTimeout
@@ -288,13 +289,15 @@ class Candidate(Asking):
             lambda: Refused(Cause.CONNECTION_TIMEOUT, reason),
         )
 
-    def _inTime(self, reached: tuple[Leg, Any]) -> tuple[Leg, Any]:
+    def _inTime(
+        self, reached: tuple[Leg | SocketLeg, Any]
+    ) -> tuple[Leg | SocketLeg, Any]:
         """Reset a leg that comes when nobody waits for it any more."""
         if self._over:
             reached[0].abort()
         return reached
 
-    def _prepare(self, tunnel: TunnelInfo, leg: Leg) -> Admitted:
+    def _prepare(self, tunnel: TunnelInfo, leg: Leg | SocketLeg) -> Admitted:
         """Make the tap and the pair, before the client is told anything."""
         plugins = self._admission.plugins
         taps = []

@@ -24,7 +24,7 @@ from txconnect.relay.leg import Leg
 from txconnect.settings import Settings
 from txconnect.values import Cause, ConnectRequest, IPAddress, Route
 
-Open = Callable[[IPAddress, int], "Deferred[Leg]"]
+Open = Callable[[IPAddress, int], "Deferred[Any]"]
 """
 Open a connection to one address and port.  The Deferred can be cancelled, and
 fails with an exception whose C{osError} is the errno where there is one.

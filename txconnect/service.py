@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.application.service import IService, MultiService
@@ -41,7 +42,10 @@ from txconnect.interfaces import (
 from txconnect.lookups import Lookups, Pool
 from txconnect.ownaddress import OwnAddresses
 from txconnect.policy import defaultPolicies
+from txconnect.relay.choice import makeNested
+from txconnect.relay.kernel import Kernel
 from txconnect.relay.leaving import LeaveWatch
+from txconnect.relay.socketleg import openSocket
 from txconnect.settings import Settings
 from txconnect.values import Named
 from txconnect.wire.head import HeadLimits
@@ -111,8 +115,13 @@ class ConnectProxy(MultiService):
         checking = _verified(checkers, ICredentialsChecker)
         self._adoptServices(plugins, (*self.policies, *asking, *checking))
         self.lookups = Lookups(reactor, settings, getaddrinfo, pool)
-        self.dialer = Dialer(reactor, settings, open or transportOpener(reactor))
-        self.leaving = LeaveWatch(reactor)
+        self._nested = makeNested(reactor)
+        wanted = settings.relay == "auto"
+        self.kernel = (
+            Kernel(self._nested) if self._nested is not None and wanted else None
+        )
+        self.dialer = Dialer(reactor, settings, open or self._opener(reactor))
+        self.leaving = LeaveWatch(self._nested)
         self.limits = HeadLimits(settings.headLimit, settings.fieldLimit)
         self.admission = Admission(
             reactor,
@@ -127,6 +136,11 @@ class ConnectProxy(MultiService):
         self._fronts: dict[Any, None] = {}
         self._idle: list[Deferred[None]] = []
         self._stopping: list[Deferred[None]] = []
+
+    def _opener(self, reactor: Any) -> Open:
+        if self.kernel is None:
+            return transportOpener(reactor)
+        return partial(openSocket, self.kernel.nested)
 
     def buildProtocol(self, addr: IAddress | None = None) -> Http1Front | None:
         """
@@ -180,7 +194,10 @@ class ConnectProxy(MultiService):
                 waiting.callback(None)
 
     def _stopPlugins(self, _: None) -> Deferred[Any]:
-        self.leaving.stop()
+        if self._nested is not None:
+            self._nested.stop()
+        if self.kernel is not None:
+            self.kernel.stop()
         self.lookups.stop()
         stopping = super().stopService()  # type: ignore[no-untyped-call]
         return maybeDeferred(lambda: stopping).addCallback(lambda _: None)

@@ -59,6 +59,12 @@ class Settings:
         " wait for the 200, whose connection stays open after a 407 (RFC 9931, 8);"
         " unset: nobody's",
     )
+    relay: str = _setting(
+        "auto",
+        "what moves a tunnel's bytes: auto (the kernel relay where it can serve) or"
+        " transport (always Twisted's transports)",
+        choices=("auto", "transport"),
+    )
     halfClose: str = _setting(
         "carry",
         "what the end of one direction does: carry (FIN in, FIN out) or close-both (RFC 9110, 9.3.6)",

@@ -193,6 +193,7 @@ class Closed(Enum):
     SHUTDOWN = "shutdown"
     TAP_FAILED = "tap-failed"
     PAIR_FAILED = "pair-failed"
+    INTERNAL = "internal-error"
 
 
 @attrs.frozen

@@ -296,7 +296,7 @@ def test_earlyDataIsBounded() -> None:
     client.send(bytes(1_000_000))
     rig.flush()
     (front,) = rig.proxy._fronts
-    assert 10_000 <= front._earlySize <= 10_000 + 65536
+    assert 10_000 <= front._early.size <= 10_000 + 65536
     rig.network.advance(16)
     assert status(client) == 504
     client.abort()
@@ -534,7 +534,9 @@ class TestKeptAfter407:
     CURL = "User-Agent: curl/8.23"
 
     def rig(self, chunk: object = None, keep: str = "git/, curl/") -> Rig:
-        rig = Rig(chunk=chunk, checkers=[checker()], settings={"keepAfterChallenge": keep})
+        rig = Rig(
+            chunk=chunk, checkers=[checker()], settings={"keepAfterChallenge": keep}
+        )
         rig.serve()
         return rig
 

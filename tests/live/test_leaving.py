@@ -17,6 +17,7 @@ from twisted.internet import asyncioreactor, epollreactor, selectreactor
 from twisted.internet.protocol import Factory, Protocol
 
 from txconnect.relay.leaving import LeaveWatch
+from txconnect.relay.nested import NestedEpoll
 
 KINDS = {
     "epoll": epollreactor.EPollReactor,
@@ -49,7 +50,8 @@ class World:
         factory.made = []  # type: ignore[attr-defined]
         self.port = self.reactor.listenTCP(0, factory, interface="127.0.0.1")
         self.client = socket.create_connection(("127.0.0.1", self.port.getHost().port))
-        self.watch = LeaveWatch(self.reactor)
+        self.nested = NestedEpoll(self.reactor)
+        self.watch = LeaveWatch(self.nested)
         self.left: list[str] = []
         self.turnUntil(lambda: bool(factory.made))  # type: ignore[attr-defined]
         self.transport = factory.made[0].transport  # type: ignore[attr-defined]
@@ -67,7 +69,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     made = World(request.param)
     yield made
     made.client.close()
-    made.watch.stop()
+    made.nested.stop()
     made.transport.abortConnection()
     made.port.stopListening()
     for _ in range(5):
@@ -133,8 +135,8 @@ def test_failureOfOneDropsNobodyElse(world: World) -> None:
 def test_stopGivesTheDescriptorBack(world: World) -> None:
     """[T11] The epoll is closed, and the reactor knows no reader of it."""
     world.watch.watch(world.transport, lambda: None)
-    descriptor = world.watch.fileno()
-    world.watch.stop()
-    assert world.watch not in world.reactor.getReaders()
+    descriptor = world.nested.fileno()
+    world.nested.stop()
+    assert world.nested not in world.reactor.getReaders()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)

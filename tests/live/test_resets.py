@@ -18,6 +18,7 @@ from twisted.internet.epollreactor import EPollReactor
 from txconnect.policy.networks import NetworksPolicy
 from txconnect.policy.ports import PortsPolicy
 from txconnect.service import ConnectProxyFactory
+from txconnect.settings import Settings
 from txconnect.testing import RecordingObserver
 from txconnect.values import Closed, Named
 
@@ -35,6 +36,7 @@ class World:
                 Named("networks", NetworksPolicy("any")),
             ],
             observers=[self.observer],
+            settings=Settings(relay="transport"),
         )
         self.port = self.reactor.listenTCP(0, factory, interface="127.0.0.1")
         self.listener = socket.create_server(("127.0.0.1", 0))

@@ -19,10 +19,19 @@ from zope.interface import implementer
 
 from txconnect.admission import Admission
 from txconnect.candidate import Admitted, Candidate
+from txconnect.dialing import connectionCause
 from txconnect.errors import Refused
+from txconnect.fronts.early import EarlyData
+from txconnect.relay.choice import (
+    kernelServes,
+    startKernelRelay,
+    startTransportRelay,
+)
+from txconnect.relay.face import Relay
+from txconnect.relay.kernel import Kernel
 from txconnect.relay.leaving import LeaveWatch
 from txconnect.relay.leg import Side
-from txconnect.relay.pair import ProxyClient, ProxyServer
+from txconnect.relay.socketleg import SocketLeg
 from txconnect.relay.transport import TransportRelay, canHalfClose
 from txconnect.tunnel import Tunnel
 from txconnect.values import (
@@ -46,12 +55,14 @@ class Proxy(Shape):
     What a front needs of the proxy that it belongs to.
 
     @ivar limits: of the request's head.
+    @ivar kernel: what kernel relays need, or L{None} where there are none.
     @ivar leaving: watches clients whose transport is paused.
     """
 
     admission: Admission
     limits: HeadLimits
     leaving: LeaveWatch
+    kernel: Kernel | None
 
     def frontMade(self, front: Any) -> None:
         """C{front} has a connection."""
@@ -81,9 +92,7 @@ class Http1Front(Protocol):
         self._candidate: Candidate | None = None
         self._tunnel: Tunnel | None = None
         self._side: Side | None = None
-        self._early: list[bytes] = []
-        self._earlySize = 0
-        self._paused = False
+        self._early: EarlyData
         self._lingered = 0
         self._stays = 0
         self._lingering = False
@@ -98,6 +107,8 @@ class Http1Front(Protocol):
             # A unix: listener has neither.
             if hasattr(transport, option):
                 getattr(transport, option)(True)
+        limit = self._admission.settings.earlyDataLimit
+        self._early = EarlyData(transport, limit, self._proxy.leaving, self._leftPaused)
         self._proxy.frontMade(self)
         self._awaitHead()
 
@@ -138,7 +149,7 @@ class Http1Front(Protocol):
         self._cancelTimer()
         if self._side is not None:
             self._side.connectionLost(reason)
-        else:
+        elif self._tunnel is None:
             self._left()
         if self._tunnel is None:
             self._proxy.frontLost(self)
@@ -155,9 +166,9 @@ class Http1Front(Protocol):
 
     def _admit(self, head: Head) -> None:
         self._cancelTimer()
-        self.dataReceived = self._earlyReceived  # type: ignore[method-assign]
+        self.dataReceived = self._early.take  # type: ignore[method-assign]
         if self._parser.trailing:
-            self._earlyReceived(self._parser.trailing)
+            self._early.take(self._parser.trailing)
         transport = self.transport
         server = transport.getHost()
         self._admission.addListener(server)
@@ -176,15 +187,6 @@ class Http1Front(Protocol):
             )
         candidate.run()
 
-    def _earlyReceived(self, data: bytes) -> None:
-        self._early.append(data)
-        self._earlySize += len(data)
-        limit = self._admission.settings.earlyDataLimit
-        if self._earlySize >= limit and not self._paused:
-            self._paused = True
-            self.transport.pauseProducing()
-            self._proxy.leaving.watch(self.transport, self._leftPaused)
-
     def _leftPaused(self) -> None:
         self._left()
         self.transport.abortConnection()
@@ -195,7 +197,7 @@ class Http1Front(Protocol):
     def _giveUp(self, cause: Cause) -> None:
         """Account for a client that has had no answer."""
         self._cancelTimer()
-        self._unpause(resume=False)
+        self._early.release(resume=False)
         candidate, self._candidate = self._candidate, None
         if candidate is not None:
             candidate.giveUp(cause)
@@ -218,38 +220,40 @@ class Http1Front(Protocol):
 
     def _decided(self, outcome: Admitted | Refused) -> None:
         candidate, self._candidate = self._candidate, None
+        if candidate is None:
+            return
         if isinstance(outcome, Admitted):
-            self._establish(outcome)
-        elif candidate is not None:
-            # From here on it is accounted for: an observer may stop the proxy.
-            self._lingering = True
-            candidate.tell(outcome)
-            if self._mayStay(outcome, candidate.request):
-                self._stay(outcome, candidate.request)
-            else:
-                self._close(outcome, candidate.request.id, candidate.request.authority)
+            try:
+                self._establish(outcome)
+            except OSError as error:
+                # No descriptor was left for the destination's transport.
+                outcome.leg.abort()
+                outcome = Refused(connectionCause(error), str(error))
+        if isinstance(outcome, Refused):
+            self._refuse(outcome, candidate)
 
     def _establish(self, admitted: Admitted) -> None:
         admission = self._admission
-        tunnel = self._tunnel = Tunnel(
+        tunnel = Tunnel(
             admitted.tunnel,
             admission.clock,
             admission.settings,
             admission.sweep,
             self._tunnelClosed,
         )
-        relay = TransportRelay(
-            tunnel,
-            self.transport,
-            self._adopt,
-            admitted.leg,
-            admitted.pair or (ProxyServer(), ProxyClient()),
-            admitted.taps,
-        )
-        self.transport.write(ESTABLISHED)
-        self._unpause(resume=True)
-        early, self._early = self._early, []
-        tunnel.begin(relay, early)
+        kernel, client, leg = self._proxy.kernel, self.transport, admitted.leg
+        serves = kernelServes(client, leg, admitted.taps, admitted.pair)
+        relay: Relay
+        if kernel is not None and isinstance(leg, SocketLeg) and serves:
+            relay = startKernelRelay(kernel, tunnel, client, leg, ESTABLISHED)
+        else:
+            taps, pair = admitted.taps, admitted.pair
+            relay = startTransportRelay(
+                tunnel, client, self._adopt, leg, pair, taps, ESTABLISHED
+            )
+        self._tunnel = tunnel
+        resume = isinstance(relay, TransportRelay)
+        tunnel.begin(relay, self._early.release(resume))
         admission.notify(TunnelEstablished(admitted.tunnel))
 
     def _adopt(self, side: Side) -> None:
@@ -260,14 +264,17 @@ class Http1Front(Protocol):
         self._admission.notify(closed)
         self._proxy.frontLost(self)
 
-    def _unpause(self, resume: bool) -> None:
-        if self._paused:
-            self._paused = False
-            self._proxy.leaving.unwatch(self.transport)
-            if resume:
-                self.transport.resumeProducing()
-
     # Refusals
+
+    def _refuse(self, refused: Refused, candidate: Candidate) -> None:
+        # From here on it is accounted for: an observer may stop the proxy.
+        self._lingering = True
+        candidate.tell(refused)
+        request = candidate.request
+        if self._mayStay(refused, request):
+            self._stay(refused, request)
+        else:
+            self._close(refused, request.id, request.authority)
 
     def _refuseHead(self, refused: Refused) -> None:
         self._close(refused, self._tellRefused(refused))
@@ -304,7 +311,7 @@ class Http1Front(Protocol):
             bool(settings.keepAfterChallenge)
             and refused.cause.status == 407
             and self._stays < STAYS
-            and not self._early
+            and not self._early.size
             and request.httpVersion != "1.0"
             and b"close" not in (request.header(b"connection") or b"").lower()
             and _isAmong(request.header(b"user-agent"), settings.keepAfterChallenge)
@@ -329,10 +336,9 @@ class Http1Front(Protocol):
             admission.settings.lingerTimeout, self._abort
         )
         self._lingering = True
-        self._early.clear()
         self.dataReceived = self._drop  # type: ignore[method-assign]
         self._answer(refused, name, authority, closes=True)
-        self._unpause(resume=True)
+        self._early.release(resume=True)
         transport = self.transport
         if canHalfClose(transport):
             transport.loseWriteConnection()

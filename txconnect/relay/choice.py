@@ -1,0 +1,110 @@
+"""
+Which relay serves a tunnel: one plain rule, asked once, at its establishment.
+
+Whichever it is, the 200 leaves before the relay may write: with the kernel
+relay it is sent on the socket itself, because what a transport has been given
+to write leaves only when the reactor comes round, and the destination's bytes
+would overtake it.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import IProtocol
+from twisted.internet.posixbase import PosixReactorBase
+from twisted.python.failure import Failure
+
+from txconnect.relay.face import Told
+from txconnect.relay.kernel import Kernel, KernelRelay
+from txconnect.relay.leg import Leg, Side
+from txconnect.relay.nested import NestedEpoll
+from txconnect.relay.pair import ProxyClient, ProxyServer
+from txconnect.relay.socketleg import SocketLeg
+from txconnect.relay.transport import Tap, TransportRelay
+
+_STOCK = (ProxyServer, ProxyClient)
+_DONE = Failure(ConnectionDone())
+_ABORTED = Failure(ConnectionAborted())
+
+
+def makeNested(reactor: Any) -> NestedEpoll | None:
+    """
+    The nested epoll of a reactor, or L{None} where there can be none: it wants
+    Linux, and a reactor that watches real descriptors.
+    """
+    able = hasattr(select, "epoll") and hasattr(os, "splice")
+    if not able or not isinstance(reactor, PosixReactorBase):
+        return None
+    return NestedEpoll(reactor)
+
+
+def kernelServes(
+    client: Any,
+    leg: object,
+    taps: tuple[Tap, ...],
+    pair: tuple[IProtocol, IProtocol] | None,
+) -> bool:
+    """
+    Whether the kernel relay serves: nothing taps; the pair is the stock one;
+    the accepted transport is exactly a C{tcp.Server} (a C{unix.Server} is one by
+    inheritance, and is not meant) without TLS; and the other leg is a socket
+    that the dialler opened.
+    """
+    return (
+        not taps
+        and type(client) is tcp.Server
+        and not client.TLS
+        and isinstance(leg, SocketLeg)
+        and (pair is None or (type(pair[0]), type(pair[1])) == _STOCK)
+    )
+
+
+def startKernelRelay(
+    kernel: Kernel, told: Told, client: Any, leg: SocketLeg, answer: bytes
+) -> KernelRelay:
+    """
+    Send C{answer}, take the client's socket from the reactor, and make the
+    relay.
+    """
+
+    def lose(reset: bool) -> None:
+        # The relay is the transport's reactor now: it says what has happened.
+        client.connectionLost(_ABORTED if reset else _DONE)
+
+    client.stopReading()
+    handle = client.getHandle()
+    try:
+        sent = handle.send(answer)
+    except OSError:
+        # Full, or reset already: the relay will see which.
+        sent = 0
+    return KernelRelay(kernel, told, handle, lose, leg, answer[sent:])
+
+
+def startTransportRelay(
+    told: Told,
+    client: Any,
+    adopt: Callable[[Side], None],
+    leg: Leg | SocketLeg,
+    pair: tuple[IProtocol, IProtocol] | None,
+    taps: tuple[Tap, ...],
+    answer: bytes,
+) -> TransportRelay:
+    """
+    Make the relay, and send C{answer}.
+
+    @raise OSError: there is no descriptor for the destination's transport;
+        nothing has been sent.
+    """
+    if isinstance(leg, SocketLeg):
+        leg = leg.asTransport()
+    made = pair or (ProxyServer(), ProxyClient())
+    relay = TransportRelay(told, client, adopt, leg, made, taps)
+    client.write(answer)
+    return relay

@@ -1,0 +1,350 @@
+"""
+One end of a kernel relay: a plain socket, served when it is ready.
+
+C{recv}, then C{send} at once.  What the other socket does not take stays with
+it, and until it is gone nothing more is read: so back-pressure needs no buffer
+that grows.  A direction whose reads come back full is bulk, and goes through a
+pipe by C{splice}, without entering Python's heap.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+from collections.abc import Callable
+
+from txconnect.relay.face import Told
+from txconnect.relay.nested import NestedEpoll
+from txconnect.relay.pipes import Pipe, Pipes
+from txconnect.values import Closed
+from txconnect.wire.closing import Happening
+
+IN, OUT = select.EPOLLIN, select.EPOLLOUT
+BROKEN = select.EPOLLERR | select.EPOLLHUP
+
+READ = 65536
+"""Octets that are read at once."""
+
+BULK = 3
+"""Full reads in a row that make a direction bulk."""
+
+_RESET = struct.pack("ii", 1, 0)
+_SPLICE = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE if hasattr(os, "splice") else 0
+
+
+class End:
+    """
+    One leg: its socket, what is still to be written to it, and the direction
+    that begins at it.
+
+    @ivar count: bytes taken from it so far.
+    """
+
+    __slots__ = (
+        "_bulk",
+        "_closing",
+        "_descriptor",
+        "_ended",
+        "_ending",
+        "_happenings",
+        "_held",
+        "_lose",
+        "_lost",
+        "_mask",
+        "_nested",
+        "_pending",
+        "_pipe",
+        "_pipes",
+        "_recv",
+        "_send",
+        "_socket",
+        "_told",
+        "count",
+        "other",
+    )
+
+    other: End
+
+    def __init__(
+        self,
+        nested: NestedEpoll,
+        pipes: Pipes,
+        told: Told,
+        skt: socket.socket,
+        happenings: tuple[Happening, Happening],
+        lose: Callable[[bool], object],
+    ) -> None:
+        self._nested = nested
+        self._pipes = pipes
+        self._told = told
+        self._socket = skt
+        self._descriptor = skt.fileno()
+        self._recv = skt.recv
+        self._send = skt.send
+        self._happenings = happenings
+        self._lose = lose
+        # What the epoll watches for; None: the descriptor is not in it.
+        self._mask: int | None = None
+        self._pending: memoryview | bytes = b""
+        self._pipe: Pipe | None = None
+        self._bulk = 0
+        self._held = 0
+        self._ended = False
+        self._ending = False
+        self._closing = False
+        self._lost = False
+        self.count = 0
+
+    # What the relay does with it
+
+    def begin(self, mask: int | None) -> None:
+        """Be watched from now on; C{mask}: what its descriptor is watched for."""
+        self._mask = mask
+        self._watch()
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Send, behind what is still to be sent; what does not fit is kept."""
+        if self._lost or self._closing or self._ending:
+            return
+        if self._pending:
+            self._pending = bytes(self._pending) + data
+            return
+        sent = 0
+        try:
+            sent = self._send(data)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._broken()
+            return
+        if sent < len(data):
+            self._pending = memoryview(data)[sent:]
+            self._watch()
+            self.other._watch()
+
+    def hold(self) -> None:
+        """Read nothing until as many L{release}s; for rate limits."""
+        self._held += 1
+        self._watch()
+
+    def release(self) -> None:
+        """Take one L{hold} back."""
+        self._held -= 1
+        self._watch()
+
+    def end(self) -> None:
+        """Send FIN behind what is still to be written."""
+        if not self._lost and not self._ending:
+            self._ending = True
+            self._drained()
+
+    def close(self) -> None:
+        """Close behind what is still to be written."""
+        if not self._lost:
+            self._closing = True
+            self._drained()
+
+    def abort(self) -> None:
+        """Reset."""
+        self._finish(reset=True)
+
+    # What the epoll tells
+
+    def ready(self, events: int) -> None:
+        """See L{txconnect.relay.nested.Watched}."""
+        if events & OUT and self._blocked:
+            self._flush()
+        if self._lost:
+            return
+        if self._reading:
+            if events & ~OUT:
+                self._splice() if self._pipe is not None else self._read()
+        elif events & BROKEN:
+            self._brokenUnread(events)
+
+    def ended(self, reason: Closed) -> None:
+        """See L{txconnect.relay.nested.Watched}."""
+        self._told.cut(reason)
+
+    @property
+    def _blocked(self) -> bool:
+        """Whether something is still to be written here."""
+        if self._pending:
+            return True
+        pipe = self.other._pipe
+        return pipe is not None and pipe.held > 0
+
+    @property
+    def _reading(self) -> bool:
+        """Whether it is to be read now."""
+        return not (self._ended or self._closing or self._held or self.other._blocked)
+
+    def _watch(self) -> None:
+        """Have the epoll watch for what can be done now, and nothing else."""
+        if self._lost:
+            return
+        mask = (IN if self._reading else 0) | (OUT if self._blocked else 0)
+        if mask == self._mask:
+            return
+        nested = self._nested
+        if self._mask is None:
+            nested.watch(self._descriptor, mask, self)
+        else:
+            nested.change(self._descriptor, mask, self)
+        self._mask = mask
+
+    def _read(self) -> None:
+        try:
+            data = self._recv(READ)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._broken()
+            return
+        if not data:
+            self._endOfInput()
+            return
+        size = len(data)
+        self.count += size
+        self.other.write(data)
+        if size < READ:
+            self._bulk = 0
+        else:
+            self._bulk += 1
+            if self._bulk >= BULK and not self._lost:
+                self._pipe = self._pipes.take()
+
+    def _splice(self) -> None:
+        pipe = self._pipe
+        assert pipe is not None  # noqa: S101 - ready() has looked
+        # The pipe is empty: EAGAIN can only mean that the source is.
+        try:
+            size = os.splice(self._descriptor, pipe.entry, pipe.size, flags=_SPLICE)
+        except BlockingIOError:
+            self._unpipe()
+            return
+        except OSError:
+            self._broken()
+            return
+        if not size:
+            self._endOfInput()
+            return
+        self.count += size
+        pipe.held = size
+        if not self.other._drain(pipe):
+            return
+        if pipe.held:
+            self._watch()
+            self.other._watch()
+        elif size < READ:
+            self._unpipe()
+
+    def _drain(self, pipe: Pipe) -> bool:
+        """Write what a pipe holds; whether this leg is still there."""
+        while pipe.held:
+            try:
+                pipe.held -= os.splice(
+                    pipe.exit, self._descriptor, pipe.held, flags=_SPLICE
+                )
+            except BlockingIOError:
+                # There is something in the pipe: this socket is full.
+                break
+            except OSError:
+                self._broken()
+                return False
+        return True
+
+    def _unpipe(self) -> None:
+        pipe, self._pipe = self._pipe, None
+        self._bulk = 0
+        if pipe is not None:
+            self._pipes.giveBack(pipe)
+
+    def _flush(self) -> None:
+        if self._pending:
+            try:
+                sent = self._send(self._pending)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._broken()
+                return
+            self._pending = self._pending[sent:]
+        pipe = self.other._pipe
+        if not self._pending and pipe is not None and not self._drain(pipe):
+            return
+        if not self._blocked:
+            if self.other._lost:
+                self.other._unpipe()
+            self._drained()
+
+    def _drained(self) -> None:
+        """Do what waited for the last byte, if it has left."""
+        if not self._blocked:
+            if self._closing:
+                self._finish(reset=False)
+                return
+            if self._ending:
+                try:
+                    self._socket.shutdown(socket.SHUT_WR)
+                except OSError:
+                    self._broken()
+                    return
+        self._watch()
+        self.other._watch()
+
+    def _endOfInput(self) -> None:
+        self._ended = True
+        self._unpipe()
+        self._watch()
+        self._told.happened(self._happenings[0])
+
+    def _brokenUnread(self, events: int) -> None:
+        """
+        HUP and ERR are told however little is watched for, and again and
+        again: a reset is taken note of, else the descriptor leaves the epoll
+        until something can be done with it.
+        """
+        if events & select.EPOLLERR and self._socket.getsockopt(
+            socket.SOL_SOCKET, socket.SO_ERROR
+        ):
+            self._broken()
+        elif self._mask is not None and not self._blocked:
+            self._nested.unwatch(self._descriptor)
+            self._mask = None
+
+    def _broken(self) -> None:
+        """The other end has reset it, or it does not answer any more."""
+        if not self._lost:
+            self._lost = True
+            self._told.happened(self._happenings[1])
+            self._giveUp(reset=True)
+
+    def _finish(self, reset: bool) -> None:
+        if not self._lost:
+            self._lost = True
+            self._giveUp(reset)
+
+    def _giveUp(self, reset: bool) -> None:
+        """Give back what it has; the other leg may still flush from its pipe."""
+        other = self.other
+        self._pending = b""
+        if self._pipe is not None and (other._lost or not self._pipe.held):
+            self._unpipe()
+        if other._lost:
+            other._unpipe()
+        if self._mask is not None:
+            self._nested.unwatch(self._descriptor)
+            self._mask = None
+        if reset:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._nested.later(self._gone(reset))
+
+    def _gone(self, reset: bool) -> Callable[[], None]:
+        def gone() -> None:
+            self._lose(reset)
+            self._told.legLost()
+
+        return gone

@@ -1,0 +1,114 @@
+"""
+The kernel relay: two plain sockets, and nobody who looks at their bytes.
+
+Both are watched by the nested epoll, so that a chunk costs neither the reactor's
+bookkeeping nor a protocol's call.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from txconnect.relay.end import End
+from txconnect.relay.face import Told
+from txconnect.relay.nested import NestedEpoll
+from txconnect.relay.pipes import Pipes
+from txconnect.relay.socketleg import SocketLeg
+from txconnect.values import Direction
+from txconnect.wire.closing import Action, Happening
+
+
+class Kernel:
+    """
+    What all kernel relays of a proxy share.
+
+    @ivar nested: watches their sockets.
+    @ivar pipes: lends them pipes.
+    """
+
+    def __init__(self, nested: NestedEpoll) -> None:
+        self.nested = nested
+        self.pipes = Pipes()
+
+    def stop(self) -> None:
+        """Give the pipes back; all relays have ended."""
+        self.pipes.close()
+
+
+class KernelRelay:
+    """
+    See L{txconnect.relay.face.Relay}.
+
+    @param client: the client's socket; nobody else watches it any more.
+    @param loseClient: closes it, with a reset or without.
+    @param leg: the destination's.
+    @param unsent: what of the 200 has not left yet.
+    """
+
+    canEndClient = True
+    canEndDestination = True
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        told: Told,
+        client: socket.socket,
+        loseClient: Callable[[bool], object],
+        leg: SocketLeg,
+        unsent: bytes,
+    ) -> None:
+        nested, pipes = kernel.nested, kernel.pipes
+        self._client = End(nested, pipes, told, client, _CLIENT, loseClient)
+        self._destination = End(nested, pipes, told, leg.socket, _DESTINATION, leg.lose)
+        self._client.other = self._destination
+        self._destination.other = self._client
+        self._leg = leg
+        self._unsent = unsent
+
+    @property
+    def up(self) -> int:
+        return self._client.count
+
+    @property
+    def down(self) -> int:
+        return self._destination.count
+
+    def start(self, early: list[bytes]) -> None:
+        client, destination = self._client, self._destination
+        destination.begin(self._leg.handOver())
+        client.begin(None)
+        if self._unsent:
+            client.write(self._unsent)
+        for data in early:
+            client.count += len(data)
+            destination.write(data)
+
+    def perform(self, action: Action) -> None:
+        direction, what = _PERFORM[action]
+        what(self._begins(direction))
+
+    def hold(self, direction: Direction) -> None:
+        """Read nothing of C{direction} until as many L{release}s."""
+        self._begins(direction).hold()
+
+    def release(self, direction: Direction) -> None:
+        """Take one L{hold} back."""
+        self._begins(direction).release()
+
+    def _begins(self, direction: Direction) -> End:
+        """The end at which a direction begins."""
+        return self._client if direction is Direction.UP else self._destination
+
+
+_CLIENT = (Happening.CLIENT_ENDED, Happening.CLIENT_RESET)
+_DESTINATION = (Happening.DESTINATION_ENDED, Happening.DESTINATION_RESET)
+
+_PERFORM: dict[Action, tuple[Direction, Callable[[End], None]]] = {
+    Action.END_CLIENT: (Direction.UP, End.end),
+    Action.CLOSE_CLIENT: (Direction.UP, End.close),
+    Action.ABORT_CLIENT: (Direction.UP, End.abort),
+    Action.END_DESTINATION: (Direction.DOWN, End.end),
+    Action.CLOSE_DESTINATION: (Direction.DOWN, End.close),
+    Action.ABORT_DESTINATION: (Direction.DOWN, End.abort),
+}

@@ -1,0 +1,136 @@
+"""
+The nested epoll: one reader to the reactor, however many descriptors.
+
+Its own descriptor becomes readable when one of those inside is ready, under
+every reactor that can watch a descriptor.  What is inside costs no trip through
+the reactor's bookkeeping: a bounded batch is served in one loop.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+from typing import Any, Protocol as Shape
+
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txconnect.values import Closed
+
+BATCH = 128
+"""The most descriptors that are served in one turn of the reactor."""
+
+
+class Watched(Shape):
+    """What is called when its descriptor is ready."""
+
+    def ready(self, events: int) -> None:
+        """C{events} (C{EPOLLIN} and so on) have happened."""
+
+    def ended(self, reason: Closed) -> None:
+        """
+        L{ready} has raised, which was logged, or the reactor stops: give the
+        descriptor up, and whatever hangs on it.
+        """
+
+
+@implementer(IReadDescriptor)
+class NestedEpoll:
+    """
+    Watches descriptors.
+
+    @ivar reactor: provides C{IReactorFDSet}.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any) -> None:
+        self.reactor = reactor
+        self._epoll: Any = None
+        self._watched: dict[int, Watched] = {}
+        self._closing: list[Callable[[], object]] = []
+        self._serving = False
+
+    def __len__(self) -> int:
+        return len(self._watched)
+
+    def watch(self, descriptor: int, events: int, watched: Watched) -> None:
+        """Call C{watched.ready} for C{events}, and always for HUP and ERR."""
+        if self._epoll is None:
+            self._epoll = select.epoll()
+            self.reactor.addReader(self)
+        self._epoll.register(descriptor, events)
+        self._watched[descriptor] = watched
+
+    def change(self, descriptor: int, events: int, watched: Watched) -> None:
+        """Watch for other events from now on, or for somebody else."""
+        self._epoll.modify(descriptor, events)
+        self._watched[descriptor] = watched
+
+    def unwatch(self, descriptor: int) -> None:
+        """
+        Watch it no more.  Before it is closed: a copy of the descriptor would
+        keep its events coming, and nobody could stop them.
+        """
+        if self._watched.pop(descriptor, None) is not None:
+            self._epoll.unregister(descriptor)
+
+    def later(self, close: Callable[[], object]) -> None:
+        """
+        Call C{close} at the end of the batch: a number that is free before
+        may be given out again, and then an event of the old one hits the new.
+        """
+        if self._serving:
+            self._closing.append(close)
+        else:
+            close()
+
+    def stop(self) -> None:
+        """End whatever is watched, and give the epoll's descriptor back."""
+        for watched in list(self._watched.values()):
+            self._guard(watched.ended, Closed.SHUTDOWN)
+        self._watched.clear()
+        if self._epoll is not None:
+            self.reactor.removeReader(self)
+            self._epoll.close()
+            self._epoll = None
+
+    def fileno(self) -> int:
+        """See C{IFileDescriptor}."""
+        return self._epoll.fileno() if self._epoll is not None else -1
+
+    def logPrefix(self) -> str:
+        """See C{ILoggingContext}."""
+        return "txconnect"
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor stops: no event will come any more."""
+        self.stop()
+
+    def doRead(self) -> None:
+        """Serve one batch.  Nothing leaves here: the reactor would drop it all."""
+        watched = self._watched
+        self._serving = True
+        for descriptor, events in self._epoll.poll(0, BATCH):
+            one = watched.get(descriptor)
+            if one is None:
+                # Taken out earlier in this batch.
+                continue
+            try:
+                one.ready(events)
+            except Exception:
+                self._log.failure("a descriptor's turn failed; it alone is ended")
+                self._guard(one.ended, Closed.INTERNAL)
+        self._serving = False
+        if self._closing:
+            closing, self._closing = self._closing, []
+            for close in closing:
+                self._guard(close)
+
+    def _guard(self, call: Callable[..., object], *arguments: object) -> None:
+        try:
+            call(*arguments)
+        except Exception:
+            self._log.failure("ending a descriptor failed")

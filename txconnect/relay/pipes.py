@@ -1,0 +1,78 @@
+"""
+Pipes for C{splice}: bytes that go through one never enter Python's heap.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+SIZE = 1 << 20
+"""Octets that a pipe is asked to hold; Linux lets every user enlarge some."""
+
+MOST = 256
+"""The most pipes at once; a direction that gets none goes on without."""
+
+KEPT = 32
+"""The most pipes that are kept for the next user."""
+
+
+class Pipe:
+    """
+    A pipe.
+
+    @ivar held: octets inside.
+    """
+
+    __slots__ = ("entry", "exit", "held", "size")
+
+    def __init__(self) -> None:
+        self.exit, self.entry = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.held = 0
+        try:
+            self.size = fcntl.fcntl(self.entry, fcntl.F_SETPIPE_SZ, SIZE)
+        except OSError:
+            # Over the user's allowance (pipe-user-pages-soft): smaller serves.
+            self.size = fcntl.fcntl(self.entry, fcntl.F_GETPIPE_SZ)
+
+    def close(self) -> None:
+        os.close(self.exit)
+        os.close(self.entry)
+
+
+class Pipes:
+    """Lends pipes."""
+
+    def __init__(self, most: int = MOST, kept: int = KEPT) -> None:
+        self._most = most
+        self._kept = kept
+        self._free: list[Pipe] = []
+        self._lent = 0
+
+    def take(self) -> Pipe | None:
+        """A pipe, empty, or L{None} when there are enough or none can be made."""
+        if self._lent >= self._most:
+            return None
+        try:
+            pipe = self._free.pop() if self._free else Pipe()
+        except OSError:
+            return None
+        self._lent += 1
+        return pipe
+
+    def giveBack(self, pipe: Pipe) -> None:
+        """
+        Take a pipe back.  Only an empty one is lent again: what is left in
+        another would reach somebody else.
+        """
+        self._lent -= 1
+        if pipe.held or len(self._free) >= self._kept:
+            pipe.close()
+        else:
+            self._free.append(pipe)
+
+    def close(self) -> None:
+        """Close those that nobody has."""
+        free, self._free = self._free, []
+        for pipe in free:
+            pipe.close()

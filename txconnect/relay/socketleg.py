@@ -1,0 +1,164 @@
+"""
+The destination's leg as a bare socket, and how the nested epoll opens one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory
+
+from txconnect.relay.leg import Leg
+from txconnect.relay.nested import NestedEpoll
+from txconnect.values import Closed, IPAddress
+
+OUT = select.EPOLLOUT
+
+
+class _Adopting(Factory):
+    """Makes one protocol: the leg that was made already."""
+
+    noisy = False
+
+    def __init__(self, leg: Leg) -> None:
+        self._leg = leg
+
+    def buildProtocol(self, addr: Any) -> Leg:
+        return self._leg
+
+
+class SocketLeg:
+    """
+    A connected socket that the nested epoll watches for OUT, and that a relay
+    has still to take over.
+
+    @ivar socket: the socket; does not block.
+    """
+
+    def __init__(self, nested: NestedEpoll, skt: socket.socket) -> None:
+        self._nested = nested
+        self.socket = skt
+        self._watched = True
+        self._mask = OUT
+
+    def handOver(self) -> int | None:
+        """
+        Let a kernel relay have it.
+
+        @return: what the descriptor is watched for; L{None} when it is not.
+        """
+        self._watched, watched = False, self._watched
+        return self._mask if watched else None
+
+    def lose(self, reset: bool) -> None:
+        """Close it; nobody watches it any more."""
+        if not reset:
+            try:
+                self.socket.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                # The other end has closed it first.
+                pass
+        self.socket.close()
+
+    def abort(self) -> None:
+        """Nobody wants it: reset it."""
+        self._unwatch()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self._nested.later(self.socket.close)
+
+    def asTransport(self) -> Leg:
+        """
+        Make a transport of it, for the transport relay.
+
+        C{adoptStreamConnection} duplicates the descriptor; the original leaves
+        the epoll and is closed before any event of the copy.
+
+        @raise OSError: there is no descriptor left.
+        """
+        self._unwatch()
+        leg = Leg()
+        self._nested.reactor.adoptStreamConnection(
+            self.socket.fileno(), self.socket.family, _Adopting(leg)
+        )
+        self._nested.later(self.socket.close)
+        return leg
+
+    def park(self) -> None:
+        """Nobody has taken it over yet: watch for nothing but its end."""
+        if self._watched:
+            self._mask = 0
+            self._nested.change(self.socket.fileno(), 0, self)
+
+    def ready(self, events: int) -> None:
+        """It has ended; whoever takes it over will see that."""
+        self._unwatch()
+
+    def ended(self, reason: Closed) -> None:
+        """The reactor stops."""
+        self.abort()
+
+    def _unwatch(self) -> None:
+        if self._watched:
+            self._watched = False
+            self._nested.unwatch(self.socket.fileno())
+
+
+class _Connecting:
+    """A socket that is being connected."""
+
+    def __init__(self, nested: NestedEpoll, skt: socket.socket) -> None:
+        self._nested = nested
+        self._socket = skt
+        self.opened: Deferred[SocketLeg] = Deferred(self._givenUp)
+
+    def ready(self, events: int) -> None:
+        """It is up, or it has failed."""
+        number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            self._close()
+            self.opened.errback(OSError(number, os.strerror(number)))
+            return
+        leg = SocketLeg(self._nested, self._socket)
+        self.opened.callback(leg)
+        leg.park()
+
+    def ended(self, reason: Closed) -> None:
+        """The reactor stops."""
+        self._close()
+        self.opened.errback(OSError(errno.ECONNABORTED, "the proxy stops"))
+
+    def _givenUp(self, _: Deferred[SocketLeg]) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        self._nested.unwatch(self._socket.fileno())
+        self._nested.later(self._socket.close)
+
+
+def openSocket(
+    nested: NestedEpoll, address: IPAddress, port: int
+) -> Deferred[SocketLeg]:
+    """
+    Connect to one address; see L{txconnect.dialing.Open}.
+
+    @raise OSError: at once, when that fails at once.
+    """
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    skt = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        skt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        skt.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        number = skt.connect_ex((str(address), port))
+        if number not in (0, errno.EINPROGRESS):
+            raise OSError(number, os.strerror(number))
+        connecting = _Connecting(nested, skt)
+        nested.watch(skt.fileno(), OUT, connecting)
+    except BaseException:
+        skt.close()
+        raise
+    return connecting.opened
