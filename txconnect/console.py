@@ -74,11 +74,13 @@ class Welcome:
     @ivar policies: the policies that stand, as on the command line.
     @ivar checkers: the names of the checkers; none: nobody is asked.
     @ivar reactor: the class name of the reactor.
+    @ivar processes: how many accept connections.
     """
 
     policies: Sequence[str] = _DEFAULTS
     checkers: Sequence[str] = ()
     reactor: str = ""
+    processes: int = 1
 
     def lines(self, listening: Sequence[tuple[Listener, IAddress]]) -> list[str]:
         """
@@ -87,10 +89,11 @@ class Welcome:
         @param listening: the listeners, and the addresses that they got.
         """
         urls = [_url(listener, host) for listener, host in listening]
+        count = "1 process" if self.processes == 1 else f"{self.processes} processes"
         return [
             _columns(
                 f"txconnect {__version__} on {', '.join(urls)}",
-                f"(Twisted {twistedVersion}, {_reactorName(self.reactor)}, 1 process)",
+                f"(Twisted {twistedVersion}, {_reactorName(self.reactor)}, {count})",
             ),
             "  who   " + self._who(listening),
             "  where " + self._where(),

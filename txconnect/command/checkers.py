@@ -24,6 +24,8 @@ class CheckerOptions(usage.Options, strcred.AuthOptionMixin):
 
     Besides what C{strcred} keeps, C{["checkers"]} has every checker as a
     L{Named}, in order.
+
+    @ivar auths: what was given to each C{--auth}.
     """
 
     supportedInterfaces = (IUsernamePassword,)
@@ -31,6 +33,7 @@ class CheckerOptions(usage.Options, strcred.AuthOptionMixin):
     def __init__(self) -> None:
         usage.Options.__init__(self)
         self["checkers"] = []
+        self.auths: list[str] = []
 
     def opt_auth(self, checker: str) -> None:
         """
@@ -38,6 +41,7 @@ class CheckerOptions(usage.Options, strcred.AuthOptionMixin):
         repeatable; see --help-auth
         """
         name, _, argument = checker.partition(":")
+        self.auths.append(checker)
         self["checkers"].append(Named(name, self._checker(name, argument)))
 
     def opt_help_auth(self) -> None:

@@ -4,15 +4,19 @@ From parsed options to the service that C{twistd} runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from twisted.application.service import IService
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
 
 from txconnect.command.options import Options
 from txconnect.console import Welcome
-from txconnect.listening import ListeningService
+from txconnect.listening import Exit, Listener, ListeningService
+
+_Listening = Sequence[tuple[Listener, IAddress]]
 
 
 def makeService(options: Options) -> IService:
@@ -23,21 +27,83 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
+    announce = partial(_announce, _welcome(options, reactor), options.write())
+    if options["workers"] > 1:
+        return _crewService(options, announce)
+    return listeningService(options, options.exit(reactor), announce)
+
+
+def listeningService(
+    options: Options, exit: Exit, announce: Callable[[_Listening], object]
+) -> IService:
+    """
+    The service of one process.
+
+    @param exit: what to do when it cannot listen.
+    @param announce: called once it does.
+    """
+    from twisted.internet import reactor
+
     from txconnect.service import ConnectProxyFactory
 
     proxy = options["proxy"]
-    checkers = [named.name for named in options["checkers"]]
-    welcome = Welcome(options.standing(), checkers, type(reactor).__name__)
     return ListeningService(
         proxy,
         ConnectProxyFactory(reactor, proxy),
         options["listeners"],
-        options.exit(reactor),
-        guarded=bool(checkers or options["open-proxy"]),
-        announce=partial(_announce, welcome, options.write()),
+        exit,
+        guarded=_guarded(options),
+        announce=announce,
     )
 
 
-def _announce(welcome: Welcome, write: Callable[[str], object], listening: Any) -> None:
+def _crewService(
+    options: Options, announce: Callable[[_Listening], object]
+) -> IService:
+    """The parent's: it binds and judges the ports, and starts the workers."""
+    from twisted.internet import reactor
+
+    from txconnect.workers.crew import Crew
+    from txconnect.workers.files import RootFiles
+
+    exit = options.exit(reactor)
+    crew = Crew(
+        reactor,
+        options["workers"],
+        options["held"],
+        RootFiles(options.restated()),
+        exit,
+        foreground=options.foreground,
+    )
+    return ListeningService(
+        crew,
+        _Nobody(),
+        options["listeners"],
+        exit,
+        guarded=_guarded(options),
+        announce=lambda listening: crew.announce(partial(announce, listening)),
+    )
+
+
+class _Nobody(Factory):
+    """Accepts nothing: the parent of workers never does."""
+
+    noisy = False
+
+
+def _guarded(options: Options) -> bool:
+    return bool(options["checkers"] or options["open-proxy"])
+
+
+def _welcome(options: Options, reactor: Any) -> Welcome:
+    checkers = [named.name for named in options["checkers"]]
+    return Welcome(
+        options.standing(), checkers, type(reactor).__name__, options["workers"]
+    )
+
+
+def _announce(
+    welcome: Welcome, write: Callable[[str], object], listening: _Listening
+) -> None:
     for line in welcome.lines(listening):
         write(line)

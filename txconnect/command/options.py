@@ -4,10 +4,10 @@ The options of C{twistd connectproxy}.
 
 from __future__ import annotations
 
-import math
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -18,6 +18,7 @@ from twisted.python import usage
 from txconnect import __version__
 from txconnect.command.checkers import CheckerOptions
 from txconnect.command.help import optionName, usageText
+from txconnect.command.settingoptions import settingParameters, settingsFrom
 from txconnect.console import LOG_OBSERVER, Terminal
 from txconnect.errors import ConfigurationError
 from txconnect.listening import (
@@ -46,19 +47,6 @@ _DEFAULT_POLICIES = {"ports": "ports:443", "networks": "networks:public"}
 _log = Logger()
 
 
-def _parameters() -> list[list[Any]]:
-    return [
-        [optionName(field.name), None, _shown(field.default), field.metadata["help"]]
-        for field in attrs.fields(Settings)
-    ]
-
-
-def _shown(default: Any) -> str | None:
-    if isinstance(default, float):
-        return f"{default:g}"
-    return str(default) if default != "" else None
-
-
 class Options(CheckerOptions):
     """
     The command line of C{twistd connectproxy}.
@@ -76,12 +64,13 @@ class Options(CheckerOptions):
     optFlags = [
         ["open-proxy", None, "let everyone through who can reach a listener"],
     ]
-    optParameters = _parameters()
+    optParameters = settingParameters()
 
     def __init__(self) -> None:
         super().__init__()
         self.failed = False
         self.isConsole = False
+        self["workers"] = 1
         self._catalogue = Catalogue()
         self._given: dict[str, list[str]] = {}
 
@@ -133,6 +122,15 @@ class Options(CheckerOptions):
         build the protocols of each tunnel with this
         """
         self._add(PAIR.noun, pair)
+
+    def opt_workers(self, number: str) -> None:
+        """
+        processes that share the listeners; with 1, there is but this one
+        [default: 1]
+        """
+        if not (re.fullmatch("[0-9]{1,4}", number) and 1 <= int(number) <= 1024):
+            raise usage.UsageError(f"--workers: {number!r} is not 1 to 1024")
+        self["workers"] = int(number)
 
     def opt_help_policy(self) -> None:
         """
@@ -188,8 +186,12 @@ class Options(CheckerOptions):
 
         @raise usage.UsageError: with what cannot be made, in one line.
         """
+        if self["workers"] > 1 and self._parentOption("chroot"):
+            raise usage.UsageError(
+                "--workers: there is no program to start behind twistd --chroot"
+            )
         try:
-            self["settings"] = self._settings()
+            self["settings"] = settingsFrom(self)
             self["listeners"] = self._listeners()
             for kind, key in (
                 (POLICY, "policies"),
@@ -223,6 +225,32 @@ class Options(CheckerOptions):
         defaults = [d for name, d in _DEFAULT_POLICIES.items() if name not in given]
         return defaults + self._given.get(POLICY.noun, [])
 
+    def listenTexts(self) -> list[str]:
+        """Where to listen, as the operator wrote it."""
+        return self._given.get("listen", [DEFAULT_LISTEN])
+
+    def endpoints(self) -> Sequence[tuple[Any, str]]:
+        """Each endpoint to listen on: who is asked to listen, and its string."""
+        from twisted.internet import reactor
+
+        texts = self.listenTexts()
+        if self["workers"] == 1:
+            return [(reactor, text) for text in texts]
+        from txconnect.workers.sockets import HeldSockets
+
+        self["held"] = [HeldSockets(reactor) for _ in texts]
+        return list(zip(self["held"], texts, strict=True))
+
+    def restated(self) -> list[str]:
+        """This command line for a worker: C{--name} or C{--name=value} each."""
+        given = {**self._given, "auth": self.auths}
+        names = [optionName(field.name) for field in attrs.fields(Settings)]
+        return [
+            *(f"--{name}={text}" for name, texts in given.items() for text in texts),
+            *(f"--{name}={self[name]}" for name in names if self[name] is not None),
+            *(["--open-proxy"] if self["open-proxy"] else []),
+        ]
+
     def getSynopsis(self) -> str:
         """The first line of the help."""
         if self.isConsole:
@@ -250,22 +278,8 @@ class Options(CheckerOptions):
         sys.stdout.write(listed(kind))
         raise SystemExit(0)
 
-    def _settings(self) -> Settings:
-        values: dict[str, Any] = {}
-        for field in attrs.fields(Settings):
-            text = self[optionName(field.name)]
-            values[field.name] = "" if text is None else _coerced(field, text)
-        try:
-            return Settings(**values)
-        except ConfigurationError as error:
-            name, _, reason = str(error).partition(": ")
-            raise ConfigurationError(f"--{optionName(name)}: {reason}") from None
-
     def _listeners(self) -> list[Listener]:
-        from twisted.internet import reactor
-
-        texts = self._given.get("listen", [DEFAULT_LISTEN])
-        return [parseListener(reactor, text) for text in texts]
+        return [parseListener(reactor, text) for reactor, text in self.endpoints()]
 
     def _plugins(self, kind: Kind) -> list[Named]:
         texts = self._given.get(kind.noun, [])
@@ -315,17 +329,3 @@ class Options(CheckerOptions):
 
 def _logLine(line: str) -> None:
     _log.info("{line}", line=line.strip())
-
-
-def _coerced(field: attrs.Attribute[Any], text: str) -> Any:
-    kind: Callable[[str], Any] = type(field.default)
-    try:
-        value = kind(text)
-    except ValueError:
-        wanted = "a whole number" if kind is int else "a number"
-        raise ConfigurationError(
-            f"--{optionName(field.name)}: {text!r} is not {wanted}"
-        ) from None
-    if kind is float and not math.isfinite(value):
-        raise ConfigurationError(f"--{optionName(field.name)}: {text!r} is not finite")
-    return value

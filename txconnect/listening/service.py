@@ -28,6 +28,9 @@ from txconnect.listening.strings import Listener, isLocal, shownAddress
 
 _log = Logger()
 
+_EXPECTED = (CannotStart, ConfigurationError, OSError, OverflowError)
+"""With C{CannotListenError}, what says in a line why nothing listens."""
+
 
 class Gate(Factory):
     """
@@ -161,7 +164,7 @@ class ListeningService(Service):
         if failure.check(CancelledError) or self._failure is not None:
             return
         self._failure = failure
-        if not failure.check(CannotListenError, CannotStart, OSError, OverflowError):
+        if not failure.check(CannotListenError, *_EXPECTED):
             _log.failure(
                 "Listening on {where} failed", failure, where=listener.description
             )
