@@ -34,6 +34,8 @@ _CAUSES = {
     errno.ECONNREFUSED: Cause.CONNECTION_REFUSED,
     errno.ECONNRESET: Cause.CONNECTION_TERMINATED,
     errno.ECONNABORTED: Cause.CONNECTION_TERMINATED,
+    # Gone between its first answer and a transport made of it.
+    errno.ENOTCONN: Cause.CONNECTION_TERMINATED,
     errno.EPIPE: Cause.CONNECTION_TERMINATED,
     errno.ETIMEDOUT: Cause.CONNECTION_TIMEOUT,
     errno.ENETUNREACH: Cause.UNROUTABLE,
@@ -49,6 +51,8 @@ _CAUSES = {
     errno.ENFILE: Cause.EXHAUSTED,
     errno.ENOMEM: Cause.EXHAUSTED,
     errno.ENOBUFS: Cause.EXHAUSTED,
+    # No more descriptors may be watched (fs.epoll.max_user_watches).
+    errno.ENOSPC: Cause.EXHAUSTED,
     errno.EADDRNOTAVAIL: Cause.EXHAUSTED,
     errno.EADDRINUSE: Cause.EXHAUSTED,
     errno.EAGAIN: Cause.EXHAUSTED,

@@ -1,233 +1,22 @@
 """
-The kernel relay keeps what every relay promises, on real sockets, and what
-only it can: one busy tunnel starves nobody, resets are seen behind a pause,
-no pipe reaches the next user with bytes inside.
-
-Time is a C{Clock}; the network is turned by hand until it is quiet.
+The kernel relay keeps what every relay promises, on real sockets, under each
+kind of reactor.
 """
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Iterator
-from functools import cache, partial
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from kernelrig import KINDS, KernelRig
 from relaypromises import *  # noqa: F403 - the tests themselves
 from relaypromises import MakeRig
-from rig import ANYTHING, ESTABLISHED, connect
-from twisted.internet import epollreactor
-from twisted.internet.error import ConnectionDone
-from twisted.internet.protocol import Factory
-from twisted.internet.task import Clock
 
 from txconnect.relay import end
-from txconnect.relay.kernel import KernelRelay
-from txconnect.relay.socketleg import openSocket
-from txconnect.service import ConnectProxy, ConnectProxyFactory
-from txconnect.settings import Settings
-from txconnect.testing import ImmediatePool, RecordingObserver, scriptedLookup
-from txconnect.testing.peers import Peer
-
-TCP_CLOSE = 7
 
 
-def handTurned(base: type) -> type:
-    """A reactor class whose time is a clock's, and that knows when it is quiet."""
-
-    class Turned(base):  # type: ignore[misc]
-        busy = False
-
-        def useClock(self, clock: Clock) -> None:
-            self.clock = clock
-
-        def seconds(self) -> float:
-            return self.clock.seconds()
-
-        def callLater(self, delay: float, f: Any, *args: Any, **kw: Any) -> Any:
-            return self.clock.callLater(delay, f, *args, **kw)
-
-        def _doReadOrWrite(self, *args: Any) -> None:
-            self.busy = True
-            super()._doReadOrWrite(*args)
-
-        def _readOrWrite(self, *args: Any) -> None:
-            self.busy = True
-            super()._readOrWrite(*args)
-
-    return Turned
-
-
-KINDS = {
-    "epoll": handTurned(epollreactor.EPollReactor),
-}
-
-
-@cache
-def reactorOf(kind: str) -> Any:
-    """One a kind, kept to the end: a reactor cannot be taken apart again."""
-    return KINDS[kind]()
-
-
-class RealPeer(Peer):
-    """A peer on a real socket."""
-
-    @property
-    def reset(self) -> bool:
-        if self.closed:
-            return self.reason is not None and not self.reason.check(ConnectionDone)
-        return self._info() == TCP_CLOSE
-
-    def _info(self) -> int:
-        handle: Any = self.transport.getHandle()
-        return int(handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0])
-
-
-class KernelRig:
-    """As L{rig.Rig}, on loopback, with the kernel relay."""
-
-    inFlight = 24_000_000
-    flood = 60_000_000
-    unread = flood
-
-    def __init__(
-        self, chunk: Any = None, settings: dict[str, Any] | None = None, **more: Any
-    ) -> None:
-        self.reactor = reactorOf("epoll")
-        self.clock = Clock()
-        self.reactor.useClock(self.clock)
-        self.network = self
-        self.peers: list[Any] = []
-        self.events = RecordingObserver()
-        self.proxy = ConnectProxy(
-            self.reactor,
-            policies=ANYTHING,
-            observers=[self.events],
-            getaddrinfo=scriptedLookup({"example.com": ["127.0.0.1"]}),
-            settings=Settings(**(settings or {})),
-            pool=ImmediatePool(),
-            open=self._open,
-            **more,
-        )
-        self.proxy.startService()
-        factory = ConnectProxyFactory(self.reactor, self.proxy)
-        self.port = self.reactor.listenTCP(0, factory, interface="127.0.0.1")
-        self.servers: list[Any] = []
-
-    def _open(self, address: Any, port: int) -> Any:
-        kernel = self.proxy.kernel
-        assert kernel is not None
-        return openSocket(kernel.nested, address, self.servers[-1].getHost().port)
-
-    def serve(self, **served: Any) -> Any:
-        factory = Serving(self, **served)
-        port = self.reactor.listenTCP(0, factory, interface="127.0.0.1")
-        self.servers.append(port)
-        return factory
-
-    def client(self, data: bytes = b"") -> RealPeer:
-        skt = socket.create_connection(("127.0.0.1", self.port.getHost().port))
-        skt.setblocking(False)
-        peer = RealPeer()
-        factory = Factory()
-        factory.noisy = False
-        factory.buildProtocol = lambda addr: peer  # type: ignore[method-assign]
-        self.reactor.adoptStreamConnection(skt.fileno(), socket.AF_INET, factory)
-        skt.close()
-        self.peers.append(peer)
-        if data:
-            peer.send(data)
-        self.flush()
-        return peer
-
-    def tunnel(
-        self, target: str = "example.com:443", early: bytes = b"", **served: Any
-    ) -> tuple[Any, Any]:
-        destination = self.serve(**served)
-        client = self.client(connect(target) + early)
-        assert client.received.startswith(ESTABLISHED), client.received
-        return client, destination.peers[-1]
-
-    def flush(self) -> None:
-        # On loopback what is sent is there at once: two idle turns are quiet.
-        quiet = 0
-        while quiet < 2:
-            self.reactor.busy = False
-            self.clock.advance(0)
-            self.reactor.iterate(0)
-            quiet = 0 if self.reactor.busy else quiet + 1
-
-    def advance(self, seconds: float) -> None:
-        until = self.clock.seconds() + seconds
-        self.flush()
-        while self.clock.seconds() < until:
-            due = [call.getTime() for call in self.clock.getDelayedCalls()]
-            self.clock.advance(min([until, *due]) - self.clock.seconds())
-            self.flush()
-
-    def relay(self) -> KernelRelay:
-        """The one tunnel's."""
-        (tunnel,) = self.proxy.admission.sweep.members()
-        assert isinstance(tunnel._relay, KernelRelay)
-        return tunnel._relay
-
-    def assertOver(self) -> None:
-        self.flush()
-        kernel = self.proxy.kernel
-        assert kernel is not None
-        assert not self.proxy._fronts
-        assert not self.proxy.admission.sweep.members()
-        assert not self.clock.getDelayedCalls()
-        assert len(kernel.nested) == 0
-        assert kernel.pipes._lent == 0
-
-    def close(self) -> None:
-        """Give all back."""
-        for port in (self.port, *self.servers):
-            port.stopListening()
-        for peer in self.peers:
-            if not peer.closed:
-                peer.abort()
-        self.proxy.stopService()
-        self.flush()
-        self.advance(1)
-        assert not self.reactor.removeAll()
-
-
-class Serving(Factory):
-    """A destination on a real port."""
-
-    noisy = False
-
-    def __init__(
-        self,
-        rig: KernelRig,
-        banner: bytes = b"",
-        echo: bool = False,
-        accepted: Callable[[Any], object] | None = None,
-    ) -> None:
-        self.rig = rig
-        self.peers: list[RealPeer] = []
-        self._made = partial(RealPeer, banner, echo)
-        self._accepted = accepted
-
-    def buildProtocol(self, addr: Any) -> RealPeer:
-        peer = self._made()
-        self.peers.append(peer)
-        self.rig.peers.append(peer)
-        if self._accepted is not None:
-            connected, accepted = peer.connectionMade, self._accepted
-
-            def connectionMade() -> None:
-                connected()
-                accepted(peer)
-
-            peer.connectionMade = connectionMade  # type: ignore[method-assign]
-        return peer
-
-
-@pytest.fixture
+@pytest.fixture(params=KINDS)
 def makeRig(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[MakeRig]:
@@ -244,7 +33,7 @@ def makeRig(
         elif chunk == "random":
             monkeypatch.setattr(end, "READ", 1000)
             monkeypatch.setattr(end, "BULK", 1)
-        made.append(KernelRig(chunk, **arguments))
+        made.append(KernelRig(chunk, kind=request.param, **arguments))
         return made[-1]
 
     yield make

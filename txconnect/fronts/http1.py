@@ -32,7 +32,7 @@ from txconnect.relay.kernel import Kernel
 from txconnect.relay.leaving import LeaveWatch
 from txconnect.relay.leg import Side
 from txconnect.relay.socketleg import SocketLeg
-from txconnect.relay.transport import TransportRelay, canHalfClose
+from txconnect.relay.transport import canHalfClose
 from txconnect.tunnel import Tunnel
 from txconnect.values import (
     Authority,
@@ -243,17 +243,19 @@ class Http1Front(Protocol):
         )
         kernel, client, leg = self._proxy.kernel, self.transport, admitted.leg
         serves = kernelServes(client, leg, admitted.taps, admitted.pair)
+        taps, pair = admitted.taps, admitted.pair
         relay: Relay
         if kernel is not None and isinstance(leg, SocketLeg) and serves:
-            relay = startKernelRelay(kernel, tunnel, client, leg, ESTABLISHED)
+            # First, as one that watches the client gives it up here.
+            early = self._early.release(resume=False)
+            relay = startKernelRelay(kernel, tunnel, client, leg, pair, ESTABLISHED)
         else:
-            taps, pair = admitted.taps, admitted.pair
             relay = startTransportRelay(
                 tunnel, client, self._adopt, leg, pair, taps, ESTABLISHED
             )
+            early = self._early.release(resume=True)
         self._tunnel = tunnel
-        resume = isinstance(relay, TransportRelay)
-        tunnel.begin(relay, self._early.release(resume))
+        tunnel.begin(relay, early)
         admission.notify(TunnelEstablished(admitted.tunnel))
 
     def _adopt(self, side: Side) -> None:

@@ -25,6 +25,7 @@ from txconnect.relay.kernel import Kernel, KernelRelay
 from txconnect.relay.leg import Leg, Side
 from txconnect.relay.nested import NestedEpoll
 from txconnect.relay.pair import ProxyClient, ProxyServer
+from txconnect.relay.paired import PairedRelay
 from txconnect.relay.socketleg import SocketLeg
 from txconnect.relay.transport import Tap, TransportRelay
 
@@ -51,8 +52,8 @@ def kernelServes(
     pair: tuple[IProtocol, IProtocol] | None,
 ) -> bool:
     """
-    Whether the kernel relay serves: nothing taps; the pair is the stock one;
-    the accepted transport is exactly a C{tcp.Server} (a C{unix.Server} is one by
+    Whether the kernel relay serves: nothing taps; both halves of the pair do
+    without the bytes; the accepted transport is exactly a C{tcp.Server} (a C{unix.Server} is one by
     inheritance, and is not meant) without TLS; and the other leg is a socket
     that the dialler opened.
     """
@@ -61,30 +62,56 @@ def kernelServes(
         and type(client) is tcp.Server
         and not client.TLS
         and isinstance(leg, SocketLeg)
-        and (pair is None or (type(pair[0]), type(pair[1])) == _STOCK)
+        and (pair is None or all(map(_doesWithoutBytes, pair)))
     )
 
 
+def _doesWithoutBytes(half: IProtocol) -> bool:
+    """
+    Whether a half may be one that sees no bytes: a stock one, or one whose own
+    class says so.  A class that inherits has perhaps more to do.
+    """
+    kind = type(half)
+    if "dataReceived" in vars(half):
+        return False
+    return kind in _STOCK or vars(kind).get("kernelRelay") is True
+
+
 def startKernelRelay(
-    kernel: Kernel, told: Told, client: Any, leg: SocketLeg, answer: bytes
+    kernel: Kernel,
+    told: Told,
+    client: Any,
+    leg: SocketLeg,
+    pair: tuple[IProtocol, IProtocol] | None,
+    answer: bytes,
 ) -> KernelRelay:
     """
-    Send C{answer}, take the client's socket from the reactor, and make the
-    relay.
+    Make the relay, take the client's socket from the reactor, and send
+    C{answer}.
+
+    @raise OSError: no more sockets can be watched; nothing has been sent.
     """
 
     def lose(reset: bool) -> None:
         # The relay is the transport's reactor now: it says what has happened.
         client.connectionLost(_ABORTED if reset else _DONE)
 
-    client.stopReading()
     handle = client.getHandle()
+    relay: KernelRelay
+    if pair is None:
+        relay = KernelRelay(kernel, told, handle, lose, leg)
+    else:
+        relay = PairedRelay(kernel, told, handle, lose, leg)
+        relay.pair(pair, client)
+    relay.watch()
+    client.stopReading()
     try:
         sent = handle.send(answer)
     except OSError:
         # Full, or reset already: the relay will see which.
         sent = 0
-    return KernelRelay(kernel, told, handle, lose, leg, answer[sent:])
+    relay.unsent = answer[sent:]
+    return relay
 
 
 def startTransportRelay(

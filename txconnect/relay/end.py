@@ -9,11 +9,13 @@ pipe by C{splice}, without entering Python's heap.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
 import struct
 from collections.abc import Callable
+from functools import partial
 
 from txconnect.relay.face import Told
 from txconnect.relay.nested import NestedEpoll
@@ -30,6 +32,8 @@ READ = 65536
 BULK = 3
 """Full reads in a row that make a direction bulk."""
 
+# What splice() says where it is forbidden or missing, as in some sandboxes.
+_UNABLE = {errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP}
 _RESET = struct.pack("ii", 1, 0)
 _SPLICE = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE if hasattr(os, "splice") else 0
 
@@ -100,9 +104,15 @@ class End:
     # What the relay does with it
 
     def begin(self, mask: int | None) -> None:
-        """Be watched from now on; C{mask}: what its descriptor is watched for."""
+        """
+        Be watched from now on.
+
+        @param mask: what its descriptor is watched for, for somebody else;
+            L{None} when it is not.
+        @raise OSError: no more descriptors can be watched.
+        """
         self._mask = mask
-        self._watch()
+        self._ask(IN)
 
     def write(self, data: bytes | memoryview) -> None:
         """Send, behind what is still to be sent; what does not fit is kept."""
@@ -186,13 +196,14 @@ class End:
         if self._lost:
             return
         mask = (IN if self._reading else 0) | (OUT if self._blocked else 0)
-        if mask == self._mask:
-            return
-        nested = self._nested
+        if mask != self._mask:
+            self._ask(mask)
+
+    def _ask(self, mask: int) -> None:
         if self._mask is None:
-            nested.watch(self._descriptor, mask, self)
+            self._nested.watch(self._descriptor, mask, self)
         else:
-            nested.change(self._descriptor, mask, self)
+            self._nested.change(self._descriptor, mask, self)
         self._mask = mask
 
     def _read(self) -> None:
@@ -225,8 +236,12 @@ class End:
         except BlockingIOError:
             self._unpipe()
             return
-        except OSError:
-            self._broken()
+        except OSError as error:
+            self._unpipe()
+            if error.errno in _UNABLE:
+                self._pipes.forgo()
+            else:
+                self._broken()
             return
         if not size:
             self._endOfInput()
@@ -288,12 +303,15 @@ class End:
                 return
             if self._ending:
                 try:
-                    self._socket.shutdown(socket.SHUT_WR)
+                    self._shut()
                 except OSError:
                     self._broken()
                     return
         self._watch()
         self.other._watch()
+
+    def _shut(self) -> None:
+        self._socket.shutdown(socket.SHUT_WR)
 
     def _endOfInput(self) -> None:
         self._ended = True
@@ -340,11 +358,8 @@ class End:
             self._mask = None
         if reset:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self._nested.later(self._gone(reset))
+        self._nested.later(partial(self._gone, reset))
 
-    def _gone(self, reset: bool) -> Callable[[], None]:
-        def gone() -> None:
-            self._lose(reset)
-            self._told.legLost()
-
-        return gone
+    def _gone(self, reset: bool) -> None:
+        self._lose(reset)
+        self._told.legLost()

@@ -43,11 +43,13 @@ class KernelRelay:
     @param client: the client's socket; nobody else watches it any more.
     @param loseClient: closes it, with a reset or without.
     @param leg: the destination's.
-    @param unsent: what of the 200 has not left yet.
+    @ivar unsent: what of the 200 has not left yet; set before L{start}.
     """
 
     canEndClient = True
     canEndDestination = True
+
+    _end: type[End] = End
 
     def __init__(
         self,
@@ -56,15 +58,14 @@ class KernelRelay:
         client: socket.socket,
         loseClient: Callable[[bool], object],
         leg: SocketLeg,
-        unsent: bytes,
     ) -> None:
-        nested, pipes = kernel.nested, kernel.pipes
-        self._client = End(nested, pipes, told, client, _CLIENT, loseClient)
-        self._destination = End(nested, pipes, told, leg.socket, _DESTINATION, leg.lose)
+        nested, pipes, end = kernel.nested, kernel.pipes, self._end
+        self._client = end(nested, pipes, told, client, _CLIENT, loseClient)
+        self._destination = end(nested, pipes, told, leg.socket, _DESTINATION, leg.lose)
         self._client.other = self._destination
         self._destination.other = self._client
         self._leg = leg
-        self._unsent = unsent
+        self.unsent = b""
 
     @property
     def up(self) -> int:
@@ -74,12 +75,20 @@ class KernelRelay:
     def down(self) -> int:
         return self._destination.count
 
+    def watch(self) -> None:
+        """
+        Have both sockets watched, for what comes behind L{start}.
+
+        @raise OSError: no more can be watched; the leg is still its owner's.
+        """
+        self._destination.begin(self._leg.mask)
+        self._client.begin(None)
+        self._leg.handOver()
+
     def start(self, early: list[bytes]) -> None:
         client, destination = self._client, self._destination
-        destination.begin(self._leg.handOver())
-        client.begin(None)
-        if self._unsent:
-            client.write(self._unsent)
+        if self.unsent:
+            client.write(self.unsent)
         for data in early:
             client.count += len(data)
             destination.write(data)

@@ -89,9 +89,12 @@ class NestedEpoll:
 
     def stop(self) -> None:
         """End whatever is watched, and give the epoll's descriptor back."""
-        for watched in list(self._watched.values()):
+        # What ends may have others watched in its place: a dial its next address.
+        while self._watched:
+            descriptor, watched = next(iter(self._watched.items()))
             self._guard(watched.ended, Closed.SHUTDOWN)
-        self._watched.clear()
+            if self._watched.get(descriptor) is watched:
+                self.unwatch(descriptor)
         if self._epoll is not None:
             self.reactor.removeReader(self)
             self._epoll.close()
@@ -120,7 +123,8 @@ class NestedEpoll:
                 continue
             try:
                 one.ready(events)
-            except Exception:
+            except BaseException:
+                # Whatever it is: the reactor would drop its reader for it.
                 self._log.failure("a descriptor's turn failed; it alone is ended")
                 self._guard(one.ended, Closed.INTERNAL)
         self._serving = False

@@ -71,6 +71,10 @@ class Pipes:
         else:
             self._free.append(pipe)
 
+    def forgo(self) -> None:
+        """Lend none any more: C{splice} does not work here."""
+        self._most = 0
+
     def close(self) -> None:
         """Close those that nobody has."""
         free, self._free = self._free, []

@@ -38,22 +38,26 @@ class SocketLeg:
     has still to take over.
 
     @ivar socket: the socket; does not block.
+    @ivar peer: the address and the port that it leads to.
     """
 
-    def __init__(self, nested: NestedEpoll, skt: socket.socket) -> None:
+    def __init__(
+        self, nested: NestedEpoll, skt: socket.socket, peer: tuple[IPAddress, int]
+    ) -> None:
         self._nested = nested
         self.socket = skt
+        self.peer = peer
         self._watched = True
         self._mask = OUT
 
-    def handOver(self) -> int | None:
-        """
-        Let a kernel relay have it.
+    @property
+    def mask(self) -> int | None:
+        """What the descriptor is watched for; L{None} when it is not."""
+        return self._mask if self._watched else None
 
-        @return: what the descriptor is watched for; L{None} when it is not.
-        """
-        self._watched, watched = False, self._watched
-        return self._mask if watched else None
+    def handOver(self) -> None:
+        """A kernel relay has it from now on, and has it watched."""
+        self._watched = False
 
     def lose(self, reset: bool) -> None:
         """Close it; nobody watches it any more."""
@@ -67,7 +71,8 @@ class SocketLeg:
 
     def abort(self) -> None:
         """Nobody wants it: reset it."""
-        self._unwatch()
+        # Also where a relay has begun to take it over, and could not.
+        self._nested.unwatch(self.socket.fileno())
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self._nested.later(self.socket.close)
 
@@ -111,9 +116,12 @@ class SocketLeg:
 class _Connecting:
     """A socket that is being connected."""
 
-    def __init__(self, nested: NestedEpoll, skt: socket.socket) -> None:
+    def __init__(
+        self, nested: NestedEpoll, skt: socket.socket, peer: tuple[IPAddress, int]
+    ) -> None:
         self._nested = nested
         self._socket = skt
+        self._peer = peer
         self.opened: Deferred[SocketLeg] = Deferred(self._givenUp)
 
     def ready(self, events: int) -> None:
@@ -123,7 +131,7 @@ class _Connecting:
             self._close()
             self.opened.errback(OSError(number, os.strerror(number)))
             return
-        leg = SocketLeg(self._nested, self._socket)
+        leg = SocketLeg(self._nested, self._socket, self._peer)
         self.opened.callback(leg)
         leg.park()
 
@@ -156,7 +164,7 @@ def openSocket(
         number = skt.connect_ex((str(address), port))
         if number not in (0, errno.EINPROGRESS):
             raise OSError(number, os.strerror(number))
-        connecting = _Connecting(nested, skt)
+        connecting = _Connecting(nested, skt, (address, port))
         nested.watch(skt.fileno(), OUT, connecting)
     except BaseException:
         skt.close()
