@@ -186,6 +186,13 @@ class IPairFactory(Interface):
 
         Called once a tunnel, before the client is sent its 200; raising makes
         that a 500.  A proxy has one pair factory; a second stops start-up.
+
+        A stock half, and one whose own class (not one that it inherits from)
+        has C{kernelRelay = True}, sees no bytes where both halves are such and
+        the fast relay can serve: C{dataReceived} is not called then, and
+        its transport has no more than C{write}, C{writeSequence},
+        C{loseConnection}, C{abortConnection}, C{pauseProducing},
+        C{resumeProducing}, C{getPeer} and C{getHost}.
         """
 
 

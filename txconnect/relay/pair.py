@@ -5,6 +5,9 @@ Subclass them to see or change bytes, and hand them out by an
 L{IPairFactory<txconnect.interfaces.IPairFactory>}.  Closing is not theirs:
 the tunnel passes FIN and reset on by its closing table after it has told the
 pair.
+
+A class that wants to know of its tunnel and not see the bytes says so with
+C{kernelRelay = True}; see L{_Half.kernelRelay}.
 """
 
 from __future__ import annotations
@@ -20,8 +23,15 @@ class _Half(Protocol):
     What both halves have in common.
 
     @ivar peer: the other half; set before C{connectionMade}.
+    @cvar kernelRelay: C{True} where the class itself does without
+        C{dataReceived}, which is then never called, so that the kernel relay
+        may serve.  A class that inherits it has not said so.  The rest is
+        called as ever; the transport is a small one: C{write},
+        C{writeSequence}, C{loseConnection}, C{abortConnection},
+        C{pauseProducing}, C{resumeProducing}, C{getPeer} and C{getHost}.
     """
 
+    kernelRelay = False
     peer: Protocol
 
     def dataReceived(self, data: bytes) -> None:
