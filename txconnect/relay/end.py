@@ -290,10 +290,7 @@ class End:
         pipe = self.other._pipe
         if not self._pending and pipe is not None and not self._drain(pipe):
             return
-        if not self._blocked:
-            if self.other._lost:
-                self.other._unpipe()
-            self._drained()
+        self._drained()
 
     def _drained(self) -> None:
         """Do what waited for the last byte, if it has left."""

@@ -43,7 +43,7 @@ class LeaveWatch:
 
     def __init__(self, nested: NestedEpoll | None) -> None:
         self._nested = nested
-        self._watched: set[int] = set()
+        self._watched: dict[int, NestedEpoll] = {}
 
     def watch(self, transport: Any, left: Callable[[], None]) -> None:
         """
@@ -52,12 +52,13 @@ class LeaveWatch:
         Only for exactly a C{tcp.Server}: a wrapper's descriptor is not its
         own to watch.
         """
-        if self._nested is None or type(transport) is not tcp.Server:
+        nested = self._nested
+        if nested is None or type(transport) is not tcp.Server:
             return
         descriptor = transport.fileno()
-        self._watched.add(descriptor)
+        self._watched[descriptor] = nested
         leaving = _Leaving(lambda: self._forget(descriptor), left)
-        self._nested.watch(descriptor, select.EPOLLRDHUP, leaving)
+        nested.watch(descriptor, select.EPOLLRDHUP, leaving)
 
     def unwatch(self, transport: Any) -> None:
         """Watch it no more; must be called before it is closed."""
@@ -66,6 +67,4 @@ class LeaveWatch:
             self._forget(descriptor)
 
     def _forget(self, descriptor: int) -> None:
-        self._watched.discard(descriptor)
-        if self._nested is not None:
-            self._nested.unwatch(descriptor)
+        self._watched.pop(descriptor).unwatch(descriptor)

@@ -83,9 +83,11 @@ class SocketLeg:
         C{adoptStreamConnection} duplicates the descriptor; the original leaves
         the epoll and is closed before any event of the copy.
 
-        @raise OSError: there is no descriptor left.
+        @raise OSError: there is no descriptor left, or it is gone already.
         """
         self._unwatch()
+        # Twisted asks this of the copy, and would leave that open.
+        self.socket.getpeername()
         leg = Leg()
         self._nested.reactor.adoptStreamConnection(
             self.socket.fileno(), self.socket.family, _Adopting(leg)
