@@ -174,7 +174,7 @@ def _conditionLines(run: Run) -> Iterable[str]:
     yield f":Others' load: {told['load']} processes that could run, before it began"
     for work in run.works:
         yield (
-            f":{work.workload}: {work.concurrency} tunnels at once,"
+            f":{work.workload}: {work.concurrency} at once,"
             f" {work.seconds:g} s, {told['rounds']} rounds"
         )
 

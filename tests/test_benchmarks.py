@@ -434,7 +434,7 @@ def test_pages(run: Run) -> None:
     """The tables of the documentation name versions, conditions, what failed."""
     text = pages(run)
     assert '"squid 5.7","1,000.0 (1.00)","32.0 (1.00)"' in text
-    assert ":tunnel: 64 tunnels at once, 1 s, 2 rounds" in text
+    assert ":tunnel: 64 at once, 1 s, 2 rounds" in text
     assert "answered <503> (2×)" in text
     assert "Not counted" not in pages(aRun(run.measured[:2], run.proxies))
 
