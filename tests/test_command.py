@@ -116,8 +116,10 @@ def test_makeServiceOpensNothing() -> None:
 def test_everySettingIsAnOption(field: attrs.Attribute[Any]) -> None:
     """Under its name, with its default, documented."""
     option = optionName(field.name)
-    value = {"errors": "full", "halfClose": "close-both"}.get(field.name)
-    if value is None:
+    choices = field.metadata["choices"]
+    if choices:
+        value = next(each for each in choices if each != field.default)
+    else:
         value = {int: "12345", float: "12.5", str: "word"}[type(field.default)]
     got = getattr(parsed(f"--{option}", value)["settings"], field.name)
     assert got == type(field.default)(value)
