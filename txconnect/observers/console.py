@@ -36,6 +36,7 @@ _ENDS = {
     Closed.SHUTDOWN: "proxy stopped",
     Closed.TAP_FAILED: "tap failed",
     Closed.PAIR_FAILED: "pair failed",
+    Closed.INTERNAL: "internal error",
 }
 
 
