@@ -4,6 +4,8 @@ The command line of C{twistd connectproxy}, parsed as C{twistd} parses it.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -72,11 +74,15 @@ def parsed(*arguments: str, twistd: tuple[str, ...] = ("-n",)) -> Options:
 
 
 def complaint(*arguments: str) -> str:
-    """The one line by which an option is refused."""
-    with pytest.raises(usage.UsageError) as caught:
+    """The one line by which an option is refused, behind the program's name."""
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), pytest.raises(SystemExit) as caught:
         parsed(*arguments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    assert caught.value.code == 1
+    line = said.getvalue()
+    assert line.startswith("twistd connectproxy: ") and line.endswith("\n")
+    assert line.count("\n") == 1
+    return line.removeprefix("twistd connectproxy: ").removesuffix("\n")
 
 
 def names(plugins: list[Named]) -> list[str]:
@@ -315,11 +321,11 @@ def test_helpShowsGroupsAndAnExample() -> None:
 
 
 def test_errorsAreNotBuriedUnderTheHelp() -> None:
-    """twistd prints the usage before the error: there it is one line."""
-    config = ServerOptions()
+    """twist prints the usage with the error: there it is one line."""
+    options = Options()
     with pytest.raises(usage.UsageError):
-        config.parseOptions(["-n", "connectproxy", "--policy", "prots"])
-    assert len(str(config).splitlines()) == 2
+        options.parseOptions(["--policy", "prots"])
+    assert len(str(options).splitlines()) == 2
 
 
 @pytest.mark.parametrize(
@@ -383,7 +389,7 @@ def test_txconnectKnowsItsNameAfterParsing() -> None:
     assert options.exit(None).pidfile == ""
     assert options.getSynopsis().startswith("Usage: txconnect [options]\n")
     assert "  txconnect --listen 0.0.0.0:3128" in options.getUsage()
-    assert parsed().exit(None).program == "connectproxy"
+    assert parsed().exit(None).program == "twistd connectproxy"
 
 
 def test_passwdIsHandedOn(

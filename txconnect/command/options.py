@@ -166,8 +166,9 @@ class Options(CheckerOptions):
 
     def parseOptions(self, options: Any = None) -> None:
         """
-        As of C{usage.Options}; but an error is shown as one line and not below
-        the whole list of options.
+        As of C{usage.Options}; but below C{twistd}, which would write it on
+        standard output behind other lines, an error is one line on standard
+        error and status 1.
         """
         # Asked now: later it is the observer itself that stands there.
         self.isConsole = self._parentOption("logger") == LOG_OBSERVER
@@ -175,10 +176,10 @@ class Options(CheckerOptions):
             usage.Options.parseOptions(self, options)
         except usage.UsageError as error:
             self.failed = True
-            if self.isConsole:
-                sys.stderr.write(f"txconnect: {error}\n")
-                raise SystemExit(1) from None
-            raise
+            if not self._belowTwistd():
+                raise
+            sys.stderr.write(f"{self._program()}: {error}\n")
+            raise SystemExit(1) from None
 
     def postOptions(self) -> None:
         """
@@ -214,10 +215,10 @@ class Options(CheckerOptions):
     def exit(self, reactor: Any) -> Exit:
         """How this program ends when it cannot start."""
         parent = self.parent
-        # twist never leaves the foreground, and does not know the option.
-        waits = parent is not None and (self.foreground or "nodaemon" not in parent)
-        program = "txconnect" if self.isConsole else "connectproxy"
-        return Exit(reactor, waits, program, self._parentOption("pidfile") or "")
+        # twist never leaves the foreground.
+        waits = parent is not None and (self.foreground or not self._belowTwistd())
+        pidfile = self._parentOption("pidfile") or ""
+        return Exit(reactor, waits, self._program(), pidfile)
 
     def standing(self) -> list[str]:
         """The policies that stand, as an operator would write them."""
@@ -267,6 +268,15 @@ class Options(CheckerOptions):
     def write(self) -> Callable[[str], object]:
         """Where lines for people go: the terminal, or a daemon's log."""
         return Terminal().write if self.foreground else _logLine
+
+    def _belowTwistd(self) -> bool:
+        # twist does not know the option.
+        return self.parent is not None and "nodaemon" in self.parent
+
+    def _program(self) -> str:
+        if self.isConsole:
+            return "txconnect"
+        return "twistd connectproxy" if self._belowTwistd() else "connectproxy"
 
     def _parentOption(self, name: str) -> Any:
         return None if self.parent is None else self.parent.get(name)
