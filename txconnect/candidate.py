@@ -124,6 +124,9 @@ class Candidate(Asking):
         if not isinstance(refused, Refused):
             self._log.failure("{id} failed", failure, id=self.request.id)
             return Refused(Cause.INTERNAL, told(refused))
+        if not self._speakable(refused.cause):
+            reason = f"{refused.cause!r} is nothing that a client can be told here"
+            return Refused(Cause.PLUGIN_ERROR, reason, refused.rule)
         return refused
 
     def _dropLeg(self) -> None:
@@ -154,7 +157,8 @@ class Candidate(Asking):
 
         began = clock.seconds()
         addresses: Sequence[IPAddress] = ()
-        if not route.resolves:
+        # A literal needs no look-up, so it is judged whoever resolves names.
+        if not route.resolves or self.request.authority.address is not None:
             addresses = yield from self._resolve()
         resolved = clock.seconds()
         if addresses:
@@ -178,7 +182,7 @@ class Candidate(Asking):
         identity: Any = None
         if request.certificate is not None:
             identity = admission.certificateIdentity(request.certificate)
-            if identity is None and admission.authenticator is None:
+            if identity is None:
                 # Verified, but nobody: it must not pass for no certificate.
                 reason = "the client's certificate names nobody"
                 raise Refused(Cause.POLICY, reason, "certificate")
@@ -258,7 +262,10 @@ class Candidate(Asking):
                 reached = yield route.connect(self.request, addresses)
             else:
                 reached = yield self._through(route, addresses)
-            self._leg, address = reached
+            leg, _ = reached
+            if not isinstance(leg, (Leg, SocketLeg)):
+                raise TypeError(f"it answered {type(leg).__name__}, not a leg")
+            self._leg = leg
         except Exception as error:
             if direct or isinstance(error, Refused):
                 raise
@@ -317,4 +324,11 @@ class Candidate(Asking):
                 and all(IProtocol.providedBy(half) for half in pair)
             ):
                 raise self._wrong(factory, pair, "a pair of protocols")
+            self._call(factory, _join, *pair)
         return Admitted(tunnel, leg, tuple(taps), pair)
+
+
+def _join(server: Any, client: Any) -> None:
+    """Make two protocols each other's peers."""
+    server.peer = client
+    client.peer = server

@@ -69,6 +69,10 @@ _INFORMED = (
 )
 
 
+MOST_ATTEMPTS = 6
+"""The most attempts of one request that are under way at once."""
+
+
 def connectionCause(error: BaseException | None) -> Cause:
     """The row of the refusals table for a failed attempt."""
     code = getattr(error, "osError", None) or getattr(error, "errno", None)
@@ -192,6 +196,12 @@ class _Race:
             self._nextAttempt = self._clock.callLater(
                 self._settings.attemptDelay, self._attempt
             )
+        if len(self._attempts) >= MOST_ATTEMPTS:
+            # One request costs only so many descriptors, whatever a zone says.
+            oldest, silent = next(iter(self._attempts.items()))
+            del self._attempts[oldest]
+            self._failures.append((silent, TimeoutError(errno.ETIMEDOUT, "no answer")))
+            oldest.cancel()
         try:
             attempt = self._open(address, self._port)
         except Exception:
@@ -205,7 +215,7 @@ class _Race:
         )
 
     def _connected(self, leg: Leg, attempt: Deferred[Leg]) -> None:
-        if self._over:
+        if self._over or attempt not in self._attempts:
             # It was up already when it was given up.
             leg.abort()
             return
@@ -214,7 +224,7 @@ class _Race:
         self.won.callback((leg, address))
 
     def _failed(self, failure: Failure, attempt: Deferred[Leg]) -> None:
-        if self._over:
+        if self._over or attempt not in self._attempts:
             return
         self._failures.append((self._attempts.pop(attempt), failure.value))
         if self._left:

@@ -287,9 +287,26 @@ def _named(plugins: Iterable[Any]) -> list[Named]:
 
 
 def _withDefaults(policies: list[Named]) -> tuple[Named, ...]:
-    given = {policy.name for policy in policies}
-    defaults = [each for each in _named(defaultPolicies()) if each.name not in given]
-    return (*defaults, *policies)
+    """
+    Put the defaults in front, but for those that a policy replaces.
+
+    @raise ConfigurationError: one of the same name judges another step, so
+        that its name alone would take a rule away.
+    """
+    given = {policy.name: policy for policy in policies}
+    standing = []
+    for default in _named(defaultPolicies()):
+        if default.name not in given:
+            standing.append(default)
+            continue
+        for step in (IDestinationPolicy, IAddressPolicy):
+            replaces = step.providedBy(given[default.name].plugin)
+            if step.providedBy(default.plugin) and not replaces:
+                raise ConfigurationError(
+                    f"policy {default.name!r} would replace the default of that "
+                    f"name, but provides no {step.__name__}: give it another name"
+                )
+    return (*standing, *policies)
 
 
 def _judging(policies: Sequence[Named], step: type[Interface]) -> tuple[Named, ...]:

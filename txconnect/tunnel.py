@@ -82,7 +82,8 @@ class Tunnel:
     def swept(self, now: float) -> None:
         """Look at the deadlines; called by the sweep."""
         moved = self._relay.up + self._relay.down
-        if moved != self._moved:
+        if moved != self._moved and self._state is not State.CLOSED:
+            # Once it is closed nothing that is still sent may keep it.
             self._moved = moved
             self._active = now
         settings = self._settings

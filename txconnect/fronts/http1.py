@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol as Shape
 
+import attrs
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
@@ -139,6 +140,7 @@ class Http1Front(Protocol):
         else:
             # The end of input before the 200 is the client's leaving.
             self._left()
+            self.dataReceived = self._drop  # type: ignore[method-assign]
             self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
@@ -169,6 +171,9 @@ class Http1Front(Protocol):
         self.dataReceived = self._early.take  # type: ignore[method-assign]
         if self._parser.trailing:
             self._early.take(self._parser.trailing)
+        # The old one holds early data, and the credentials.
+        self._parser = HeadParser(self._proxy.limits)
+        self._parser.started = True
         transport = self.transport
         server = transport.getHost()
         self._admission.addListener(server)
@@ -209,6 +214,8 @@ class Http1Front(Protocol):
         if not self._parser.started:
             # Nobody has asked for anything: there is nothing to answer.
             self._lingering = True
+            # TLS still delivers what comes before the client's close_notify.
+            self.dataReceived = self._drop  # type: ignore[method-assign]
             self.transport.loseConnection()
             self._timer = self._admission.clock.callLater(
                 self._admission.settings.lingerTimeout, self._abort
@@ -352,22 +359,26 @@ class Http1Front(Protocol):
         self, refused: Refused, name: str, authority: Authority | None, closes: bool
     ) -> None:
         admission = self._admission
-        self.transport.write(
-            renderRefusal(
-                Refusal(
-                    refused.cause,
-                    refused.rule,
-                    name,
-                    admission.name,
-                    authority=authority,
-                    reason=refused.reason,
-                    parameters=refused.parameters,
-                    challenges=admission.challenges(refused.cause),
-                    full=admission.settings.errors == "full",
-                    closes=closes,
-                )
-            )
+        refusal = Refusal(
+            refused.cause,
+            refused.rule,
+            name,
+            admission.name,
+            authority=authority,
+            reason=refused.reason,
+            parameters=refused.parameters,
+            challenges=admission.challenges(refused.cause),
+            full=admission.settings.errors == "full",
+            closes=closes,
         )
+        try:
+            answer = renderRefusal(refusal)
+        except (ValueError, TypeError, AttributeError):
+            # Parameters of a plugin's own that have no form on the wire.
+            self._log.failure("{id}: a refusal could not be written", id=name)
+            plain = attrs.evolve(refusal, cause=Cause.INTERNAL, parameters={})
+            answer = renderRefusal(plain)
+        self.transport.write(answer)
 
     def _drop(self, data: bytes) -> None:
         """

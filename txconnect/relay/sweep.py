@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol as Shape
 
+from twisted.logger import Logger
+
 INTERVAL = 1.0
 """Seconds between two sweeps: how late a deadline may be noticed."""
 
@@ -23,6 +25,8 @@ class Sweep:
 
     @param clock: provides C{IReactorTime}.
     """
+
+    _log = Logger()
 
     def __init__(self, clock: Any) -> None:
         self._clock = clock
@@ -53,4 +57,8 @@ class Sweep:
         self._next = self._clock.callLater(INTERVAL, self._sweep)
         now = self._clock.seconds()
         for member in self.members():
-            member.swept(now)
+            try:
+                member.swept(now)
+            except Exception:
+                # The deadlines of those behind it hold all the same.
+                self._log.failure("a tunnel's deadline failed")

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IHalfCloseableDescriptor,
     IHalfCloseableProtocol,
@@ -82,19 +82,21 @@ class _Side:
         self.count = 0
         self.gone = False
         self._aborted = False
+        self._closing = False
         up = direction is Direction.UP
         self._ended = Happening.CLIENT_ENDED if up else Happening.DESTINATION_ENDED
         self._closed = Happening.CLIENT_GONE if up else Happening.DESTINATION_GONE
         self._reset = Happening.CLIENT_RESET if up else Happening.DESTINATION_RESET
 
     def dataReceived(self, data: bytes) -> None:
-        if self._aborted:
+        if self._aborted or self._closing:
+            # A TLS transport reads on behind its end, until the peer's.
             return
         self.count += len(data)
         for tap in self._taps:
             try:
                 tap(self._direction, data)
-            except Exception:
+            except BaseException:
                 self._failed("a tap failed; its tunnel is cut", Closed.TAP_FAILED)
                 return
         self._guarded(self.half.dataReceived, data)
@@ -116,6 +118,12 @@ class _Side:
         self.gone = True
         self._guarded(self.half.connectionLost, reason)
         clean = reason.check(ConnectionDone) is not None
+        if reason.check(ConnectionLost) and hasattr(
+            self.transport, "getPeerCertificate"
+        ):
+            # TLS without close_notify: many a client just ends (RFC 9112, 9.8).
+            # What it sent is delivered.
+            clean = True
         self._told.happened(self._closed if clean else self._reset)
         self._told.legLost()
 
@@ -129,6 +137,7 @@ class _Side:
 
     def close(self) -> None:
         """Close behind what is still to be written."""
+        self._closing = True
         if not self.gone:
             # A TLS transport with a producer never shuts down.
             self.transport.unregisterProducer()
@@ -148,7 +157,8 @@ class _Side:
     def _guarded(self, call: Callable[..., object], *arguments: Any) -> None:
         try:
             call(*arguments)
-        except Exception:
+        except BaseException:
+            # CancelledError and SystemExit end this tunnel, and nothing else.
             self._failed("a pair failed; its tunnel is cut", Closed.PAIR_FAILED)
 
     def _failed(self, what: str, reason: Closed) -> None:
