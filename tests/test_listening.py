@@ -278,6 +278,7 @@ class Setting:
 
 
 OTHER = IPv4Address("TCP", "127.0.0.2", 3129)
+LONGEST = IPv4Address("TCP", "198.151.100.200", 65535)
 BUSY = CannotListenError("127.0.0.1", 3128, OSError(98, "Address already in use"))
 
 
@@ -421,13 +422,14 @@ def test_daemonRaisesTheAddressAndTheReasonFirst() -> None:
     """A SystemExit there leaves the parent waiting; twistd shows ~98 octets."""
     for outcome, short in [
         (BUSY, "127.0.0.1:3128: Address already in use"),
-        (ANYWHERE, "0.0.0.0:3128 is open to others: give --auth or --open-proxy"),
+        (ANYWHERE, "0.0.0.0:3128: needs --auth or --open-proxy"),
+        (LONGEST, "198.151.100.200:65535: needs --auth or --open-proxy"),
     ]:
         setting = Setting(outcome, foreground=False)
         with pytest.raises(CannotStart) as caught:
             setting.service.privilegedStartService()
         assert str(caught.value) == short
-        shown = f"txconnect.listening.CannotStart: {short}"
+        shown = f"{CannotStart.__module__}.CannotStart: {short}"
         assert len(shown) <= 98
 
 

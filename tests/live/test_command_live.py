@@ -410,7 +410,7 @@ def test_daemonStartsListensLogsAndStops(tmp_path: Path) -> None:
     assert "Traceback" not in log
 
 
-@pytest.mark.parametrize("problem", ["in use", "open to others"])
+@pytest.mark.parametrize("problem", ["in use", "--auth or --open-proxy"])
 def test_daemonThatCannotListenTellsItsParent(
     tmp_path: Path, taken: int, problem: str
 ) -> None:

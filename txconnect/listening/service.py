@@ -195,7 +195,7 @@ def _unguarded(host: IAddress) -> CannotStart:
         f"refusing to start: {where} is within reach of others and nothing guards it; "
         "ask for passwords (--auth htpasswd:users), listen on 127.0.0.1, or say "
         "--open-proxy to let everyone through",
-        f"{where} is open to others: give --auth or --open-proxy",
+        f"{where}: needs --auth or --open-proxy",
     )
 
 
