@@ -202,6 +202,7 @@ def fullPipe(bulk: Ends) -> bytes:
     """Have bytes wait in the client's pipe."""
     sent = b""
     while not bulk.destination._blocked:
+        assert len(sent) < 50_000_000, "nothing is ever full"
         data = bytes([len(sent) // 50_000 % 256]) * 50_000
         bulk.farClient.setblocking(False)
         sent += data[: bulk.farClient.send(data)]
