@@ -163,8 +163,11 @@ class Steps:
                 self._wait(awaited, arrived)
                 return
             result = arrived[0]
+        done = self._done
+        # A circle of references otherwise, which only the collector breaks.
+        del self._done
         if not self._cancelled:
-            self._done(outcome)
+            done(outcome)
 
     def _abandon(self, awaited: Deferred[Any]) -> None:
         self._steps.close()

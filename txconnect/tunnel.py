@@ -103,7 +103,10 @@ class Tunnel:
 
     def _finish(self) -> None:
         self._sweep.leave(self)
-        self._closed(
+        closed = self._closed
+        # A circle of references otherwise, which only the collector breaks.
+        del self._closed
+        closed(
             TunnelClosed(
                 self.info,
                 self._relay.up,

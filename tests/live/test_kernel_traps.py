@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gc
 import os
 import select
 import socket
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -625,3 +627,21 @@ def test_resetsInBulkAreResets(
     rig.assertOver()
     closed = rig.events.closed[0]
     assert (closed.reason, closed.down) == (Closed.DESTINATION_RESET, 202_000)
+
+
+def test_nothingWaitsForTheCollector(makeRig: MakeRig) -> None:
+    """[T11] What a tunnel was made of is gone with it: there are no circles in it."""
+    rig = makeRig()
+    client, destination = rig.tunnel()
+    (front,) = rig.proxy._fronts
+    relay = rig.relay()
+    left = [weakref.ref(each) for each in (front, front._tunnel, relay)]
+    del front, relay
+    gc.disable()
+    try:
+        client.end()
+        destination.end()
+        rig.assertOver()
+        assert [each() for each in left] == [None, None, None]
+    finally:
+        gc.enable()

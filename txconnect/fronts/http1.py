@@ -155,6 +155,9 @@ class Http1Front(Protocol):
             self._left()
         if self._tunnel is None:
             self._proxy.frontLost(self)
+        # Circles of references otherwise, which only the collector breaks.
+        del self._early
+        vars(self).pop("dataReceived", None)
 
     def stop(self) -> None:
         """The proxy stops: end whatever is under way, at once."""

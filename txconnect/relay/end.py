@@ -313,8 +313,9 @@ class End:
     def _endOfInput(self) -> None:
         self._ended = True
         self._unpipe()
-        self._watch()
         self._told.happened(self._happenings[0])
+        # Only now, as it may be over.
+        self._watch()
 
     def _brokenUnread(self, events: int) -> None:
         """
@@ -360,3 +361,5 @@ class End:
     def _gone(self, reset: bool) -> None:
         self._lose(reset)
         self._told.legLost()
+        # A circle of references otherwise, which only the collector breaks.
+        del self.other, self._told, self._lose

@@ -83,12 +83,11 @@ class PairedEnd(End):
             self.tell(self.half.writeConnectionLost)
 
     def _gone(self, reset: bool) -> None:
-        self._lose(reset)
         reason = Failure(ConnectionLost() if reset else ConnectionDone())
         self.tell(self.half.connectionLost, reason)
         # News only where the half itself has closed it.
         self._told.happened(self.gone)
-        self._told.legLost()
+        super()._gone(reset)
 
 
 @implementer(ITransport, IPushProducer)
