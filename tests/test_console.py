@@ -28,6 +28,7 @@ class Certified:
 
 
 PLAIN: Any = Listener("tcp:3128", None)  # type: ignore[arg-type]
+FORWARDED: Any = Listener("haproxy:tcp:1", None, forwarded=True)  # type: ignore[arg-type]
 TLS: Any = Listener("ssl:3128", None, encrypted=True)  # type: ignore[arg-type]
 CERTIFIED: Any = Listener("proxytls:3128", Certified(), encrypted=True)  # type: ignore[arg-type]
 
@@ -64,6 +65,12 @@ def test_fourLinesWithoutOptions() -> None:
             [],
             "ANYONE who can reach it, as --open-proxy says",
             id="an open proxy says so",
+        ),
+        pytest.param(
+            [(FORWARDED, LOOPBACK)],
+            [],
+            "ANYONE who can reach it, as --open-proxy says",
+            id="behind a balancer",
         ),
         pytest.param(
             [(CERTIFIED, ANYWHERE)], [], "clients with a certificate", id="certificates"

@@ -117,6 +117,28 @@ def test_badEndpointsAreOneClearLine(description: str, reason: str) -> None:
     assert "_parse" not in line and "\n" not in line
 
 
+def test_ourOwnEndpointsComplaintsStandAlone() -> None:
+    with pytest.raises(ConfigurationError, match=r"\Aproxytls: needs cert=PATH"):
+        parseListener(MemoryReactor(), "proxytls:3128")
+
+
+@pytest.mark.parametrize(
+    ("description", "which"),
+    [
+        ("systemd:domain=INET:name=proxy", "named 'proxy'"),
+        ("systemd:domain=INET:index=7", "so numbered"),
+        ("haproxy:systemd:domain=INET:name=proxy", "named 'proxy'"),
+    ],
+)
+def test_socketThatSystemdDidNotHandOver(description: str, which: str) -> None:
+    """A bare KeyError would be the name and nothing else."""
+    with pytest.raises(ConfigurationError) as caught:
+        parseListener(MemoryReactor(), description)
+    line = str(caught.value)
+    assert f"{description!r}: systemd handed over no socket {which} (" in line
+    assert "\n" not in line
+
+
 @pytest.mark.parametrize(
     ("description", "encrypted"),
     [("tcp:1", False), ("3128", False), ("haproxy:tcp:1", False)],
@@ -246,6 +268,7 @@ class Setting:
         guarded: bool = False,
         foreground: bool = True,
         certified: bool = False,
+        forwarded: bool = False,
         pidfile: str = "",
         trouble: Exception | None = None,
     ) -> None:
@@ -258,7 +281,10 @@ class Setting:
         self.service = ListeningService(
             self.proxy,
             self.connections,
-            [Listener(f"e{n}", each) for n, each in enumerate(self.endpoints)],
+            [
+                Listener(f"e{n}", each, forwarded=forwarded)
+                for n, each in enumerate(self.endpoints)
+            ],
             Exit(self.reactor, foreground, pidfile=pidfile),
             guarded=guarded,
             announce=self._announce,
@@ -341,6 +367,35 @@ def test_unguardedOpenListenerStopsTheStart(
     assert said.startswith("txconnect: refusing to start: ")
     assert shownAddress(host) in said and "--auth" in said and "--open-proxy" in said
     assert said.count("\n") == 1
+
+
+def test_balancersClientsAreNotLocal(capfd: pytest.CaptureFixture[str]) -> None:
+    """[T15] Only the balancer is on loopback; whom it forwards may be anywhere."""
+    setting = Setting(LOOPBACK, forwarded=True)
+    with pytest.raises(SystemExit):
+        setting.service.privilegedStartService()
+    assert not setting.accepts()
+    said = capfd.readouterr().err
+    assert "--auth" in said and "--open-proxy" in said
+    assert "listen on 127.0.0.1" not in said
+    setting = Setting(LOOPBACK, forwarded=True, guarded=True)
+    setting.start()
+    assert setting.accepts()
+
+
+@pytest.mark.parametrize(
+    ("description", "forwarded"),
+    [
+        ("haproxy:tcp:3128:interface=127.0.0.1", True),
+        ("haproxy:unix:sock", True),
+        ("3128", False),
+        ("unix:haproxy", False),
+    ],
+)
+def test_whichListenersAreForwarded(description: str, forwarded: bool) -> None:
+    listener = parseListener(MemoryReactor(), description)
+    assert listener.forwarded is forwarded
+    assert listener.isLocal(LOOPBACK) is not forwarded
 
 
 @pytest.mark.parametrize(

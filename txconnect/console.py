@@ -29,7 +29,7 @@ from twisted.logger import (
 )
 
 from txconnect import __version__
-from txconnect.listening import Listener, isLocal, shownAddress
+from txconnect.listening import Listener, shownAddress
 
 LOG_OBSERVER = "txconnect.console.logObserver"
 """What C{txconnect} gives to C{twistd --logger}."""
@@ -105,7 +105,9 @@ class Welcome:
             return f"users that {' or '.join(self.checkers)} knows"
         if all(listener.certified for listener, _ in listening):
             return "clients with a certificate"
-        if all(listener.certified or isLocal(host) for listener, host in listening):
+        if all(
+            listener.certified or listener.isLocal(host) for listener, host in listening
+        ):
             text = "anyone on this machine (loopback only)"
             if any(listener.certified for listener, _ in listening):
                 return text + ", and clients with a certificate"

@@ -24,7 +24,7 @@ from zope.interface import alsoProvides
 
 from txconnect.errors import ConfigurationError
 from txconnect.listening.ending import CannotStart, Exit
-from txconnect.listening.strings import Listener, isLocal, shownAddress
+from txconnect.listening.strings import Listener, shownAddress
 
 _log = Logger()
 
@@ -155,8 +155,8 @@ class ListeningService(Service):
             return
         self._ports[number] = port
         host = port.getHost()
-        if not (self._guarded or listener.certified or isLocal(host)):
-            raise _unguarded(host)
+        if not (self._guarded or listener.certified or listener.isLocal(host)):
+            raise _unguarded(host, listener.forwarded)
         self.proxy.addListener(host)
         gate.open = True
 
@@ -189,12 +189,15 @@ class ListeningService(Service):
         return DeferredList(closing, consumeErrors=True).addCallback(lambda _: None)
 
 
-def _unguarded(host: IAddress) -> CannotStart:
+def _unguarded(host: IAddress, forwarded: bool) -> CannotStart:
     where = shownAddress(host)
+    reach, instead = "is within reach of others", "listen on 127.0.0.1, "
+    if forwarded:
+        reach, instead = "is where a balancer hands others on", ""
     return CannotStart(
-        f"refusing to start: {where} is within reach of others and nothing guards it; "
-        "ask for passwords (--auth htpasswd:users), listen on 127.0.0.1, or say "
-        "--open-proxy to let everyone through",
+        f"refusing to start: {where} {reach} and nothing guards it; ask for "
+        f"passwords (--auth htpasswd:users), {instead}or say --open-proxy to let "
+        "everyone through",
         f"{where}: needs --auth or --open-proxy",
     )
 

@@ -35,16 +35,23 @@ class Listener:
     @ivar description: as the operator wrote it.
     @ivar endpoint: what it means.
     @ivar encrypted: whether clients speak TLS to it.
+    @ivar forwarded: whether it is a balancer that connects to it, for clients
+        that may be anywhere.
     """
 
     description: str
     endpoint: IStreamServerEndpoint
     encrypted: bool = False
+    forwarded: bool = False
 
     @property
     def certified(self) -> bool:
         """Whether no client gets through without a valid certificate."""
         return bool(getattr(self.endpoint, "requiresClientCertificate", False))
+
+    def isLocal(self, host: IAddress) -> bool:
+        """Whether only this machine's programs get through to it at C{host}."""
+        return not self.forwarded and isLocal(host)
 
 
 def parseListener(reactor: Any, description: str) -> Listener:
@@ -60,14 +67,29 @@ def parseListener(reactor: Any, description: str) -> Listener:
     text = _withDefaults(_fromShort(description))
     try:
         endpoint = serverFromString(reactor, text)
+    except ConfigurationError:  # of an endpoint of ours, that says it better
+        raise
     except Exception as error:
+        if "systemd" in _split(text)[:2] and isinstance(error, LookupError):
+            raise _notHandedOver(description, error) from error
         reason = _PARSER.sub("", str(error)) or type(error).__name__
         raise ConfigurationError(
             f"--listen {description!r} is no endpoint: {reason} (write such as "
             f"{DEFAULT_LISTEN}, or 127.0.0.1:3128)"
         ) from error
-    encrypted = bool(set(_split(text)[:2]) & set(_ENCRYPTED))
-    return Listener(description, endpoint, encrypted)
+    kinds = set(_split(text)[:2])
+    return Listener(
+        description, endpoint, bool(kinds & set(_ENCRYPTED)), "haproxy" in kinds
+    )
+
+
+def _notHandedOver(description: str, error: LookupError) -> ConfigurationError:
+    # Twisted looks a name up in a dict, and an index in a list.
+    which = f"named {error.args[0]!r}" if isinstance(error, KeyError) else "so numbered"
+    return ConfigurationError(
+        f"--listen {description!r}: systemd handed over no socket {which} (is it in "
+        "a socket unit of this service, with FileDescriptorName=?)"
+    )
 
 
 def _fromShort(text: str) -> str:
