@@ -226,6 +226,23 @@ def test_silenceIsClosedWithoutAWord() -> None:
     assert rig.events.events == []
 
 
+def test_handshakeThatNeverCompletesIsEnded() -> None:
+    """[T12] [H1-26] TLS gives the front nothing before its handshake is done:
+    the head's deadline runs from the connection, and ends that too, even when
+    the client never answers the end."""
+    rig = Rig(tlsClient=True, settings={"headTimeout": 10.0, "lingerTimeout": 5.0})
+    client = rig.client()
+    rig.network.advance(9.5)
+    assert not client.ended
+    rig.network.advance(1)
+    assert client.ended
+    assert client.received == b""
+    rig.network.advance(5)
+    rig.assertOver()
+    assert client.reset
+    assert rig.events.events == []
+
+
 @everyChunk
 @pytest.mark.parametrize(
     "hello",
@@ -321,6 +338,17 @@ def test_earlyDataOverTheBoundArrivesAll() -> None:
     server.peer.end()
     rig.assertOver()
     assert rig.events.closed[0].up == len(data)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
+def test_optionsOfTheClientsLeg(tls: bool) -> None:
+    """Small segments go at once, and a client that is gone is noticed:
+    already when it connects, so that neither its head nor its tunnel wants."""
+    rig = Rig(tlsClient=tls)
+    rig.client()
+    (transport,) = rig.network.open
+    assert transport.getTcpNoDelay()
+    assert transport.getTcpKeepAlive()
 
 
 def test_tlsClientThatLeavesWhileDialling() -> None:
