@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 from test_observers_lines import CLIENT, CLOSED, NOW, REFUSED, REQUEST, TUNNEL, UNPARSED
-from twisted.internet.address import IPv6Address, UNIXAddress
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from zope.interface.verify import verifyObject
 
 from txconnect.interfaces import ITrafficObserver
@@ -82,6 +82,22 @@ def test_hostileText() -> None:
     assert text.isascii() and text.isprintable()
     assert "a\\r\\nb\\x1b[2J@127.0.0.1" in text
     assert len(text) < 1000
+
+
+def test_hostileAddress() -> None:
+    """Nor can what stands for an address in a balancer's PROXY header. [T16]"""
+    client = IPv4Address("TCP", "1\n\x1b[2J" + "9" * 999, 1)
+    for event in (
+        attrs.evolve(UNPARSED, client=client),
+        attrs.evolve(REFUSED, client=client),
+        TunnelEstablished(
+            attrs.evolve(TUNNEL, request=attrs.evolve(REQUEST, client=client))
+        ),
+    ):
+        text = line(event)
+        assert text.isascii() and text.isprintable()
+        assert "1\\n\\x1b[2J999" in text
+        assert "9" * 64 not in text
 
 
 def test_everyEndHasWords() -> None:

@@ -139,4 +139,5 @@ def _asked(request: ConnectRequest, client: IAddress | None) -> str:
 
 def _host(client: IAddress | None) -> str:
     host = getattr(client, "host", None)
-    return str(host or peer(client) or "?")
+    # A balancer's PROXY header may hold anything in the place of an address.
+    return printable(cut(str(host or peer(client) or "?"), 64))
