@@ -25,7 +25,7 @@ import txconnect
 from txconnect import __main__, console
 from txconnect.command import Options, makeService, options as command
 from txconnect.command.help import optionName
-from txconnect.listening import ListeningService
+from txconnect.listening import Listener, ListeningService
 from txconnect.settings import Settings
 from txconnect.values import Named
 
@@ -210,6 +210,15 @@ def test_secondPairIsRefused() -> None:
 )
 def test_badOptionsAreOneLine(arguments: tuple[str, ...], reason: str) -> None:
     assert reason in complaint(*arguments)
+
+
+def test_listedUsersMustBeAskedWhoTheyAre(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise it starts, and refuses everyone."""
+    users = ("--policy", "users:alice")
+    assert complaint(*users) == "users: needs --auth or a proxytls: listener"
+    assert names(parsed(*users, "--auth", "file:users")["policies"]) == ["users"]
+    monkeypatch.setattr(Listener, "certified", True)
+    assert names(parsed(*users)["policies"]) == ["users"]
 
 
 def test_whatTheProxyItselfRefusesIsAUsageError(

@@ -39,6 +39,7 @@ from txconnect.plugins import (
     loadPlugin,
 )
 from txconnect.plugins.listing import listed
+from txconnect.policy.users import UsersPolicy
 from txconnect.settings import Settings
 from txconnect.values import Named
 
@@ -201,6 +202,7 @@ class Options(CheckerOptions):
                 (ROUTER, "routers"),
             ):
                 self[key] = self._plugins(kind)
+            self._checkUsers()
             self["pairFactory"] = self._pairFactory()
             self["schemes"] = self._schemes()
             self["proxy"] = self._proxy()
@@ -294,6 +296,12 @@ class Options(CheckerOptions):
     def _plugins(self, kind: Kind) -> list[Named]:
         texts = self._given.get(kind.noun, [])
         return [loadPlugin(kind, text, self._catalogue) for text in texts]
+
+    def _checkUsers(self) -> None:
+        listed = any(isinstance(p.plugin, UsersPolicy) for p in self["policies"])
+        certified = any(listener.certified for listener in self["listeners"])
+        if listed and not (self["checkers"] or certified):
+            raise ConfigurationError("users: needs --auth or a proxytls: listener")
 
     def _pairFactory(self) -> Named | None:
         if len(self._given.get(PAIR.noun, [])) > 1:
