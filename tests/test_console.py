@@ -4,7 +4,9 @@ What a person at a terminal sees.
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 from typing import Any
 
 import pytest
@@ -167,6 +169,28 @@ def test_readerThatGoesAwayEndsTheLinesOnly(monkeypatch: pytest.MonkeyPatch) -> 
     terminal.write("two")
     assert stream.writes == 1
     assert [event["log_level"].name for event in events] == ["warn"]
+
+
+def test_readerThatDoesNotKeepUpLosesLines() -> None:
+    """A full pipe must not stop the reactor; what is lost is counted."""
+    reading, writing = os.pipe()
+    # Not a hang but an exception, should a write to the full pipe be tried.
+    os.set_blocking(writing, False)
+    with open(reading, "rb", 0) as reader, open(writing, "w") as stream:
+        terminal = Terminal(stream)
+        terminal.write("first")
+        assert reader.read(100) == b"first\n"
+        filled = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                filled += os.write(writing, b"x" * 4096)
+        for _ in range(3):
+            terminal.write("lost")
+        while filled:
+            filled -= len(reader.read(filled))
+        terminal.write("then")
+        terminal.write("last")
+        assert reader.read(1000) == b"(lines lost, nobody read them: 3)\nthen\nlast\n"
 
 
 # The log of txconnect
