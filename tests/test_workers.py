@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import stat
 from collections.abc import Callable, Sequence
@@ -779,9 +780,12 @@ def parsed(*arguments: str, twistd: Sequence[str] = ("-n",)) -> Options:
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "two", "", "1.5", "1025", "9" * 5000])
-def test_workersAreANumber(number: str) -> None:
-    with pytest.raises(Exception, match="--workers: .* is not 1 to 1024"):
+def test_workersAreANumber(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
         parsed(f"--workers={number}")
+    assert caught.value.code == 1
+    said = capsys.readouterr().err
+    assert re.search("--workers: .* is not 1 to 1024", said)
 
 
 def test_oneWorkerIsNoWorker() -> None:
@@ -792,9 +796,13 @@ def test_oneWorkerIsNoWorker() -> None:
     assert isinstance(makeService(parsed("--workers=2")).proxy, Crew)  # type: ignore[attr-defined]
 
 
-def test_chrootHasNoProgramToStart(tmp_path: Path) -> None:
-    with pytest.raises(Exception, match="--chroot"):
+def test_chrootHasNoProgramToStart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
         parsed("--workers=2", twistd=["-n", "--chroot", str(tmp_path)])
+    assert caught.value.code == 1
+    assert "--chroot" in capsys.readouterr().err
 
 
 def test_workerReadsTheSameCommandLine(directory: Path) -> None:
