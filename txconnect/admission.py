@@ -20,7 +20,7 @@ from txconnect.candidate import Admitted, Candidate
 from txconnect.errors import Refused
 from txconnect.lookups import Lookups
 from txconnect.ownaddress import OwnAddresses
-from txconnect.relay.sweep import Sweep
+from txconnect.relay.sweep import Deadlines, Sweep
 from txconnect.settings import Settings
 from txconnect.values import (
     Cause,
@@ -89,6 +89,7 @@ class Admission:
         L{None} when it names nobody.
     @ivar settings: how the proxy behaves.
     @ivar sweep: the deadlines of all tunnels.
+    @ivar heads: the deadlines of all requests' heads.
     """
 
     _log = Logger()
@@ -114,6 +115,7 @@ class Admission:
         self.ids = Ids()
         self.name = settings.name or f"txconnect-{self.ids.start}"
         self.sweep = Sweep(clock)
+        self.heads = Deadlines(clock, settings.headTimeout)
         self._own = own
         self._ports: set[int] = set()
 

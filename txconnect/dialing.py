@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 
 from txconnect.errors import Refused
 from txconnect.relay.leg import Leg
+from txconnect.relay.sweep import Deadlines
 from txconnect.settings import Settings
 from txconnect.values import Cause, ConnectRequest, IPAddress, Route
 
@@ -169,9 +170,11 @@ class _Race:
         addresses: Sequence[IPAddress],
         port: int,
         settings: Settings,
+        deadlines: Deadlines,
     ) -> None:
         self._clock = clock
         self._open = open
+        self._deadlines = deadlines
         self._left = deque(interleave(addresses))
         self._port = port
         self._settings = settings
@@ -179,13 +182,10 @@ class _Race:
         self._over = False
         self._failures: list[tuple[IPAddress, BaseException | None]] = []
         self._nextAttempt: Any = None
-        self._deadline: Any = None
         self.won: Deferred[tuple[Leg, IPAddress]] = Deferred(self._cancelled)
 
     def run(self) -> Deferred[tuple[Leg, IPAddress]]:
-        self._deadline = self._clock.callLater(
-            self._settings.connectTimeout, self._expired
-        )
+        self._deadlines.begin(self._expired)
         self._attempt()
         return self.won
 
@@ -254,9 +254,10 @@ class _Race:
     def _finish(self) -> None:
         self._over = True
         self._left.clear()
-        for timer in (self._nextAttempt, self._deadline):
-            if timer is not None and timer.active():
-                timer.cancel()
+        self._deadlines.end(self._expired)
+        timer = self._nextAttempt
+        if timer is not None and timer.active():
+            timer.cancel()
         attempts, self._attempts = self._attempts, {}
         for attempt in attempts:
             attempt.cancel()
@@ -281,6 +282,7 @@ class Dialer:
         self._clock = clock
         self._settings = settings
         self._open = open
+        self._deadlines = Deadlines(clock, settings.connectTimeout)
 
     def dial(
         self, addresses: Sequence[IPAddress], port: int
@@ -292,7 +294,9 @@ class Dialer:
             attempt is given up.  Fails with L{Refused}.  Cancelling it gives
             every attempt up.
         """
-        return _Race(self._clock, self._open, addresses, port, self._settings).run()
+        return _Race(
+            self._clock, self._open, addresses, port, self._settings, self._deadlines
+        ).run()
 
     def direct(self, name: str = "direct") -> Route:
         """A route that dials the destination's own addresses."""

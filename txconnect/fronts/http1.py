@@ -114,9 +114,8 @@ class Http1Front(Protocol):
         self._awaitHead()
 
     def _awaitHead(self) -> None:
-        clock, settings = self._admission.clock, self._admission.settings
-        self._began = clock.seconds()
-        self._timer = clock.callLater(settings.headTimeout, self._headLate)
+        self._began = self._admission.clock.seconds()
+        self._admission.heads.begin(self._headLate)
 
     def dataReceived(self, data: bytes) -> None:
         """What the client sends, for the phase that it is in."""
@@ -403,6 +402,7 @@ class Http1Front(Protocol):
         self.transport.abortConnection()
 
     def _cancelTimer(self) -> None:
+        self._admission.heads.end(self._headLate)
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()

@@ -1,15 +1,19 @@
 """
-One sweep for the deadlines of all tunnels, instead of a timer for each.
+One timer for the deadlines of many, instead of one for each.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol as Shape
 
 from twisted.logger import Logger
 
 INTERVAL = 1.0
 """Seconds between two sweeps: how late a deadline may be noticed."""
+
+# Seconds that are none: sums of floats are compared.
+_TOGETHER = 1e-6
 
 
 class Swept(Shape):
@@ -62,3 +66,50 @@ class Sweep:
             except Exception:
                 # The deadlines of those behind it hold all the same.
                 self._log.failure("a tunnel's deadline failed")
+
+
+class Deadlines:
+    """
+    Deadlines that all are equally far away when they begin: they come in the
+    order in which they began, so that one timer serves them all.
+
+    @param clock: provides C{IReactorTime}.
+    @param seconds: how far away.
+    """
+
+    def __init__(self, clock: Any, seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._due: dict[Callable[[], None], float] = {}
+        self._timer: Any = None
+
+    def begin(self, late: Callable[[], None]) -> None:
+        """Call C{late} when the time is over, but for an L{end} before."""
+        self._due[late] = self._clock.seconds() + self._seconds
+        if self._timer is None:
+            self._timer = self._clock.callLater(self._seconds, self._expire)
+
+    def end(self, late: Callable[[], None]) -> None:
+        """
+        Do not call C{late} any more, if it is still to be called.  The last
+        one to end takes the timer along.
+        """
+        self._due.pop(late, None)
+        if not self._due and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _expire(self) -> None:
+        """One is late, or was and has ended since: one at a time, in order."""
+        self._timer = None
+        late, due = next(iter(self._due.items()))
+        now = self._clock.seconds()
+        isLate = due - now < _TOGETHER
+        if isLate:
+            del self._due[late]
+        # Before the call, which may raise, or begin another.
+        for following in self._due.values():
+            self._timer = self._clock.callLater(max(0, following - now), self._expire)
+            break
+        if isLate:
+            late()
