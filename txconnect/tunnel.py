@@ -25,6 +25,25 @@ class Tunnel:
     @ivar info: what it is.
     """
 
+    # Thousands may be idle: they are kept small.
+    __slots__ = (
+        "__weakref__",
+        "_active",
+        "_began",
+        "_clock",
+        "_closed",
+        "_legs",
+        "_moved",
+        "_reason",
+        "_relay",
+        "_settings",
+        "_state",
+        "_sweep",
+        "info",
+    )
+
+    _relay: Relay
+
     def __init__(
         self,
         info: TunnelInfo,
@@ -44,7 +63,6 @@ class Tunnel:
         self._legs = 2
         self._moved = 0
         self._began = self._active = clock.seconds()
-        self._relay: Relay
 
     def begin(self, relay: Relay, early: list[bytes]) -> None:
         """Let C{relay} move bytes; the client has been sent its 200."""

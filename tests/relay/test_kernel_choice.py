@@ -48,7 +48,8 @@ class Subclass(ProxyClient):
 def made(kind: Any, **attributes: Any) -> Any:
     """An object of a class that opens sockets when it is called."""
     it = kind.__new__(kind)
-    vars(it).update(attributes)
+    for name, value in attributes.items():
+        setattr(it, name, value)
     return it
 
 

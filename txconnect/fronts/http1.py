@@ -155,8 +155,8 @@ class Http1Front(Protocol):
         if self._tunnel is None:
             self._proxy.frontLost(self)
         # Circles of references otherwise, which only the collector breaks.
-        del self._early
-        vars(self).pop("dataReceived", None)
+        for name in ("_early", "dataReceived"):
+            vars(self).pop(name, None)
 
     def stop(self) -> None:
         """The proxy stops: end whatever is under way, at once."""
@@ -258,11 +258,14 @@ class Http1Front(Protocol):
             # First, as one that watches the client gives it up here.
             early = self._early.release(resume=False)
             relay = startKernelRelay(kernel, tunnel, client, leg, pair, ESTABLISHED)
+            vars(self).pop("dataReceived")
         else:
             relay = startTransportRelay(
                 tunnel, client, self._adopt, leg, pair, taps, ESTABLISHED
             )
             early = self._early.release(resume=True)
+        # Done with: thousands may be idle.
+        del self._parser, self._early
         self._tunnel = tunnel
         tunnel.begin(relay, early)
         admission.notify(TunnelEstablished(admitted.tunnel))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet import tcp
@@ -91,12 +92,7 @@ def startKernelRelay(
 
     @raise OSError: no more sockets can be watched; nothing has been sent.
     """
-
-    def lose(reset: bool) -> None:
-        # The relay is the transport's reactor now: it says what has happened.
-        client.connectionLost(_ABORTED if reset else _DONE)
-
-    handle = client.getHandle()
+    handle, lose = client.getHandle(), partial(_lose, client)
     relay: KernelRelay
     if pair is None:
         relay = KernelRelay(kernel, told, handle, lose, leg)
@@ -112,6 +108,11 @@ def startKernelRelay(
         sent = 0
     relay.unsent = answer[sent:]
     return relay
+
+
+def _lose(client: Any, reset: bool) -> None:
+    # The relay is the transport's reactor now: it says what has happened.
+    client.connectionLost(_ABORTED if reset else _DONE)
 
 
 def startTransportRelay(

@@ -46,6 +46,8 @@ class KernelRelay:
     @ivar unsent: what of the 200 has not left yet; set before L{start}.
     """
 
+    __slots__ = ("__weakref__", "_client", "_destination", "_leg", "unsent")
+
     canEndClient = True
     canEndDestination = True
 

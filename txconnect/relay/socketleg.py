@@ -41,6 +41,8 @@ class SocketLeg:
     @ivar peer: the address and the port that it leads to.
     """
 
+    __slots__ = ("_mask", "_nested", "_watched", "peer", "socket")
+
     def __init__(
         self, nested: NestedEpoll, skt: socket.socket, peer: tuple[IPAddress, int]
     ) -> None:
