@@ -19,12 +19,21 @@ REGISTERED = {
     "connection_timeout": 504,
     "destination_ip_prohibited": 502,
     "destination_ip_unroutable": 502,
+    "destination_unavailable": 503,
     "dns_error": 502,
     "dns_timeout": 504,
     "http_request_denied": 403,
+    "http_protocol_error": 502,
     "http_request_error": None,
+    "http_response_header_section_size": 502,
+    "http_response_incomplete": 502,
+    "http_response_timeout": 504,
+    "proxy_configuration_error": 500,
     "proxy_internal_error": 500,
     "proxy_loop_detected": 502,
+    "tls_alert_received": 502,
+    "tls_certificate_error": 502,
+    "tls_protocol_error": 502,
 }
 
 # Where this project answers otherwise, and why.
@@ -33,6 +42,8 @@ DEVIATIONS = {
     Cause.CREDENTIALS_MISSING: 407,  # It has no error type of its own.
     Cause.CREDENTIALS_MALFORMED: 407,
     Cause.CREDENTIALS_REFUSED: 407,
+    Cause.PARENT_CREDENTIALS: 502,  # The hop behind this proxy is at fault.
+    Cause.PARENT_REFUSED: 502,  # As if the destination itself had refused.
     Cause.EXHAUSTED: 503,  # It will pass; a 500 sounds as if it would not.
 }
 

@@ -142,7 +142,7 @@ class Cause(Enum):
         "loop",
         502,
         "proxy_loop_detected",
-        "The destination is this proxy itself",
+        "The request leads back to this proxy itself",
         "Take the proxy's own address out of what is sent through it, with NO_PROXY.",
     )
     LIMIT = (
@@ -195,6 +195,101 @@ class Cause(Enum):
         "destination_ip_unroutable",
         "The proxy has no route to the destination",
         "Check the address, and the proxy's own network.",
+    )
+
+    # A parent proxy through which the request would have gone on.  A parent's
+    # own refusal is one of this proxy, whose status says how far it got.
+    PARENT_UNREACHABLE = (
+        "parent-unreachable",
+        503,
+        "destination_unavailable",
+        "The parent proxy on the way there could not be reached",
+        "Try again; tell who runs the proxy if it stays so.",
+    )
+    PARENT_SILENT = (
+        "parent-silent",
+        504,
+        "http_response_timeout",
+        "The parent proxy on the way there did not answer in time",
+        "Check that the destination is up; else try again.",
+    )
+    PARENT_BROKE_OFF = (
+        "parent-broke-off",
+        502,
+        "http_response_incomplete",
+        "The parent proxy on the way there broke off before its answer was complete",
+        "Try again; tell who runs the proxy if it stays so.",
+    )
+    PARENT_MALFORMED = (
+        "parent-malformed",
+        502,
+        "http_protocol_error",
+        "The parent proxy on the way there gave an answer that cannot be read",
+        "Tell who runs the proxy: what is taken for its parent may be none.",
+    )
+    PARENT_HEAD_TOO_LARGE = (
+        "parent-head-too-large",
+        502,
+        "http_response_header_section_size",
+        "The head of the parent proxy's answer is too large",
+        "Tell who runs the proxy: what is taken for its parent may be none.",
+    )
+    PARENT_TLS = (
+        "parent-tls",
+        502,
+        "tls_protocol_error",
+        "TLS with the parent proxy on the way there failed",
+        "Tell who runs the proxy; its log has the whole story under this id.",
+    )
+    PARENT_CERTIFICATE = (
+        "parent-certificate",
+        502,
+        "tls_certificate_error",
+        "The certificate of the parent proxy on the way there is not to be trusted",
+        "Tell who runs the proxy; its log has the whole story under this id.",
+    )
+    PARENT_ALERT = (
+        "parent-tls-alert",
+        502,
+        "tls_alert_received",
+        "The parent proxy on the way there ended TLS with an alert",
+        "Tell who runs the proxy; its log has the whole story under this id.",
+    )
+    PARENT_CREDENTIALS = (
+        "parent-credentials",
+        502,
+        "proxy_configuration_error",
+        "The parent proxy on the way there does not accept this proxy's credentials",
+        "Tell who runs the proxy; the client's own credentials are not the reason.",
+    )
+    PARENT_DENIED = (
+        "parent-denied",
+        403,
+        "http_request_denied",
+        "The parent proxy on the way there refuses this destination",
+        "Ask who runs the parent proxy to allow it, or reach it directly with "
+        "NO_PROXY.",
+    )
+    PARENT_UNAVAILABLE = (
+        "parent-unavailable",
+        503,
+        "destination_unavailable",
+        "The parent proxy on the way there cannot serve just now",
+        "Try again later.",
+    )
+    PARENT_TIMEOUT = (
+        "parent-timeout",
+        504,
+        "connection_timeout",
+        "The parent proxy on the way there had no answer from the destination in time",
+        "Check that the destination is up and reachable from the parent proxy.",
+    )
+    PARENT_REFUSED = (
+        "parent-refused",
+        502,
+        "destination_unavailable",
+        "The parent proxy on the way there did not open the tunnel",
+        "Check the name, the port, and that the destination is up.",
     )
 
     # The proxy's own trouble.
