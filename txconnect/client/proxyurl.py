@@ -1,0 +1,204 @@
+"""
+A proxy as a URL, C{http://user:password@proxy:3128}, and the endpoints that it
+stands for.
+
+No message and no C{repr} here repeats the user or the password: some proxies
+take a token in the place of a user.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import attrs
+import idna
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IStreamClientEndpoint,
+)
+from twisted.internet.ssl import optionsForClientTLS
+
+from txconnect.wire.authority import Authority, BadAuthority, parseHost, parsePort
+
+__all__ = ["SCHEMES", "ProxyURL", "isSecure", "proxyEndpoint"]
+
+SCHEMES = ("http", "https", "socks5", "socks5h")
+"""
+What a proxy may speak.  C{socks5} and C{socks5h} are the same here: the proxy
+is given the host's name, and looks it up itself.
+"""
+
+HTTPS_PORT = 443
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}", re.ASCII)
+_BRACKETED = re.compile(r"(\[[^\]]*\])(?::(.*))?", re.DOTALL)
+_UNSEEN = re.compile("[\x00-\x20\x7f-\x9f]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+@attrs.frozen
+class ProxyURL:
+    """
+    A proxy: what it speaks, where it is, and who one is there.
+
+    @ivar scheme: one of L{SCHEMES}.
+    @ivar host: a name in lower case, or an address literal without brackets,
+        as in L{Authority.host}.
+    @ivar port: 1 to 65535.
+    @ivar user: decoded; L{None} when the URL holds no user information.
+    @ivar password: decoded; L{None} when there is no colon behind the user.
+    @ivar rooted: whether the host's name came with a trailing dot, which
+        switches the resolver's search list off.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    user: str | None = attrs.field(default=None, repr=False)
+    password: str | None = attrs.field(default=None, repr=False)
+    rooted: bool = attrs.field(default=False, eq=False, repr=False)
+
+    @classmethod
+    def parse(cls, text: str, defaultPort: int | None = None) -> ProxyURL:
+        """
+        Read C{SCHEME://[USER[:PASSWORD]@]HOST:PORT[/]} (RFC 3986, 3.2).
+
+        The user information may be percent-encoded UTF-8, and must be where
+        it holds C{/}, C{?}, C{#} or white space.
+
+        @param defaultPort: taken by C{http} and C{socks5} when the URL has no
+            port; L{None}: it must have one.  C{https} takes 443 then.
+        @raise ValueError: in one line, which repeats nothing secret.
+        """
+        scheme, separator, rest = text.partition("://")
+        if not separator:
+            raise ValueError("a proxy's URL is SCHEME://HOST:PORT, such as " + _EXAMPLE)
+        scheme = _parseScheme(scheme)
+        if _UNSEEN.search(rest):
+            raise ValueError(
+                "the proxy's URL holds white space or a control character (a blank "
+                "in a password is written %20)"
+            )
+        authority = _withoutPath(rest)
+        information, at, place = authority.rpartition("@")
+        try:
+            host, port = _parsePlace(place)
+        except BadAuthority as error:
+            raise ValueError(f"the proxy's URL: {error}") from None
+        if port is None:
+            port = HTTPS_PORT if scheme == "https" else defaultPort
+        if port is None:
+            raise ValueError(
+                f"the proxy's URL has no port: write {scheme}://HOST:PORT, such as "
+                + _EXAMPLE
+            )
+        user, password = _parseInformation(information) if at else (None, None)
+        return cls(scheme, parseHost(host), port, user, password, host.endswith("."))
+
+    @property
+    def authority(self) -> Authority:
+        """Where the proxy is."""
+        return Authority(self.host, self.port, self.rooted)
+
+    def __str__(self) -> str:
+        """The URL without its user information."""
+        return f"{self.scheme}://{self.authority}"
+
+
+_EXAMPLE = "http://proxy.example:3128"
+
+
+def isSecure(url: ProxyURL) -> bool:
+    """Whether the proxy itself is spoken to in TLS."""
+    return url.scheme == "https"
+
+
+def proxyEndpoint(
+    reactor: Any, url: ProxyURL, *, tls: IOpenSSLClientConnectionCreator | None = None
+) -> IStreamClientEndpoint:
+    """
+    Where to connect to reach the proxy itself.
+
+    For C{https} the proxy's certificate is verified for its host, by what the
+    platform trusts.
+
+    @param reactor: for L{HostnameEndpoint}.
+    @param tls: how to speak TLS to an C{https} proxy instead: with a client's
+        certificate, or a private authority, as
+        C{twisted.internet.ssl.optionsForClientTLS} makes it.
+    @raise ValueError: C{tls} for a proxy that is not C{https}.
+    """
+    endpoint = HostnameEndpoint(reactor, url.authority.lookupName, url.port)
+    if isSecure(url):
+        creator = optionsForClientTLS(url.host) if tls is None else tls
+        return wrapClientTLS(creator, endpoint)
+    if tls is not None:
+        raise ValueError(f"{url}: tls= is for a proxy whose URL begins with https://")
+    return endpoint
+
+
+def _parseScheme(text: str) -> str:
+    scheme = text.lower()
+    if scheme in SCHEMES:
+        return scheme
+    # What is no scheme at all may be half a password.
+    named = f" {text!r}" if _SCHEME.fullmatch(text) else ""
+    raise ValueError(
+        f"the scheme{named} of the proxy's URL is none of {', '.join(SCHEMES)}"
+    )
+
+
+def _withoutPath(text: str) -> str:
+    """The authority of a URL, which ends at the first of these."""
+    authority = re.split(r"[/?#\\]", text, maxsplit=1)[0]
+    if text not in (authority, authority + "/"):
+        raise ValueError(
+            "the proxy's URL goes on behind its host and port (in a password, '/' is "
+            "written %2F, '?' %3F, '#' %23, '\\' %5C)"
+        )
+    return authority
+
+
+def _parsePlace(text: str) -> tuple[str, int | None]:
+    """A host that L{parseHost} accepts, and the port where there is one."""
+    match = _BRACKETED.fullmatch(text)
+    if match is not None:
+        host, port = match[1], match[2]
+    else:
+        host, colon, behind = text.rpartition(":")
+        host, port = (host, behind) if colon else (text, None)
+    host = _toASCII(host)
+    parseHost(host)
+    return host, None if port is None else parsePort(port)
+
+
+def _toASCII(host: str) -> str:
+    if host.isascii():
+        return host
+    try:
+        return idna.encode(host, uts46=True).decode("ascii")
+    except idna.IDNAError:
+        raise BadAuthority("the host is no name that IDNA allows") from None
+
+
+def _parseInformation(text: str) -> tuple[str, str | None]:
+    user, colon, password = text.partition(":")
+    return _decode(user), _decode(password) if colon else None
+
+
+def _decode(text: str) -> str:
+    # A "%" that no two digits follow stands for itself, as curl has it.
+    try:
+        decoded = unquote_to_bytes(text).decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(
+            "the proxy's URL: the user or the password is not UTF-8"
+        ) from None
+    if _CONTROL.search(decoded):
+        raise ValueError(
+            "the proxy's URL: the user or the password holds a control character"
+        )
+    return decoded
