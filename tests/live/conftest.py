@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 from certificates import CertificateAuthority, makeAuthority
 from loopback import PAGE, Site
+from otherproxies import Others
 from proxyprocess import ProxyProcess, environment
+from turning import Turning, turning
 
 USER, PASSWORD = "alice", "open sesame"
 
@@ -128,3 +130,18 @@ def guarded(_guarded: ProxyProcess) -> ProxyProcess:
     """A proxy for L{USER} alone; its log begins with the test."""
     _guarded.mark()
     return _guarded
+
+
+@pytest.fixture(scope="session")
+def others(authority: CertificateAuthority) -> Iterator[Others]:
+    """The proxies of others: C{others("squid-basic").port}."""
+    proxies = Others(authority.server())
+    yield proxies
+    proxies.end()
+
+
+@pytest.fixture(scope="session")
+def turn() -> Iterator[Turning]:
+    """Runs coroutines that need a reactor: C{turn(work())}."""
+    with turning() as turned:
+        yield turned

@@ -65,9 +65,9 @@ class Load:
     doubled or moved shows in the checksum.
     """
 
-    def __init__(self, seed: bytes) -> None:
+    def __init__(self, seed: bytes, megabytes: int = MEGABYTES) -> None:
         self._block = hashlib.shake_256(seed).digest(_BLOCK)
-        self.size = MEGABYTES * 1_000_000
+        self.size = megabytes * 1_000_000
         digest = hashlib.sha256()
         for block in self.blocks():
             digest.update(block)
