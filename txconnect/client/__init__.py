@@ -3,10 +3,55 @@ Going through a proxy: what a Twisted program takes to reach a host by way of
 an HTTP proxy's CONNECT, or of a SOCKS5 proxy.
 
 Nothing here needs the proxy of this package to be the one that is asked.
+
+Each name is imported when it is first asked for: who tunnels a socket does not
+pay for an Agent.
 """
 
 from __future__ import annotations
 
-from txconnect.client.proxyurl import ProxyURL, proxyEndpoint
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["ProxyURL", "proxyEndpoint"]
+if TYPE_CHECKING:
+    from txconnect.client.credentials import (
+        Basic,
+        Bearer,
+        Digest,
+        IProxyCredentials,
+        Password,
+        ProxyAttempt,
+    )
+    from txconnect.client.proxyurl import ProxyURL, proxyEndpoint
+
+__all__ = [
+    "Basic",
+    "Bearer",
+    "Digest",
+    "IProxyCredentials",
+    "Password",
+    "ProxyAttempt",
+    "ProxyURL",
+    "proxyEndpoint",
+]
+
+# Where each name is at home; tests/client/test_client_names.py holds the three
+# lists together.
+_HOMES = {
+    "Basic": "credentials",
+    "Bearer": "credentials",
+    "Digest": "credentials",
+    "IProxyCredentials": "credentials",
+    "Password": "credentials",
+    "ProxyAttempt": "credentials",
+    "ProxyURL": "proxyurl",
+    "proxyEndpoint": "proxyurl",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
