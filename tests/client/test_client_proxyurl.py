@@ -11,7 +11,9 @@ from twisted.internet.ssl import optionsForClientTLS
 from twisted.internet.testing import MemoryReactorClock
 from zope.interface.verify import verifyObject
 
-from txconnect.client.proxyurl import ProxyURL, proxyEndpoint
+from txconnect.client.credentials import ProxyAttempt
+from txconnect.client.proxyurl import ProxyURL, proxyEndpoint, urlCredentials
+from txconnect.values import Authority
 
 SECRET = "s3cr3t"
 
@@ -117,6 +119,26 @@ def test_differentCredentialsAreDifferentProxies() -> None:
     """Pools of connections are kept by these values."""
     texts = [f"http://{u}proxy:1" for u in ("", "u@", "u:@", "u:p@", "v:p@")]
     assert len({ProxyURL.parse(text) for text in texts}) == len(texts)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("http://u:p%40@proxy:1", b"Basic dTpwQA=="),
+        ("http://u@proxy:1", b"Basic dTo="),
+        ("http://:p@proxy:1", b"Basic OnA="),
+        ("http://proxy:1", None),
+    ],
+)
+def test_whatAnHTTPProxyIsSent(text: str, value: bytes | None) -> None:
+    credentials = urlCredentials(ProxyURL.parse(text))
+    attempt = ProxyAttempt(Authority("example.org", 443))
+    assert (credentials and credentials.authorize(attempt)) == value
+
+
+def test_userThatCannotBeSent() -> None:
+    with pytest.raises(ValueError, match="the user holds a colon"):
+        urlCredentials(ProxyURL.parse("http://a%3Ab:p@proxy:1"))
 
 
 # The endpoint of the proxy itself

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
         Password,
         ProxyAttempt,
     )
+    from txconnect.client.environment import ProxyEnvironment
     from txconnect.client.proxyurl import ProxyURL, proxyEndpoint
+    from txconnect.client.secrets import StoredCredentials, loadCredentials
 
 __all__ = [
     "Basic",
@@ -31,7 +33,10 @@ __all__ = [
     "IProxyCredentials",
     "Password",
     "ProxyAttempt",
+    "ProxyEnvironment",
     "ProxyURL",
+    "StoredCredentials",
+    "loadCredentials",
     "proxyEndpoint",
 ]
 
@@ -44,7 +49,10 @@ _HOMES = {
     "IProxyCredentials": "credentials",
     "Password": "credentials",
     "ProxyAttempt": "credentials",
+    "ProxyEnvironment": "environment",
     "ProxyURL": "proxyurl",
+    "StoredCredentials": "secrets",
+    "loadCredentials": "secrets",
     "proxyEndpoint": "proxyurl",
 }
 

@@ -21,9 +21,10 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.ssl import optionsForClientTLS
 
+from txconnect.client.credentials import IProxyCredentials, Password
 from txconnect.wire.authority import Authority, BadAuthority, parseHost, parsePort
 
-__all__ = ["SCHEMES", "ProxyURL", "isSecure", "proxyEndpoint"]
+__all__ = ["SCHEMES", "ProxyURL", "proxyEndpoint", "urlCredentials"]
 
 SCHEMES = ("http", "https", "socks5", "socks5h")
 """
@@ -111,9 +112,19 @@ class ProxyURL:
 _EXAMPLE = "http://proxy.example:3128"
 
 
-def isSecure(url: ProxyURL) -> bool:
-    """Whether the proxy itself is spoken to in TLS."""
-    return url.scheme == "https"
+def urlCredentials(url: ProxyURL) -> IProxyCredentials | None:
+    """
+    Make of a URL's user information what an HTTP proxy is sent.
+
+    Keep it as long as the proxy: it remembers what a proxy with Digest has
+    asked.
+
+    @return: L{None} when the URL has no user information.
+    @raise ValueError: for a user that no proxy could be sent.
+    """
+    if url.user is None:
+        return None
+    return Password(url.user, url.password or "")
 
 
 def proxyEndpoint(
@@ -132,7 +143,7 @@ def proxyEndpoint(
     @raise ValueError: C{tls} for a proxy that is not C{https}.
     """
     endpoint = HostnameEndpoint(reactor, url.authority.lookupName, url.port)
-    if isSecure(url):
+    if url.scheme == "https":
         creator = optionsForClientTLS(url.host) if tls is None else tls
         return wrapClientTLS(creator, endpoint)
     if tls is not None:

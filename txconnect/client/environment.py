@@ -1,0 +1,126 @@
+"""
+Which proxy the environment asks for, by curl's rules.
+
+C{http_proxy} for C{http://}, C{HTTPS_PROXY} for C{https://}, C{ALL_PROXY} for
+what has none of its own, and C{NO_PROXY} for hosts that are reached directly.
+Each is looked for in lower case first; C{HTTP_PROXY} in upper case is never
+read, since a CGI program is given its client's C{Proxy} field by that name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from txconnect.client.proxyurl import ProxyURL
+
+__all__ = ["ProxyEnvironment"]
+
+DEFAULT_PORT = 1080
+"""Of a proxy without a port: curl's choice, for C{http} too."""
+
+_BITS = re.compile(r"[+-]?[0-9]+", re.ASCII)
+
+
+class ProxyEnvironment:
+    """
+    The proxies that one environment asks for.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        """
+        @param environ: such as C{os.environ}.  It is looked at once, here.
+        """
+        self._environ = {
+            name: value
+            for name, value in environ.items()
+            if value and name.lower().endswith("_proxy")
+        }
+        exceptions = self._environ.get("no_proxy") or self._environ.get("NO_PROXY")
+        self._direct = _DirectHosts(exceptions or "")
+
+    def proxyFor(self, scheme: str, host: str, port: int) -> ProxyURL | None:
+        """
+        Say which proxy leads to a destination.
+
+        @param scheme: of the destination's URL, such as C{"https"}.
+        @param host: as in a URL; an IPv6 literal with brackets or without.
+        @param port: part of the question; curl's rules do not look at it.
+        @return: L{None}: none, connect directly.
+        @raise ValueError: when the variable that decides holds no proxy; it
+            is named, and its value is not shown.
+        """
+        if host in self._direct:
+            return None
+        for name in self._namesFor(scheme.lower()):
+            value = self._environ.get(name)
+            if value is not None:
+                return _parse(name, value)
+        return None
+
+    @staticmethod
+    def _namesFor(scheme: str) -> Iterator[str]:
+        yield f"{scheme}_proxy"
+        if scheme != "http":
+            yield f"{scheme}_proxy".upper()
+        yield "all_proxy"
+        yield "ALL_PROXY"
+
+
+def _parse(name: str, value: str) -> ProxyURL:
+    url = value if "://" in value else f"http://{value}"
+    try:
+        return ProxyURL.parse(url, DEFAULT_PORT)
+    except ValueError as error:
+        raise ValueError(f"the environment's {name}: {error}") from None
+
+
+class _DirectHosts:
+    """
+    What C{NO_PROXY} says: C{*} alone; or names, addresses and networks in
+    prefix notation, between commas or blanks.
+
+    A name stands for itself and what is below it, with a dot before it or
+    not.  Ports are no part of it.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._all = text == "*"
+        self._entries = re.findall(r"[^ \t,]+", text)
+
+    def __contains__(self, host: str) -> bool:
+        if self._all:
+            return True
+        address = _address(host.removeprefix("[").removesuffix("]"))
+        if address is None:
+            name = host.removesuffix(".").lower()
+            return any(_coversName(entry, name) for entry in self._entries)
+        return any(_coversAddress(entry, address) for entry in self._entries)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        # An interface's name is no part of what is compared.
+        return ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+
+
+def _coversName(entry: str, name: str) -> bool:
+    suffix = entry.removesuffix(".").removeprefix(".").lower()
+    return suffix != "" and (name == suffix or name.endswith("." + suffix))
+
+
+def _coversAddress(entry: str, address: IPv4Address | IPv6Address) -> bool:
+    text, slash, length = entry.partition("/")
+    network = _address(text)
+    if network is None or network.version != address.version or "%" in text:
+        return False
+    match = _BITS.match(length)
+    bits = int(match[0]) if match else 0
+    if not 0 <= bits <= address.max_prefixlen:
+        return False
+    # No bits, or none that are a number, stand for all of them: "/0" too.
+    shift = address.max_prefixlen - (bits or address.max_prefixlen)
+    return int(network) >> shift == int(address) >> shift
