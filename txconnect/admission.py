@@ -31,6 +31,7 @@ from txconnect.values import (
     Named,
     Route,
 )
+from txconnect.wire.forwarding import pseudonymOf
 from txconnect.wire.head import Head
 
 
@@ -53,6 +54,7 @@ class Plugins:
 
     @ivar destination: the policies that judge names.
     @ivar address: the policies that judge addresses.
+    @ivar unresolved: those that judge where no address is.
     """
 
     destination: tuple[Named, ...]
@@ -61,6 +63,7 @@ class Plugins:
     observers: tuple[Named, ...] = ()
     taps: tuple[Named, ...] = ()
     pairFactory: Named | None = None
+    unresolved: tuple[Named, ...] = ()
 
 
 class Ids:
@@ -88,6 +91,7 @@ class Admission:
     @param certificateIdentity: who a verified client certificate names, or
         L{None} when it names nobody.
     @ivar settings: how the proxy behaves.
+    @ivar pseudonym: this deployment's name in C{Via}.
     @ivar sweep: the deadlines of all tunnels.
     @ivar heads: the deadlines of all requests' heads.
     """
@@ -114,6 +118,7 @@ class Admission:
         self.certificateIdentity = certificateIdentity
         self.ids = Ids()
         self.name = settings.name or f"txconnect-{self.ids.start}"
+        self.pseudonym = pseudonymOf(self.name)
         self.sweep = Sweep(clock)
         self.heads = Deadlines(clock, settings.headTimeout)
         self._own = own

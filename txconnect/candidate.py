@@ -30,6 +30,7 @@ from txconnect.values import (
     TunnelInfo,
     TunnelRefused,
 )
+from txconnect.wire.forwarding import hasPassed
 
 if TYPE_CHECKING:
     from txconnect.admission import Admission
@@ -139,6 +140,8 @@ class Candidate(Asking):
         clock = admission.clock
 
         yield from self._authenticate()
+        if hasPassed(self.request.headers, admission.pseudonym):
+            raise Refused(Cause.LOOP, "Via names this proxy already")
 
         for policy in admission.plugins.destination:
             answer = self._ask(policy, policy.plugin.decide, self.request)
@@ -163,6 +166,8 @@ class Candidate(Asking):
         resolved = clock.seconds()
         if addresses:
             addresses = yield from self._judgeAddresses(addresses)
+        else:
+            yield from self._judgeUnresolved()
 
         dialling = clock.seconds()
         leg, address = yield from self._connect(route, addresses)
@@ -211,6 +216,13 @@ class Candidate(Asking):
         if isinstance(found, Deferred):
             found = yield found
         return found  # type: ignore[no-any-return]
+
+    def _judgeUnresolved(self) -> Generator[Deferred[Any], Any, None]:
+        for policy in self._admission.plugins.unresolved:
+            answer = self._ask(policy, policy.plugin.decideUnresolved, self.request)
+            if isinstance(answer, Deferred):
+                answer = yield answer
+            self._judged(policy, answer)
 
     def _judgeAddresses(
         self, addresses: Sequence[IPAddress]

@@ -63,6 +63,7 @@ __all__ = [
     "ITapPlugin",
     "ITrafficObserver",
     "ITrafficTap",
+    "IUnresolvedPolicy",
 ]
 
 
@@ -127,6 +128,26 @@ class IAddressPolicy(Interface):
         that was asked for).  The proxy dials that very address and looks
         nothing up again.  A denied address is dropped; a request with none
         left is refused.
+        """
+
+
+class IUnresolvedPolicy(Interface):
+    """
+    Judges a request of which no address will be judged, because what is
+    behind its route looks the name up.
+
+    For an L{IDestinationPolicy} that has let a name pass because a rule on
+    addresses would have the last word.
+    """
+
+    def decideUnresolved(request: ConnectRequest) -> MaybeAsync[Decision]:
+        """
+        Judge one request that every L{IDestinationPolicy} has allowed.
+
+        Called once, behind the routers, for a name (a literal address is
+        judged whoever resolves names) on a route that
+        L{resolves<txconnect.values.Route>}; C{request} is the very object that
+        C{decide} was given.
         """
 
 

@@ -38,6 +38,7 @@ from txconnect.interfaces import (
     IRouter,
     ITrafficObserver,
     ITrafficTap,
+    IUnresolvedPolicy,
 )
 from txconnect.lookups import Lookups, Pool
 from txconnect.ownaddress import OwnAddresses
@@ -110,6 +111,10 @@ class ConnectProxy(MultiService):
             next(iter(_verified([pairFactory], IPairFactory)), None)
             if pairFactory is not None
             else None,
+            unresolved=_verified(
+                [p for p in self.policies if IUnresolvedPolicy.providedBy(p.plugin)],
+                IUnresolvedPolicy,
+            ),
         )
         asking = _verified(schemes, IAuthScheme)
         checking = _verified(checkers, ICredentialsChecker)

@@ -19,10 +19,11 @@ abstains within another combinator, and by itself lets pass what every other
 policy, and its own other step, must still allow.
 
 The name step of C{anyOf} may pass a request that only an address rule can
-still allow.  A route that resolves names elsewhere asks no address rule, so
-alternatives for such a route must be rules on names.
+still allow.  A route that resolves names elsewhere asks no address rule: there
+C{decideUnresolved} has the last word, and refuses what no member has allowed
+by its name.
 
-C{decideAddress} must be given the very request that C{decide} was given; a
+C{decideAddress} and C{decideUnresolved} must be given the very request that C{decide} was given; a
 request that C{anyOf} has not passed has no address that passes.  What is kept
 is dropped with the request itself.
 
@@ -33,40 +34,29 @@ members would say.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import attrs
-from twisted.application.service import IService, MultiService
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
-from zope.interface import directlyProvides
 
-from txconnect.interfaces import IAddressPolicy, IDestinationPolicy
+from txconnect.policy.combined import Combined, Member
 from txconnect.policy.judging import (
     Abstain,
     Judgement,
     Opinion,
     PerRequest,
     abstaining,
-    atTop,
-    run,
 )
-from txconnect.values import (
-    Allow,
-    Cause,
-    ConnectRequest,
-    Decision,
-    Deny,
-    IPAddress,
-    MaybeAsync,
-    Named,
-)
+from txconnect.values import Allow, Cause, ConnectRequest, Deny, IPAddress
 
 __all__ = ["AllOf", "AnyOf", "ReportOnly", "allOf", "anyOf", "reportOnly"]
 
 _log = Logger()
+
+_NOT_NAMED = Deny("the name of this request was not allowed")
+_NO_ADDRESS = Abstain("it judges addresses, and has none to judge on this route")
 
 
 def allOf(*members: Any) -> AllOf:
@@ -100,110 +90,7 @@ def reportOnly(member: Any) -> ReportOnly:
     return ReportOnly(member)
 
 
-class _Member:
-    """
-    One member: its name, and at which steps it has a rule (can allow or deny)
-    or at least wants to be asked.
-    """
-
-    def __init__(self, member: Any) -> None:
-        policy = member.plugin if isinstance(member, Named) else member
-        self.policy = policy
-        self.asksName = IDestinationPolicy.providedBy(policy)
-        self.asksAddress = IAddressPolicy.providedBy(policy)
-        if not (self.asksName or self.asksAddress):
-            raise ValueError(f"{policy!r} is no policy: it judges neither step")
-        self.name = _nameOf(member, policy)
-        combined = isinstance(policy, _Combined)
-        self.rulesName = policy.rulesName if combined else self.asksName
-        self.rulesAddress = policy.rulesAddress if combined else self.asksAddress
-        self._combined = combined
-
-    def judgeName(self, request: ConnectRequest) -> Any:
-        """Ask about the name; whatever the member answers."""
-        if self._combined:
-            return self.policy.judgeName(request)
-        return self.policy.decide(request)
-
-    def judgeAddress(self, request: ConnectRequest, address: IPAddress) -> Any:
-        """Ask about an address; whatever the member answers."""
-        if self._combined:
-            return self.policy.judgeAddress(request, address)
-        return self.policy.decideAddress(request, address)
-
-    def explain(self, opinion: Opinion) -> str:
-        """Whose reason it was, and what reason."""
-        return f"{self.name}: {opinion.reason}" if opinion.reason else ""
-
-
-class _Combined(ABC):
-    """
-    What the three have in common: two steps, each run as a judgement.
-
-    Where members are services, it is one: they start and stop with the proxy
-    as they would by themselves.
-    """
-
-    name: str
-
-    def __init__(self, members: Sequence[_Member], rules: bool = True) -> None:
-        self.members = members
-        self.onName = [member for member in members if member.asksName]
-        self.onAddress = [member for member in members if member.asksAddress]
-        self.rulesName = rules and any(member.rulesName for member in members)
-        self.rulesAddress = rules and any(member.rulesAddress for member in members)
-        provided: list[Any] = []
-        if self.onName:
-            provided.append(IDestinationPolicy)
-        if self.onAddress:
-            provided.append(IAddressPolicy)
-        self._services = _servicesOf(members)
-        if self._services.services:
-            provided.append(IService)
-        directlyProvides(self, *provided)
-
-    def __getattr__(self, name: str) -> Any:
-        # As a service it is the nameless one of its members: under its own
-        # name there could be but one in a proxy.
-        if name in IService.names():
-            return getattr(self._services, name)
-        raise AttributeError(f"{type(self).__name__} has no {name!r}")
-
-    def decide(self, request: ConnectRequest) -> MaybeAsync[Decision]:
-        """Judge the name, as the proxy asks it."""
-        decision: MaybeAsync[Decision] = run(
-            atTop(self.nameJudgement(request), self.rulesName)
-        )
-        return decision
-
-    def decideAddress(
-        self, request: ConnectRequest, address: IPAddress
-    ) -> MaybeAsync[Decision]:
-        """Judge an address, as the proxy asks it."""
-        judgement = atTop(self.addressJudgement(request, address), self.rulesAddress)
-        decision: MaybeAsync[Decision] = run(judgement)
-        return decision
-
-    def judgeName(self, request: ConnectRequest) -> Any:
-        """Judge the name, as another combinator asks it."""
-        return run(self.nameJudgement(request))
-
-    def judgeAddress(self, request: ConnectRequest, address: IPAddress) -> Any:
-        """Judge an address, as another combinator asks it."""
-        return run(self.addressJudgement(request, address))
-
-    @abstractmethod
-    def nameJudgement(self, request: ConnectRequest) -> Judgement:
-        """How the name is judged."""
-
-    @abstractmethod
-    def addressJudgement(
-        self, request: ConnectRequest, address: IPAddress
-    ) -> Judgement:
-        """How an address is judged."""
-
-
-class AllOf(_Combined):
+class AllOf(Combined):
     """See L{allOf}."""
 
     name = "all-of"
@@ -223,8 +110,12 @@ class AllOf(_Combined):
             self.onAddress, lambda member: member.judgeAddress(request, address)
         )
 
+    def unresolvedJudgement(self, request: ConnectRequest) -> Judgement:
+        """Every member must allow."""
+        return _every(self.onUnresolved, lambda member: member.judgeUnresolved(request))
 
-class AnyOf(_Combined):
+
+class AnyOf(Combined):
     """See L{anyOf}."""
 
     name = "any-of"
@@ -238,23 +129,26 @@ class AnyOf(_Combined):
         if not self.rulesName:
             yield from _report(self.onName, lambda one: one.judgeName(request))
             return Abstain()
-        kept, denials = [], []
+        kept, named, denials = [], [], []
         for member in self.members:
             opinion: Opinion = Abstain()
             if member.asksName:
                 opinion = yield member.judgeName(request)
             if isinstance(opinion, Deny):
                 denials.append((member, opinion))
-            elif isinstance(opinion, Allow) and not member.rulesAddress:
+            elif isinstance(opinion, Allow) and member.isDone:
                 # Whatever the address: nothing is left for others to allow.
                 self._keep(request, _Kept(allowed=True))
                 return Allow(member.explain(opinion))
+            elif isinstance(opinion, Allow):
+                kept.append(member)
+                named.append(member)
             elif member.rulesAddress:
                 kept.append(member)
         if not kept:
             self._kept.drop(request)
             return _together(denials)
-        self._keep(request, _Kept(tuple(kept)))
+        self._keep(request, _Kept(tuple(kept), tuple(named)))
         return Allow()
 
     def addressJudgement(
@@ -265,8 +159,8 @@ class AnyOf(_Combined):
         yield from _report(reporters, lambda one: one.judgeAddress(request, address))
         kept = self._keptFor(request)
         if kept is None:
-            return Deny("the name of this request was not allowed")
-        if kept.allowed:
+            return _NOT_NAMED
+        if kept.allowed or any(not member.rulesAddress for member in kept.members):
             return Allow()
         denials = []
         for member in kept.members:
@@ -276,8 +170,35 @@ class AnyOf(_Combined):
             denials.append((member, opinion))
         return _together(denials)
 
+    def unresolvedJudgement(self, request: ConnectRequest) -> Judgement:
+        """One of those that were kept must have allowed by the name."""
+        reporters = [one for one in self.onUnresolved if not one.rules]
+        yield from _report(reporters, lambda one: one.judgeUnresolved(request))
+        kept = self._keptFor(request)
+        if kept is None:
+            return _NOT_NAMED
+        if kept.allowed:
+            return Allow()
+        opinions = []
+        for member in kept.members:
+            opinion: Opinion = _NO_ADDRESS
+            if member.asksUnresolved:
+                opinion = yield member.judgeUnresolved(request)
+            named = member in kept.named and not isinstance(opinion, Deny)
+            if named or isinstance(opinion, Allow):
+                return Allow()
+            opinions.append((member, opinion))
+        if not self.rulesName and any(each is _NO_ADDRESS for _, each in opinions):
+            # Rules on addresses alone, none of which is asked.
+            return Abstain()
+        return _together(opinions)
+
+    def leansOnAddresses(self) -> bool:
+        """Whether a name may pass that only a rule on addresses can allow."""
+        return self.rulesName and self.rulesAddress
+
     def _keep(self, request: ConnectRequest, kept: _Kept) -> None:
-        if self.onAddress:
+        if self.onAddress or self.onUnresolved:
             self._kept.keep(request, kept)
 
     def _keptFor(self, request: ConnectRequest) -> _Kept | None:
@@ -286,11 +207,11 @@ class AnyOf(_Combined):
         return _Kept(tuple(one for one in self.onAddress if one.rulesAddress))
 
 
-class ReportOnly(_Combined):
+class ReportOnly(Combined):
     """See L{reportOnly}."""
 
     def __init__(self, member: Any) -> None:
-        self._member = _Member(member)
+        self._member = Member(member)
         super().__init__([self._member], rules=False)
         # Never the member's own name: it would take a default's place.
         self.name = f"report-only-{self._member.name}"
@@ -309,6 +230,12 @@ class ReportOnly(_Combined):
         return self._report(
             request, lambda: self._member.judgeAddress(request, address)
         )
+
+    def unresolvedJudgement(self, request: ConnectRequest) -> Judgement:
+        """Log what would be refused, unless the name was already."""
+        if self._refused.get(request):
+            return abstaining()
+        return self._report(request, lambda: self._member.judgeUnresolved(request))
 
     def _report(self, request: ConnectRequest, ask: Callable[[], Any]) -> Judgement:
         try:
@@ -333,14 +260,19 @@ class ReportOnly(_Combined):
 
 @attrs.frozen
 class _Kept:
-    """Who may still allow an address; C{allowed}: whatever the address."""
+    """
+    Who may still allow an address; C{allowed}: whatever the address.
 
-    members: tuple[_Member, ...] = ()
+    @ivar named: those of them that have allowed the name.
+    """
+
+    members: tuple[Member, ...] = ()
+    named: tuple[Member, ...] = ()
     allowed: bool = False
 
 
-def _deciding(name: str, members: Sequence[Any]) -> list[_Member]:
-    made = [_Member(member) for member in members]
+def _deciding(name: str, members: Sequence[Any]) -> list[Member]:
+    made = [Member(member) for member in members]
     if not any(member.rulesName or member.rulesAddress for member in made):
         raise ValueError(
             f"{name}: no member decides anything, so nothing could be allowed; to "
@@ -349,22 +281,7 @@ def _deciding(name: str, members: Sequence[Any]) -> list[_Member]:
     return made
 
 
-def _servicesOf(members: Sequence[_Member]) -> MultiService:
-    """One service of all members that are services and have no parent yet."""
-    services = MultiService()
-    for member in members:
-        if IService.providedBy(member.policy) and member.policy.parent is None:
-            member.policy.setServiceParent(services)
-    return services
-
-
-def _nameOf(member: Any, policy: Any) -> str:
-    if isinstance(member, Named):
-        return member.name
-    return str(getattr(policy, "name", "") or type(policy).__name__)
-
-
-def _every(members: Sequence[_Member], ask: Callable[[_Member], Any]) -> Judgement:
+def _every(members: Sequence[Member], ask: Callable[[Member], Any]) -> Judgement:
     """Allow if every member that has an opinion does; abstain if none has."""
     reasons, allowed = [], False
     for member in members:
@@ -379,14 +296,14 @@ def _every(members: Sequence[_Member], ask: Callable[[_Member], Any]) -> Judgeme
 
 
 def _report(
-    members: Sequence[_Member], ask: Callable[[_Member], Any]
+    members: Sequence[Member], ask: Callable[[Member], Any]
 ) -> Generator[Any, Opinion, None]:
     """Let those have their say that decide nothing."""
     for member in members:
         yield ask(member)
 
 
-def _together(denials: Sequence[tuple[_Member, Opinion]]) -> Deny:
+def _together(denials: Sequence[tuple[Member, Opinion]]) -> Deny:
     """One refusal for all; its cause is theirs where they agree."""
     causes = {opinion.cause for _, opinion in denials if isinstance(opinion, Deny)}
     reasons = [member.explain(opinion) or member.name for member, opinion in denials]

@@ -28,6 +28,7 @@ from txconnect.interfaces import (
     IRouter,
     ITrafficObserver,
     ITrafficTap,
+    IUnresolvedPolicy,
 )
 from txconnect.plugins import KINDS
 from txconnect.testing.complaints import call, must, plain, verify
@@ -61,12 +62,16 @@ def checkPolicy(policy: Any, requests: Iterable[ConnectRequest] = REQUESTS) -> N
         )
     for kind in kinds:
         verify(kind, policy)
+    if IUnresolvedPolicy.providedBy(plugin):
+        verify(IUnresolvedPolicy, policy)
     for request in requests:
         if IDestinationPolicy in kinds:
             _decides(policy, plugin.decide, request)
         if IAddressPolicy in kinds:
             for address in map(ip_address, ADDRESSES):
                 _decides(policy, plugin.decideAddress, request, address)
+        if IUnresolvedPolicy.providedBy(plugin):
+            _decides(policy, plugin.decideUnresolved, request)
 
 
 def checkRouter(router: Any, requests: Iterable[ConnectRequest] = REQUESTS) -> None:

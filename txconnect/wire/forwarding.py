@@ -76,13 +76,16 @@ def hasPassed(headers: Fields, pseudonym: str) -> bool:
     Comments are not read as such: what they may hold can only make a client
     refuse itself.
     """
-    own = pseudonym.encode("ascii")
-    for value in _valuesOf(headers, b"via"):
-        for member in value.split(b","):
-            words = member.split(None, 2)
-            if len(words) > 1 and words[1] == own:
-                return True
+    # Every request is asked: most have no such field.
+    for name, value in headers:
+        if name == b"via" and _names(value, pseudonym.encode("ascii")):
+            return True
     return False
+
+
+def _names(via: bytes, own: bytes) -> bool:
+    members = (member.split(None, 2) for member in via.split(b","))
+    return any(len(words) > 1 and words[1] == own for words in members)
 
 
 def _valuesOf(headers: Fields, name: bytes) -> Iterable[bytes]:
