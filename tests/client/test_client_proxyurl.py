@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Factory
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.internet.testing import MemoryReactorClock
 from zope.interface.verify import verifyObject
@@ -157,6 +158,16 @@ def test_plainProxiesAreAHostAndAPort(text: str, place: str) -> None:
     endpoint = proxyEndpoint(MemoryReactorClock(), ProxyURL.parse(text))
     verifyObject(IStreamClientEndpoint, endpoint)
     assert repr(endpoint) == f"<HostnameEndpoint {place}>"
+
+
+def test_timeoutAndBindAddressReachTheConnection() -> None:
+    reactor = MemoryReactorClock()
+    url = ProxyURL.parse("http://192.0.2.1:3128")
+    place = ("192.0.2.7", 0)
+    endpoint = proxyEndpoint(reactor, url, timeout=7.0, bindAddress=place)
+    endpoint.connect(Factory())
+    reactor.advance(0)
+    assert [each[3:] for each in reactor.tcpClients] == [(7.0, place)]
 
 
 def test_tlsIsForHTTPS() -> None:

@@ -128,7 +128,12 @@ def urlCredentials(url: ProxyURL) -> IProxyCredentials | None:
 
 
 def proxyEndpoint(
-    reactor: Any, url: ProxyURL, *, tls: IOpenSSLClientConnectionCreator | None = None
+    reactor: Any,
+    url: ProxyURL,
+    *,
+    tls: IOpenSSLClientConnectionCreator | None = None,
+    timeout: float = 30.0,
+    bindAddress: Any = None,
 ) -> IStreamClientEndpoint:
     """
     Where to connect to reach the proxy itself.
@@ -140,9 +145,13 @@ def proxyEndpoint(
     @param tls: how to speak TLS to an C{https} proxy instead: with a client's
         certificate, or a private authority, as
         C{twisted.internet.ssl.optionsForClientTLS} makes it.
+    @param timeout: seconds until a connection must be there.
+    @param bindAddress: where it comes from, as L{HostnameEndpoint} takes it.
     @raise ValueError: C{tls} for a proxy that is not C{https}.
     """
-    endpoint = HostnameEndpoint(reactor, url.authority.lookupName, url.port)
+    endpoint = HostnameEndpoint(
+        reactor, url.authority.lookupName, url.port, timeout, bindAddress
+    )
     if url.scheme == "https":
         creator = optionsForClientTLS(url.host) if tls is None else tls
         return wrapClientTLS(creator, endpoint)
