@@ -22,18 +22,44 @@ if TYPE_CHECKING:
         Password,
         ProxyAttempt,
     )
-    from txconnect.client.environment import ProxyEnvironment
-    from txconnect.client.proxyurl import ProxyURL, proxyEndpoint
-    from txconnect.client.secrets import StoredCredentials, loadCredentials
+    from txconnect.client.endpoint import (
+        ConnectEndpoint,
+    )
+    from txconnect.client.environment import (
+        ProxyEnvironment,
+    )
+    from txconnect.client.errors import (
+        ProxyAuthenticationRequired,
+        ProxyClosed,
+        ProxyError,
+        ProxyProtocolError,
+        ProxyRefused,
+        ProxyTimeout,
+    )
+    from txconnect.client.proxyurl import (
+        ProxyURL,
+        proxyEndpoint,
+    )
+    from txconnect.client.secrets import (
+        StoredCredentials,
+        loadCredentials,
+    )
 
 __all__ = [
     "Basic",
     "Bearer",
+    "ConnectEndpoint",
     "Digest",
     "IProxyCredentials",
     "Password",
     "ProxyAttempt",
+    "ProxyAuthenticationRequired",
+    "ProxyClosed",
     "ProxyEnvironment",
+    "ProxyError",
+    "ProxyProtocolError",
+    "ProxyRefused",
+    "ProxyTimeout",
     "ProxyURL",
     "StoredCredentials",
     "loadCredentials",
@@ -45,11 +71,18 @@ __all__ = [
 _HOMES = {
     "Basic": "credentials",
     "Bearer": "credentials",
+    "ConnectEndpoint": "endpoint",
     "Digest": "credentials",
     "IProxyCredentials": "credentials",
     "Password": "credentials",
     "ProxyAttempt": "credentials",
+    "ProxyAuthenticationRequired": "errors",
+    "ProxyClosed": "errors",
     "ProxyEnvironment": "environment",
+    "ProxyError": "errors",
+    "ProxyProtocolError": "errors",
+    "ProxyRefused": "errors",
+    "ProxyTimeout": "errors",
     "ProxyURL": "proxyurl",
     "StoredCredentials": "secrets",
     "loadCredentials": "secrets",

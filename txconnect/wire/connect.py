@@ -1,0 +1,76 @@
+"""
+The head of a CONNECT as a client sends it.
+
+The target and the C{Host} field are the same C{host:port} (RFC 9112, 3.2.3;
+RFC 9110, 7.2), an IPv6 address in brackets.  What else a caller adds is
+checked: one line break in a value would be a second request.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from txconnect.wire.authority import Authority
+
+RESERVED = frozenset(
+    (
+        b"connection",
+        b"content-length",
+        b"host",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+"""
+Fields that a caller may not set: C{Host} is the target's, a CONNECT has no
+content, and the others rule a connection that is about to be a tunnel
+(RFC 9110, 7.6.1 and 9.3.6).
+"""
+
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(rb"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
+
+
+def renderConnect(
+    authority: Authority, fields: Sequence[tuple[bytes, bytes]] = ()
+) -> bytes:
+    """
+    Write the head of a CONNECT, with the empty line behind it.
+
+    @param authority: the destination.
+    @param fields: C{(name, value)} of further fields, sent in this order
+        behind C{Host}.
+    @raise ValueError: for a field that L{checkField} refuses.
+    """
+    target = str(authority).encode("ascii")
+    lines = [b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n" % (target, target)]
+    for name, value in fields:
+        checkField(name, value)
+        lines.append(b"%b: %b\r\n" % (name, value))
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+def checkField(name: bytes, value: bytes) -> None:
+    """
+    Check that a caller may send a field (RFC 9110, 5.1 and 5.5).
+
+    @raise ValueError: when the name is no token or one of L{RESERVED}, or when
+        the value holds a control character or begins or ends in white space.
+        The message repeats the name but never the value, which may be secret.
+    """
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a header field")
+    shown = name.decode("ascii")
+    if name.lower() in RESERVED:
+        raise ValueError(f"{shown} cannot be set: a CONNECT has its own, or none")
+    if not _VALUE.fullmatch(value):
+        raise ValueError(
+            f"the value of {shown} holds a control character, such as a line break, "
+            "or white space at an end"
+        )
