@@ -171,7 +171,9 @@ def test_nothingAhead() -> None:
     assert handshake.feed(b"\x05") == b""
     assert handshake.feed(b"\x02") == LOGGING_IN
     assert handshake.feed(b"\x01") == b""
+    assert not handshake.requested
     assert handshake.feed(b"\x00") == ASKED
+    assert handshake.requested
     assert handshake.feed(GRANTED[:-1]) == b""
     assert not handshake.established
     assert handshake.feed(GRANTED[-1:]) == b""

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         StoredCredentials,
         loadCredentials,
     )
+    from txconnect.client.socks import Socks5Endpoint, SocksRefused
 
 __all__ = [
     "Basic",
@@ -61,6 +62,8 @@ __all__ = [
     "ProxyRefused",
     "ProxyTimeout",
     "ProxyURL",
+    "Socks5Endpoint",
+    "SocksRefused",
     "StoredCredentials",
     "loadCredentials",
     "proxyEndpoint",
@@ -84,6 +87,8 @@ _HOMES = {
     "ProxyRefused": "errors",
     "ProxyTimeout": "errors",
     "ProxyURL": "proxyurl",
+    "Socks5Endpoint": "socks",
+    "SocksRefused": "socks",
     "StoredCredentials": "secrets",
     "loadCredentials": "secrets",
     "proxyEndpoint": "proxyurl",

@@ -22,7 +22,7 @@ from zope.interface import implementer
 from txconnect.client.credentials import asCredentials
 from txconnect.client.destination import makeDestination
 from txconnect.client.dialogue import ConnectDialogue
-from txconnect.client.negotiation import Negotiation
+from txconnect.client.negotiation import Negotiation, globalClock
 from txconnect.wire.connect import checkField
 
 __all__ = ["ConnectEndpoint"]
@@ -94,7 +94,7 @@ class ConnectEndpoint:
             L{ConnectingCancelledError
             <twisted.internet.error.ConnectingCancelledError>}.
         """
-        clock = _globalClock() if self._clock is None else self._clock
+        clock = globalClock() if self._clock is None else self._clock
         dialogue = ConnectDialogue(
             self.authority, self._headers, self._credentials, clock
         )
@@ -108,9 +108,3 @@ class ConnectEndpoint:
 
 def _isCredentials(name: bytes) -> bool:
     return name.lower() == b"proxy-authorization"
-
-
-def _globalClock() -> IReactorTime:
-    from twisted.internet import reactor
-
-    return IReactorTime(reactor)

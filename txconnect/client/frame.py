@@ -11,7 +11,6 @@ from typing import Any, Protocol as Shape
 from twisted.internet.error import ConnectionClosed, ConnectionDone
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
-    IHandshakeListener,
     IProtocol,
     IProtocolFactory,
     IReadDescriptor,
@@ -122,13 +121,15 @@ class Talk:
             getattr(transport, "abortConnection", transport.loseConnection)()
 
 
-@implementer(IHalfCloseableProtocol, IHandshakeListener)
+@implementer(IHalfCloseableProtocol)
 class Frame(Protocol):
     """
     The protocol of one connection to the proxy, for as long as that lives.
 
     It provides L{IHalfCloseableProtocol} from the start, because wrappers look
-    only then; what the caller's protocol provides decides what comes of it.
+    only then; what the caller's protocol provides decides what comes of it.  It
+    can provide nothing else: of several interfaces the wrapper of Twisted's own
+    endpoints keeps the last one, and forgets half-close for IHandshakeListener.
 
     @ivar lost: whether the connection is gone.
     """
@@ -167,11 +168,6 @@ class Frame(Protocol):
 
     def connectionMade(self) -> None:
         self._receiver.connectionMade()
-
-    def handshakeCompleted(self) -> None:
-        """TLS is up: news only for a caller's protocol that has started it."""
-        if IHandshakeListener.providedBy(self._receiver):
-            self._receiver.handshakeCompleted()
 
     def readConnectionLost(self) -> None:
         if IHalfCloseableProtocol.providedBy(self._receiver):

@@ -122,6 +122,13 @@ class Dialogue(Shape):
         """
 
 
+def globalClock() -> IReactorTime:
+    """The clock of an endpoint that is given none: the global reactor's."""
+    from twisted.internet import reactor
+
+    return IReactorTime(reactor)
+
+
 class Negotiation:
     """
     One attempt of an endpoint to get a tunnel.  It is also the other side of

@@ -75,11 +75,13 @@ class Socks5Handshake:
     """
     Asks one proxy for one connection.
 
+    @ivar requested: whether the proxy has let us in, and was told where to.
     @ivar established: whether the proxy has connected to the destination.
     @ivar trailing: what was fed behind the proxy's last reply: the tunnel's
         first octets.
     """
 
+    requested = False
     established = False
     trailing = b""
 
@@ -137,8 +139,7 @@ class Socks5Handshake:
             return b"\x01%c%b%c%b" % (len(user), user, len(password), password)
         if method != _OPEN:
             raise BadSocks("the proxy has chosen a way in that it was not offered")
-        self._next = self._readReply
-        return self._request
+        return self._sendRequest()
 
     def _readVerdict(self) -> bytes | None:
         # RFC 1929, 2 has a 1 here.  Some proxies send the 5 of SOCKS: what
@@ -148,6 +149,10 @@ class Socks5Handshake:
             return None
         if message[1] != 0:
             raise SocksRefusal(None, login=True)
+        return self._sendRequest()
+
+    def _sendRequest(self) -> bytes:
+        self.requested = True
         self._next = self._readReply
         return self._request
 
