@@ -23,9 +23,10 @@ from txconnect.values import Allow, Cause, Closed, Deny
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 PAGES = sorted(DOCS.rglob("*.rst"))
-# Of twistd, and of other programs that the pages mention.
+# Of twistd, of txconnect-nc, and of other programs that the pages mention.
 FOREIGN = """
-    gid logfile pidfile proxy-cacert proxy-server retries rundir syslog uid
+    credentials gid logfile pidfile proxy proxy-cacert proxy-server retries rundir
+    syslog uid
 """.split()
 
 

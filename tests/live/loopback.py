@@ -97,16 +97,18 @@ class Load:
 
 class Server:
     """
-    Listens on 127.0.0.1 and serves each connection by a function.
+    Listens on loopback and serves each connection by a function.
 
     What it raises is raised again at the end of the C{with} block.
     """
 
-    def __init__(self, serve: Callable[[socket.socket], object]) -> None:
+    def __init__(
+        self, serve: Callable[[socket.socket], object], host: str = "127.0.0.1"
+    ) -> None:
         self._serve = serve
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self._listener = socket.create_server((host, 0), backlog=1024)
         self.port: int = self._listener.getsockname()[1]
-        self.authority = f"127.0.0.1:{self.port}"
+        self.authority = f"{host}:{self.port}"
         self._results: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._errors: list[BaseException] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -153,6 +155,32 @@ class Server:
                 self._results.put(self._serve(connection))
             except BaseException as error:
                 self._errors.append(error)
+
+
+class Deaf:
+    """
+    Listens on 127.0.0.1 and takes no connection: whoever comes waits.
+
+    @ivar port: where.
+    """
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self.port: int = self._listener.getsockname()[1]
+        # The kernel takes one more than the backlog, and answers no other.
+        self._first = socket.create_connection(("127.0.0.1", self.port), DEADLINE)
+
+    def __enter__(self) -> Deaf:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._first.close()
+        self._listener.close()
 
 
 def echo(connection: socket.socket) -> None:

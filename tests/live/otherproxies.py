@@ -1,6 +1,6 @@
 """
-The proxies of others as processes: squid, tinyproxy and Apache of Debian, each
-on a loopback port of its own, with a configuration of its own.
+The proxies of others as processes: squid, tinyproxy, Apache and microsocks of
+Debian, each on a loopback port of its own, with a configuration of its own.
 
 None of them runs as root: what root starts is nobody from the beginning, so
 that it is the same for everyone who runs the tests.
@@ -178,6 +178,20 @@ ProxyBlock {DENIED}
     return setup
 
 
+def microsocks(auth: str = "") -> Setup:
+    """
+    microsocks, which speaks SOCKS5 and looks names up itself.
+
+    @param auth: C{"basic"} or nothing.
+    """
+
+    def setup(home: Path, port: int) -> Recipe:
+        user = ("-u", USER, "-P", PASSWORD) if auth else ()
+        return Recipe(("microsocks", "-i", "127.0.0.1", "-p", str(port), *user), {})
+
+    return setup
+
+
 _APACHE_MODULES = """
     mpm_event auth_basic authn_core authn_file authz_core authz_host authz_user
     proxy proxy_connect
@@ -243,9 +257,13 @@ class OtherProxy:
     ) -> None:
         self.end()
 
-    def end(self) -> None:
-        """End it and its helpers, and remove what it has written."""
+    def kill(self) -> None:
+        """End it and its helpers, as a crash does."""
         _end(self._process)
+
+    def end(self) -> None:
+        """The same, and remove what it has written."""
+        self.kill()
         shutil.rmtree(self._home)
         # What squid shares among its processes stays when it is killed.
         for path in Path("/dev/shm").glob(f"{_named(self.port)}-*"):
@@ -339,6 +357,8 @@ class Others:
             "tinyproxy-basic": tinyproxy("basic"),
             "apache": apache(),
             "apache-basic": apache("basic"),
+            "socks": microsocks(),
+            "socks-basic": microsocks("basic"),
         }
         self._running: dict[str, OtherProxy] = {}
 

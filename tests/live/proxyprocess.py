@@ -61,16 +61,25 @@ class ProxyProcess:
     """
     A proxy that listens on a loopback port of its own.
 
-    @ivar port: where.
+    @ivar port: where; a second listener, one of TLS, is at C{securePort}.
     @ivar pid: the process's.
     """
 
-    def __init__(self, directory: Path, arguments: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        arguments: Sequence[str] = (),
+        listen: str = "0",
+        **variables: str,
+    ) -> None:
+        """
+        @param variables: of its environment.
+        """
         self.directory = directory
         self._log = directory / "access.log"
         self._output = directory / "output"
         self._seen = 0
-        command = [sys.executable, "-m", "txconnect", "--listen", "0", *OPEN]
+        command = [sys.executable, "-m", "txconnect", "--listen", listen, *OPEN]
         command += ["--policy", f"deny-hosts:{DENIED}"]
         command += ["--observer", "accesslog:access.log", *arguments]
         python = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
@@ -78,7 +87,7 @@ class ProxyProcess:
             self._process = subprocess.Popen(
                 command,
                 cwd=directory,
-                env={**environment(directory), **python},
+                env={**environment(directory), **python, **variables},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -95,6 +104,13 @@ class ProxyProcess:
     def address(self) -> str:
         """C{host:port}."""
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def securePort(self) -> int:
+        """Where it speaks TLS."""
+        found = re.search(r"https://127\.0\.0\.1:(\d+)", self._output.read_text())
+        assert found is not None
+        return int(found[1])
 
     def mark(self) -> None:
         """

@@ -1,6 +1,6 @@
 """
-The examples that are programs, as processes on loopback: the embedding, and
-the package that another distribution would be.
+The examples that are programs, as processes on loopback: the embedding, the
+package that another distribution would be, and the clients.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from certificates import CertificateAuthority
 from exampleprograms import EXAMPLES
+from loopback import BANNER, Server, Site, bannerThenEcho
+from otherproxies import PASSWORD, USER, Others
 from test_command_live import ROOT, answer, ends, running
 
 # What a resolver says is part of the machine; here every name is this machine.
@@ -83,3 +86,42 @@ def test_packageWithoutItsRegisterDoesNotStart(package: Path) -> None:
         "txconnect: policy 'registered-hosts': the register cannot be read: "
     )
     assert "Traceback" not in ended.stderr
+
+
+# Clients
+
+
+def test_tunnelClient(tmp_path: Path, others: Others) -> None:
+    program = [sys.executable, str(EXAMPLES / "tunnel_client.py")]
+    with Server(bannerThenEcho) as server:
+        where = [f"tcp:{others('squid').address}", "127.0.0.1", str(server.port)]
+        ended = ends([*program, *where], tmp_path)
+    assert (ended.stdout.encode(), ended.stderr) == (BANNER.strip() + b"\n", "")
+
+
+def test_tunnelClientThatIsRefused(tmp_path: Path, others: Others) -> None:
+    """One line, and no traceback."""
+    program = [sys.executable, str(EXAMPLES / "tunnel_client.py")]
+    where = [f"tcp:{others('squid-basic').address}", "example.org", "22"]
+    ended = ends([*program, *where], tmp_path)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(
+        "no tunnel to example.org:22: the proxy answered 407"
+    )
+    assert ended.stderr.count("\n") == 1
+
+
+def test_nestedProxies(
+    tmp_path: Path, others: Others, site: Site, authority: CertificateAuthority
+) -> None:
+    """TLS with the server is verified by what the system trusts, as ever."""
+    program = [sys.executable, str(EXAMPLES / "nested_proxies.py")]
+    far = others("apache-basic").address
+    where = [others("squid").address, far, site.authority]
+    trust = {"SSL_CERT_FILE": str(authority.certificate)}
+    known = {**trust, "FAR_USER": USER, "FAR_PASSWORD": PASSWORD}
+    ended = ends([*program, *where], tmp_path, known)
+    assert ended.stdout.startswith("HTTP/1.0 200 OK\n")
+    ended = ends([*program, *where], tmp_path, {**known, "FAR_PASSWORD": "wrong"})
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "answered 407" in ended.stderr
