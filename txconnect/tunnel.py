@@ -15,7 +15,10 @@ from txconnect.relay.face import Relay
 from txconnect.relay.sweep import Sweep
 from txconnect.settings import Settings
 from txconnect.values import Closed, TunnelClosed, TunnelInfo
-from txconnect.wire.closing import Happening, State, step
+from txconnect.wire.closing import Ended, Happening, State, step
+
+# Why the proxy itself ends one is known to whoever wants it to.
+_REASONS = {ended: Closed(ended.value) for ended in Ended if ended is not Ended.PROXY}
 
 
 class Tunnel:
@@ -77,8 +80,9 @@ class Tunnel:
             # A shorter deadline begins; what counted so far counts no more.
             self._active = self._clock.seconds()
         self._state = following.state
-        if following.ended is not None and happening is not Happening.CUT:
-            self._reason = Closed(following.ended.value)
+        ended = following.ended
+        if ended is not None and ended is not Ended.PROXY:
+            self._reason = _REASONS[ended]
         for action in following.actions:
             self._relay.perform(action)
 

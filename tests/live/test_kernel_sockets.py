@@ -218,8 +218,8 @@ def test_itIsClosedInOrder(dial: Dial, first: bool) -> None:
     with far:
         if first:
             reset(far)
-            leg.lose(reset=False)
+            leg.lose(reset=False, ended=False)
         else:
-            leg.lose(reset=False)
+            leg.lose(reset=False, ended=False)
             assert far.recv(1) == b""
     assert leg.socket.fileno() == -1

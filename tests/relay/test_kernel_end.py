@@ -98,7 +98,7 @@ class Ends:
     def _end(self, skt: Scripted, *happenings: Happening) -> End:
         skt.setblocking(False)
 
-        def lose(reset: bool) -> None:
+        def lose(reset: bool, ended: bool) -> None:
             skt.close()
 
         ended, reset = happenings
@@ -136,7 +136,7 @@ def bulk(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> Ends:
     monkeypatch.setattr(room, "BULK", 1)
     ends.farClient.send(bytes(100))
     ends.client.ready(IN)
-    assert ends.client._pipe is not None
+    assert ends.client._bulk == 1
     return ends
 
 
@@ -157,11 +157,40 @@ def test_aReadThatFails(ends: Ends) -> None:
 
 def test_anEventWithoutBytesInBulk(bulk: Ends) -> None:
     """[K5] EAGAIN with an empty pipe: the source has no more; the pipe is given back."""
-    pipe = bulk.client._pipe
     bulk.client.ready(IN)
     assert bulk.client._pipe is None
-    assert bulk.pipes._free == [pipe]
+    assert len(bulk.pipes._free) == 1
     assert bulk.told.happenings == []
+
+
+def test_largeReadsAreBulk(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads need not be full to be bulk; one small one ends it, and no pipe is kept."""
+    spliced: list[int] = []
+    splice = os.splice
+
+    def recorded(*arguments: Any, **keywords: Any) -> int:
+        spliced.append(splice(*arguments, **keywords))
+        return spliced[-1]
+
+    monkeypatch.setattr(os, "splice", recorded)
+    monkeypatch.setattr(room, "READ", 400)
+    for size in (100, 99, 100, 150, 300, 250, 100, 99, 5):
+        ends.farClient.send(bytes(size))
+        ends.client.ready(IN)
+        assert ends.client._pipe is None
+        assert ends.pipes._lent == 0
+    # Each once into the pipe, and once out of it.
+    assert spliced == [250, 250, 100, 100, 99, 99]
+    assert len(ends.farDestination.recv(10_000)) == ends.client.count == 1203
+
+
+def test_bulkWithoutAPipe(bulk: Ends) -> None:
+    """Where there is none to be lent, bytes are read as ever."""
+    bulk.pipes.forgo()
+    bulk.farClient.send(bytes(250))
+    for _ in range(3):
+        bulk.client.ready(IN)
+    assert len(bulk.farDestination.recv(1000)) == bulk.client.count == 350
 
 
 @pytest.mark.parametrize("number", [errno.ECONNRESET, errno.ETIMEDOUT])

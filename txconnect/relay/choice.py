@@ -110,7 +110,7 @@ def startKernelRelay(
     return relay
 
 
-def _lose(client: Any, reset: bool) -> None:
+def _lose(client: Any, reset: bool, ended: bool) -> None:
     # The relay is the transport's reactor now: it says what has happened.
     client.connectionLost(_ABORTED if reset else _DONE)
 

@@ -3,8 +3,8 @@ One end of a kernel relay: a plain socket, served when it is ready.
 
 C{recv}, then C{send} at once.  What the other socket does not take stays with
 it, and until it is gone nothing more is read: so back-pressure needs no buffer
-that grows.  A direction whose reads come back full is bulk, and goes through a
-pipe by C{splice}, without entering Python's heap.
+that grows.  A direction whose reads are large is bulk, and goes through a pipe by
+C{splice}, without entering Python's heap.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ READ = 65536
 """Octets that are read at once."""
 
 BULK = 3
-"""Full reads in a row that make a direction bulk."""
+"""
+Large reads in a row that make a direction bulk: at least a quarter of what could
+be read.  One that is not ends it.
+"""
 
 # What splice() says where it is forbidden or missing, as in some sandboxes.
 _UNABLE = {errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP}
@@ -52,6 +55,7 @@ class End:
         "_descriptor",
         "_ended",
         "_ending",
+        "_finSent",
         "_happenings",
         "_held",
         "_lose",
@@ -78,7 +82,7 @@ class End:
         told: Told,
         skt: socket.socket,
         happenings: tuple[Happening, Happening],
-        lose: Callable[[bool], object],
+        lose: Callable[[bool, bool], object],
     ) -> None:
         self._nested = nested
         self._pipes = pipes
@@ -99,6 +103,7 @@ class End:
         self._ending = False
         self._closing = False
         self._lost = False
+        self._finSent = False
         self.count = 0
 
     # What the relay does with it
@@ -164,13 +169,14 @@ class End:
 
     def ready(self, events: int) -> None:
         """See L{txconnect.relay.nested.Watched}."""
-        if events & OUT and self._blocked:
+        # What it is watched for, whatever has been read earlier in this batch.
+        if events & OUT and (self._mask or 0) & OUT:
             self._flush()
         if self._lost:
             return
-        if self._reading:
+        if (self._mask or 0) & IN:
             if events & ~OUT:
-                self._splice() if self._pipe is not None else self._read()
+                self._read() if self._bulk < BULK else self._splice()
         elif events & BROKEN:
             self._brokenUnread(events)
 
@@ -219,42 +225,47 @@ class End:
             return
         size = len(data)
         self.count += size
+        self._bulk = self._bulk + 1 if size * 4 >= READ else 0
         self.other.write(data)
-        if size < READ:
-            self._bulk = 0
-        else:
-            self._bulk += 1
-            if self._bulk >= BULK and not self._lost:
-                self._pipe = self._pipes.take()
 
     def _splice(self) -> None:
-        pipe = self._pipe
-        assert pipe is not None  # noqa: S101 - ready() has looked
-        # The pipe is empty: EAGAIN can only mean that the source is.
+        """
+        Read by a pipe that is lent for this turn, and for as long as something
+        is in it: a direction that rests keeps nobody from having one.
+        """
+        pipe = self._pipes.take()
+        if pipe is None:
+            self._read()
+            return
+        self._pipe = pipe
         try:
             size = os.splice(self._descriptor, pipe.entry, pipe.size, flags=_SPLICE)
-        except BlockingIOError:
-            self._unpipe()
-            return
         except OSError as error:
             self._unpipe()
-            if error.errno in _UNABLE:
-                self._pipes.forgo()
-            else:
-                self._broken()
+            self._spliceFailed(error)
             return
         if not size:
+            self._unpipe()
             self._endOfInput()
             return
         self.count += size
         pipe.held = size
+        if size * 4 < READ:
+            self._bulk = 0
         if not self.other._drain(pipe):
             return
         if pipe.held:
             self._watch()
             self.other._watch()
-        elif size < READ:
+        else:
             self._unpipe()
+
+    def _spliceFailed(self, error: OSError) -> None:
+        if error.errno in _UNABLE:
+            self._pipes.forgo()
+        elif error.errno != errno.EAGAIN:
+            # The pipe is empty: EAGAIN can only mean that the source is, too.
+            self._broken()
 
     def _drain(self, pipe: Pipe) -> bool:
         """Write what a pipe holds; whether this leg is still there."""
@@ -273,7 +284,6 @@ class End:
 
     def _unpipe(self) -> None:
         pipe, self._pipe = self._pipe, None
-        self._bulk = 0
         if pipe is not None:
             self._pipes.giveBack(pipe)
 
@@ -288,8 +298,11 @@ class End:
                 return
             self._pending = self._pending[sent:]
         pipe = self.other._pipe
-        if not self._pending and pipe is not None and not self._drain(pipe):
-            return
+        if not self._pending and pipe is not None:
+            if not self._drain(pipe):
+                return
+            if not pipe.held:
+                self.other._unpipe()
         self._drained()
 
     def _drained(self) -> None:
@@ -309,10 +322,10 @@ class End:
 
     def _shut(self) -> None:
         self._socket.shutdown(socket.SHUT_WR)
+        self._finSent = True
 
     def _endOfInput(self) -> None:
         self._ended = True
-        self._unpipe()
         self._told.happened(self._happenings[0])
         # Only now, as it may be over.
         self._watch()
@@ -359,7 +372,7 @@ class End:
         self._nested.later(partial(self._gone, reset))
 
     def _gone(self, reset: bool) -> None:
-        self._lose(reset)
+        self._lose(reset, self._finSent)
         self._told.legLost()
         # A circle of references otherwise, which only the collector breaks.
         del self.other, self._told, self._lose

@@ -41,7 +41,8 @@ class KernelRelay:
     See L{txconnect.relay.face.Relay}.
 
     @param client: the client's socket; nobody else watches it any more.
-    @param loseClient: closes it, with a reset or without.
+    @param loseClient: closes it; told whether with a reset, and whether a FIN
+        has left already.
     @param leg: the destination's.
     @ivar unsent: what of the 200 has not left yet; set before L{start}.
     """
@@ -58,7 +59,7 @@ class KernelRelay:
         kernel: Kernel,
         told: Told,
         client: socket.socket,
-        loseClient: Callable[[bool], object],
+        loseClient: Callable[[bool, bool], object],
         leg: SocketLeg,
     ) -> None:
         nested, pipes, end = kernel.nested, kernel.pipes, self._end

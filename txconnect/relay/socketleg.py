@@ -18,6 +18,7 @@ from txconnect.relay.nested import NestedEpoll
 from txconnect.values import Closed, IPAddress
 
 OUT = select.EPOLLOUT
+BROKEN = select.EPOLLERR | select.EPOLLHUP
 
 
 class _Adopting(Factory):
@@ -61,9 +62,15 @@ class SocketLeg:
         """A kernel relay has it from now on, and has it watched."""
         self._watched = False
 
-    def lose(self, reset: bool) -> None:
-        """Close it; nobody watches it any more."""
-        if not reset:
+    def lose(self, reset: bool, ended: bool) -> None:
+        """
+        Close it; nobody watches it any more.
+
+        @param reset: it is set to reset the connection when it is closed.
+        @param ended: a FIN has left already.
+        """
+        if not reset and not ended:
+            # Closing alone would not send one while a child has a copy.
             try:
                 self.socket.shutdown(socket.SHUT_RDWR)
             except OSError:
@@ -130,11 +137,13 @@ class _Connecting:
 
     def ready(self, events: int) -> None:
         """It is up, or it has failed."""
-        number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if number:
-            self._close()
-            self.opened.errback(OSError(number, os.strerror(number)))
-            return
+        # A connection that has failed, or has been reset since, says ERR.
+        if events & BROKEN:
+            number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if number:
+                self._close()
+                self.opened.errback(OSError(number, os.strerror(number)))
+                return
         leg = SocketLeg(self._nested, self._socket, self._peer)
         self.opened.callback(leg)
         leg.park()

@@ -90,7 +90,16 @@ from enum import Enum
 import attrs
 
 
-class Happening(Enum):
+class _Row(Enum):
+    """
+    What rows are looked up by.  Enum's own hash is Python's work, and each
+    tunnel looks up a dozen; the members are equal to nobody else anyway.
+    """
+
+    __hash__ = object.__hash__
+
+
+class Happening(_Row):
     """What the relay was told."""
 
     CLIENT_ENDED = "client-ended"
@@ -105,7 +114,7 @@ class Happening(Enum):
     """The proxy ends it: a deadline, the operator, a failed tap, shutdown."""
 
 
-class State(Enum):
+class State(_Row):
     """How far a tunnel has ended."""
 
     OPEN = "open"
@@ -115,7 +124,7 @@ class State(Enum):
     """Both legs are gone, or are flushing their last octets."""
 
 
-class Action(Enum):
+class Action(_Row):
     """What the relay does to a leg."""
 
     END_CLIENT = "end-client"
@@ -129,7 +138,7 @@ class Action(Enum):
     ABORT_DESTINATION = "abort-destination"
 
 
-class Ended(Enum):
+class Ended(_Row):
     """
     Why a tunnel ended.  The first four have the same values in
     L{txconnect.values.Closed}; for the last the relay knows which one it is.
