@@ -5,13 +5,14 @@ The command line of C{twistd connectproxy}, parsed as C{twistd} parses it.
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
@@ -25,6 +26,7 @@ import txconnect
 from txconnect import __main__, console
 from txconnect.command import Options, makeService, options as command
 from txconnect.command.help import optionName
+from txconnect.command.making import listeningService
 from txconnect.listening import Listener, ListeningService
 from txconnect.settings import Settings
 from txconnect.values import Named
@@ -113,6 +115,22 @@ def test_makeServiceOpensNothing() -> None:
     assert os.listdir("/proc/self/fd") == before
     assert service.proxy is options["proxy"]
     assert not service.proxy.running
+
+
+def test_theCollectorIsTunedOnceItRuns() -> None:
+    """Whoever imports, embeds or only prepares the proxy keeps their own."""
+    announced: list[Any] = []
+    threshold, frozen = gc.get_threshold(), gc.get_freeze_count()
+    service: Any = listeningService(parsed(), cast(Any, None), announced.append)
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (threshold, frozen)
+    try:
+        service._announce([])
+        assert gc.get_freeze_count() > frozen
+        assert gc.get_threshold()[0] > threshold[0]
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*threshold)
+    assert announced == [[]]
 
 
 # Settings
