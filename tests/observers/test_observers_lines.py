@@ -20,6 +20,7 @@ from twisted.internet.address import (
 from txconnect.observers.lines import (
     FIELDS,
     LINE,
+    closedLine,
     cut,
     jsonLine,
     peer,
@@ -35,7 +36,6 @@ from txconnect.values import (
     ConnectRequest,
     Identity,
     TunnelClosed,
-    TunnelEstablished,
     TunnelInfo,
     TunnelRefused,
 )
@@ -92,7 +92,6 @@ def test_closed() -> None:
 def test_refused() -> None:
     """One line tells what was refused, by which rule, and why. [T16]"""
     kept = record(REFUSED, NOW)
-    assert kept is not None
     assert {name: value for name, value in kept.items() if value is not None} == {
         "time": "2025-11-22T22:01:14.062Z",
         "event": "refused",
@@ -111,20 +110,13 @@ def test_routeThatResolves() -> None:
     """A tunnel whose address is not known has none in its line."""
     elsewhere = attrs.evolve(TUNNEL, address=None, route="parent", notes=())
     kept = record(attrs.evolve(CLOSED, tunnel=elsewhere), NOW)
-    assert kept is not None
     assert (kept["address"], kept["route"], kept["notes"]) == (None, "parent", None)
-
-
-def test_beginningHasNoLine() -> None:
-    """The end of a tunnel says it all."""
-    assert record(TunnelEstablished(TUNNEL), NOW) is None
 
 
 @pytest.mark.parametrize("event", [CLOSED, REFUSED, UNPARSED])
 def test_fieldsAreConstant(event: Any) -> None:
     """Every line has every field, in one order, in both formats."""
     kept = record(event, NOW)
-    assert kept is not None
     assert tuple(kept) == FIELDS
     assert tuple(json.loads(jsonLine(kept))) == FIELDS
     assert tuple(pair.split("=")[0] for pair in shlex.split(textLine(kept))) == FIELDS
@@ -133,7 +125,6 @@ def test_fieldsAreConstant(event: Any) -> None:
 def test_text() -> None:
     """As text: what needs quotes has them; what is not known is a hyphen."""
     kept = record(REFUSED, NOW)
-    assert kept is not None
     assert textLine(kept) == (
         "time=2025-11-22T22:01:14.062Z event=refused id=7f3a-2 "
         "client=127.0.0.1:40000 user=- authority=example.com:443 address=- route=- "
@@ -161,7 +152,6 @@ def test_hostileUsers(text: str, shown: str) -> None:
     """No user's name begins a line, ends a quote or moves the cursor. [T16]"""
     asked = attrs.evolve(REQUEST, identity=Identity(text, "file"))
     kept = record(attrs.evolve(REFUSED, request=asked), NOW)
-    assert kept is not None
     line = textLine(kept)
     assert f" {shown} authority=" in line
     assert json.loads(jsonLine(kept))["user"] == text
@@ -175,11 +165,43 @@ def test_anyText(user: str, rule: str, reason: str, notes: list[str]) -> None:
     refused = attrs.evolve(REFUSED, request=asked, rule=rule, reason=reason)
     for event in (refused, attrs.evolve(CLOSED, tunnel=tunnel)):
         kept = record(event, NOW)
-        assert kept is not None
         for line in (jsonLine(kept), textLine(kept)):
             assert line[-1] == "\n"
             assert line[:-1].isascii() and line[:-1].isprintable()
         assert len(shlex.split(textLine(kept))) == len(FIELDS)
+
+
+ANY_TEXT = st.text(max_size=400)
+
+
+@given(
+    st.none() | ANY_TEXT,
+    ANY_TEXT,
+    st.lists(ANY_TEXT, max_size=10),
+    st.tuples(*[st.floats(0, 1e9)] * 3),
+    st.sampled_from(Closed),
+    st.sampled_from([1, 10]),
+)
+def test_closedLineIsTheRecord(
+    user: str | None,
+    route: str,
+    notes: list[str],
+    seconds: tuple[float, float, float],
+    reason: Closed,
+    share: int,
+) -> None:
+    """[T16] The short way to a line ends at the same line, whatever is in it."""
+    identity = None if user is None else Identity(user, "file")
+    asked = attrs.evolve(REQUEST, identity=identity)
+    tunnel = TunnelInfo(asked, TUNNEL.address, route, *seconds[:2], tuple(notes))
+    event = TunnelClosed(tunnel, 2**40, 0, seconds[2], reason)
+    expected = jsonLine(record(event, NOW, share))
+    assert closedLine(event, NOW, share) == expected
+    elsewhere = attrs.evolve(
+        tunnel, address=None, request=attrs.evolve(asked, client=None)
+    )
+    event = attrs.evolve(event, tunnel=elsewhere)
+    assert closedLine(event, NOW, share) == jsonLine(record(event, NOW, share))
 
 
 @pytest.mark.parametrize("filling", ["a", "\x00", "\xff", "\U0001f600", '"', "\\"])
@@ -201,7 +223,6 @@ def test_longestLine(filling: str, render: Any) -> None:
         TunnelRefused(Cause.POLICY, text, text, asked.id, asked, asked.client, 1e9 / 3),
     ):
         kept = record(event, NOW, share=10)
-        assert kept is not None
         assert len(render(kept)) <= LINE
 
 

@@ -4,7 +4,7 @@ C{accesslog}: a file with one line for each refusal and each tunnel's end.
 Every line is written at once, by one C{write} to a file opened for append, so
 nothing waits to be flushed, lines of several processes never mix, and a crash
 loses none.  (A write to a file takes two microseconds; a buffer would save one
-of the dozen that a line costs.)  A log that cannot be written holds up no
+of the half dozen that a line costs.)  A log that cannot be written holds up no
 tunnel: its lines are lost, counted, and spoken of.
 """
 
@@ -23,12 +23,25 @@ from zope.interface import implementer
 
 from txconnect.errors import ConfigurationError
 from txconnect.interfaces import ITrafficObserver
-from txconnect.observers.lines import LINE, jsonLine, record, textLine
-from txconnect.values import Event
+from txconnect.observers.lines import LINE, closedLine, jsonLine, record, textLine
+from txconnect.values import Event, TunnelClosed, TunnelEstablished, TunnelRefused
 
 __all__ = ["AccessLog"]
 
-_FORMATS = {"json": jsonLine, "text": textLine}
+_Ending = TunnelRefused | TunnelClosed
+
+
+def _json(event: _Ending, moment: float, share: int) -> str:
+    if isinstance(event, TunnelClosed):
+        return closedLine(event, moment, share)
+    return jsonLine(record(event, moment, share))
+
+
+def _text(event: _Ending, moment: float, share: int) -> str:
+    return textLine(record(event, moment, share))
+
+
+_FORMATS = {"json": _json, "text": _text}
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
 _STDOUT = "-"
 
@@ -120,13 +133,12 @@ class AccessLog(Service):
 
     def observe(self, event: Event) -> None:
         """Write the event's line, if it has one."""
-        moment = self._now()
-        kept = record(event, moment)
-        if kept is None:
+        if isinstance(event, TunnelEstablished):
             return
-        line = self._line(kept)
+        moment = self._now()
+        line = self._line(event, moment, 1)
         if len(line) > LINE:
-            line = self._line(record(event, moment, share=10) or kept)
+            line = self._line(event, moment, 10)
         self._append(line.encode("ascii"))
 
     def _open(self) -> None:

@@ -11,15 +11,29 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress
 
-from txconnect.values import ConnectRequest, Event, TunnelClosed, TunnelRefused
+from txconnect.values import (
+    ConnectRequest,
+    TunnelClosed,
+    TunnelRefused,
+)
 
-__all__ = ["FIELDS", "Record", "jsonLine", "peer", "printable", "record", "textLine"]
+__all__ = [
+    "FIELDS",
+    "Record",
+    "closedLine",
+    "jsonLine",
+    "peer",
+    "printable",
+    "record",
+    "textLine",
+]
 
 Record = dict[str, Any]
 
@@ -61,12 +75,15 @@ or not at all.
 """
 
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
+_quoted = json.encoder.encode_basestring_ascii
 
 
-def record(event: Event, moment: float, share: int = 1) -> Record | None:
+def record(
+    event: TunnelRefused | TunnelClosed, moment: float, share: int = 1
+) -> Record:
     """
-    What a log keeps of an event; L{None} for the beginning of a tunnel, whose
-    end will say it all.
+    What a log keeps of an event.  The beginning of a tunnel has none: its end
+    will say it all.
 
     @param moment: now, in seconds since the epoch.
     @param share: texts are cut to this part of what they may have.
@@ -75,16 +92,45 @@ def record(event: Event, moment: float, share: int = 1) -> Record | None:
     kept["time"] = timestamp(moment)
     if isinstance(event, TunnelRefused):
         _refused(kept, event, share)
-    elif isinstance(event, TunnelClosed):
-        _closed(kept, event, share)
     else:
-        return None
+        _closed(kept, event, share)
     return kept
 
 
 def jsonLine(kept: Record) -> str:
     """One JSON object, in ASCII."""
     return _dumps(kept) + "\n"
+
+
+def closedLine(event: TunnelClosed, moment: float, share: int = 1) -> str:
+    """
+    The same as L{jsonLine} of the L{record}: written straight down, for half of
+    the work, because every tunnel costs one.
+    """
+    tunnel = event.tunnel
+    request = tunnel.request
+    identity = request.identity
+    user = None if identity is None else cut(identity.user, _USER // share)
+    address = None if tunnel.address is None else str(tunnel.address)
+    return (
+        f'{{"time":"{timestamp(moment)}","event":"closed","id":{_json(request.id)},'
+        f'"client":{_json(peer(request.client))},"user":{_json(user)},'
+        f'"authority":{_json(str(request.authority))},"address":{_json(address)},'
+        f'"route":{_json(cut(tunnel.route, _NAME))},'
+        f'"status":200,"cause":null,"rule":null,"reason":null,'
+        f'"up":{event.up},"down":{event.down},"seconds":{round(event.seconds, 6)!r},'
+        f'"lookup_seconds":{round(tunnel.lookupSeconds, 6)!r},'
+        f'"connect_seconds":{round(tunnel.connectSeconds, 6)!r},'
+        f'"closed":"{event.reason.value}","notes":{_jsonNotes(tunnel.notes, share)}}}\n'
+    )
+
+
+def _json(text: str | None) -> str:
+    return "null" if text is None else _quoted(text)
+
+
+def _jsonNotes(notes: Sequence[str], share: int) -> str:
+    return _dumps(_notes(notes, share)) if notes else "null"
 
 
 def textLine(kept: Record) -> str:
@@ -157,7 +203,11 @@ def _closed(kept: Record, event: TunnelClosed, share: int) -> None:
     kept["connect_seconds"] = round(tunnel.connectSeconds, 6)
     kept["closed"] = event.reason.value
     if tunnel.notes:
-        kept["notes"] = [cut(note, _NOTE // share) for note in tunnel.notes[:_NOTES]]
+        kept["notes"] = _notes(tunnel.notes, share)
+
+
+def _notes(notes: Sequence[str], share: int) -> list[str]:
+    return [cut(note, _NOTE // share) for note in notes[:_NOTES]]
 
 
 def _request(kept: Record, request: ConnectRequest, share: int) -> None:
