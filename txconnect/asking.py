@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from txconnect.admission import Admission
 
 
+_PLAIN = frozenset((Allow, Deny, Route, type(None)))
+"""Answers that there is nothing to wait for in."""
+
+
 class Asking:
     """
     One request, and the plugins that are asked about it.
@@ -44,7 +48,12 @@ class Asking:
 
         @return: its answer, or a Deferred of it that fails with L{Refused}.
         """
-        answer = self._call(plugin, _asked, hook, *arguments)
+        try:
+            answer = hook(*arguments)
+            if type(answer) not in _PLAIN:
+                answer = settle(answer)
+        except BaseException:
+            answer = self._broken(Failure(), plugin)
         if not isinstance(answer, Deferred):
             if self._over:
                 # The hook itself has stopped the proxy: nothing further is asked.
@@ -115,10 +124,6 @@ class Asking:
             reason=reason,
         )
         return Refused(Cause.PLUGIN_ERROR, reason, plugin.name)
-
-
-def _asked(hook: Callable[..., Any], *arguments: Any) -> Any:
-    return settle(hook(*arguments))
 
 
 class _Late(Refused):

@@ -158,9 +158,11 @@ class Steps:
                 self._abandon(awaited)
                 return
             arrived: list[Any] = []
-            awaited.addBoth(arrived.append)
+            if awaited.called:
+                awaited.addBoth(arrived.append)
             if not arrived:
-                self._wait(awaited, arrived)
+                self._awaited = awaited
+                awaited.addBoth(self._arrived, awaited, arrived)
                 return
             result = arrived[0]
         done = self._done
@@ -174,11 +176,8 @@ class Steps:
         awaited.addBoth(_drop)
         awaited.cancel()
 
-    def _wait(self, awaited: Deferred[Any], arrived: list[Any]) -> None:
-        self._awaited = awaited
-        awaited.addBoth(lambda _: self._arrived(awaited, arrived.pop()))
-
-    def _arrived(self, awaited: Deferred[Any], result: Any) -> None:
+    def _arrived(self, result: Any, awaited: Deferred[Any], earlier: list[Any]) -> None:
         if self._awaited is awaited:
             self._awaited = None
-            self._advance(result)
+            # One that had fired, and then waited for another, was asked before.
+            self._advance(earlier.pop() if earlier else result)

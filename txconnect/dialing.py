@@ -151,6 +151,8 @@ def interleave(addresses: Sequence[IPAddress]) -> list[IPAddress]:
     Order addresses so that the families alternate, beginning with the
     family that the resolver put first (RFC 8305, 4).
     """
+    if len(addresses) == 1:
+        return list(addresses)
     first = [each for each in addresses if each.version == addresses[0].version]
     second = [each for each in addresses if each.version != addresses[0].version]
     mixed: list[IPAddress] = []

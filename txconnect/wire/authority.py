@@ -9,12 +9,19 @@ is not accepted here is never looked up, judged or dialled.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Union
 
 import attrs
 
 IPAddress = Union[IPv4Address, IPv6Address]
+
+KEPT = 1024
+"""
+Targets of which the reading is kept: clients ask for the same few again and
+again.  What cannot be read is not kept, so none is longer than a name may be.
+"""
 
 MAX_NAME = 253
 """Octets in a name without its trailing dot (RFC 1035, 2.3.4)."""
@@ -64,12 +71,7 @@ class Authority:
     def address(self) -> IPAddress | None:
         """The address that the host is a literal of, or L{None} for a name."""
         host = self.host
-        if ":" in host or host[-1:].isdigit():
-            try:
-                return ip_address(host)
-            except ValueError:
-                return None
-        return None
+        return _literal(host) if ":" in host or host[-1:].isdigit() else None
 
     @property
     def lookupName(self) -> str:
@@ -91,6 +93,15 @@ class Authority:
         return f"{self.host}:{self.port}"
 
 
+@lru_cache(KEPT)
+def _literal(host: str) -> IPAddress | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+@lru_cache(KEPT, typed=True)
 def parseAuthority(text: str | bytes) -> Authority:
     """
     Read C{uri-host ":" port} (RFC 9110, 9.3.6), strictly.
