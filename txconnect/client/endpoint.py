@@ -63,8 +63,8 @@ class ConnectEndpoint:
         @param timeout: seconds until there is a tunnel, connecting to the proxy
             and all its answers included; L{None} for no limit.
         @param clock: for the deadline; by default the global reactor.
-        @raise ValueError: for a destination that no CONNECT can name, or a field
-            that cannot be sent.
+        @raise ValueError: for a destination that no CONNECT can name, a field
+            that cannot be sent, or a timeout that is none.
         """
         self.authority = makeDestination(host, port)
         self._proxyEndpoint = proxyEndpoint
@@ -72,6 +72,8 @@ class ConnectEndpoint:
         self._credentials = asCredentials(credentials)
         self._timeout = timeout
         self._clock = clock
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"the timeout is {timeout}: it must be above 0, or None")
         for name, value in self._headers:
             checkField(name, value)
             if credentials is not None and _isCredentials(name):

@@ -14,12 +14,13 @@ error, passed through.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from twisted.internet.error import ConnectError, TimeoutError as TwistedTimeoutError
 
 from txconnect.wire.answer import Flaw
 from txconnect.wire.authority import Authority
+from txconnect.wire.challenges import Challenge
+from txconnect.wire.proxystatus import ProxyStatusMember
 
 __all__ = [
     "ProxyAuthenticationRequired",
@@ -99,7 +100,7 @@ class ProxyRefused(ProxyError):
         status: int,
         reason: str = "",
         headers: Sequence[tuple[bytes, bytes]] = (),
-        proxyStatus: Sequence[Any] = (),
+        proxyStatus: Sequence[ProxyStatusMember] = (),
         body: bytes = b"",
     ) -> None:
         self.status = status
@@ -108,6 +109,11 @@ class ProxyRefused(ProxyError):
         self.proxyStatus = tuple(proxyStatus)
         self.body = body
         phrase = f"{status} {printable(reason)}".strip()
+        for member in self.proxyStatus:
+            if "error" in member.parameters:
+                # The first is the nearest to the destination: it knows best.
+                phrase += f" ({printable(str(member.parameters['error']))})"
+                break
         advice = _ADVICE.get(status) or _OTHERS.get(status // 100, _OTHERS[1])
         super().__init__(authority, f"the proxy answered {phrase}; {advice}")
 
@@ -121,7 +127,7 @@ class ProxyAuthenticationRequired(ProxyRefused):
         does not parse.
     """
 
-    challenges: tuple[Any, ...] = ()
+    challenges: tuple[Challenge, ...] = ()
 
 
 class ProxyProtocolError(ProxyError):

@@ -274,7 +274,11 @@ class Negotiation:
 
     def _end(self) -> None:
         """It is decided: nothing of this attempt goes on."""
-        self._dial = None
+        if self._dial is not None:
+            # The endpoint keeps its factory as long as the tunnel lives: with
+            # it would stay the credentials that were used.
+            self._dial.negotiation = None
+            self._dial = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -296,7 +300,7 @@ class _FrameFactory(Factory):
     noisy = False
 
     def __init__(self, negotiation: Negotiation) -> None:
-        self._negotiation = negotiation
+        self.negotiation: Negotiation | None = negotiation
 
     def buildProtocol(self, addr: IAddress | None) -> Frame | None:
-        return self._negotiation.builds(self)
+        return None if self.negotiation is None else self.negotiation.builds(self)
