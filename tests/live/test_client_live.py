@@ -52,6 +52,8 @@ from txconnect.client import (
     Password,
     ProxyAuthenticationRequired,
     ProxyRefused,
+    Socks5Endpoint,
+    SocksRefused,
 )
 from txconnect.service import ConnectProxyFactory
 
@@ -332,6 +334,7 @@ def test_wrongCredentials(
     assert error.status == status
     assert isinstance(error, ProxyAuthenticationRequired) == (status == 407)
     assert "wrong word" not in repr(error) + str(error)
+    assert "credentials" in str(error)
 
 
 @pytest.mark.parametrize("kind", [Digest, Password])
@@ -473,3 +476,46 @@ def test_nestedRefusal(others: Others, client: Client) -> None:
     way = client.through(others("squid-basic"), second.port)
     error = client.refused(client.through(way, 443))
     assert str(error.authority) == f"127.0.0.1:{second.port}"
+
+
+# SOCKS
+
+
+@pytest.mark.parametrize("name", ["socks", "socks-basic"])
+def test_socks(name: str, others: Others, client: Client) -> None:
+    """[T2] Names are looked up by the proxy; a banner is all there."""
+    login = {"user": USER, "password": PASSWORD} if "-" in name else {}
+    with Server(bannerThenEcho) as server:
+        endpoint = Socks5Endpoint(
+            client.tcp(others(name)),
+            "localhost",
+            server.port,
+            clock=client.reactor,
+            **login,
+        )
+        assert client.talk(endpoint, greeted) == GREETED
+
+
+@pytest.mark.parametrize("login", [{}, {"user": USER, "password": "wrong word"}])
+def test_socksIsRefused(
+    login: dict[str, str], others: Others, client: Client, turn: Turning
+) -> None:
+    """[T8] No code: the proxy did not come to look at the destination."""
+    endpoint = Socks5Endpoint(
+        client.tcp(others("socks-basic")), "localhost", 443, **login
+    )
+
+    async def trying() -> None:
+        await endpoint.connect(CALLER)
+
+    with pytest.raises(SocksRefused) as caught:
+        turn(trying())
+    assert caught.value.code is None
+    assert "wrong word" not in repr(caught.value) + str(caught.value)
+
+
+def test_socksInsideAnother(others: Others, client: Client, site: Site) -> None:
+    """A SOCKS proxy behind an HTTP one, and TLS with what is behind both."""
+    way = client.through(others("squid"), others("socks").port)
+    tunnel = Socks5Endpoint(way, "localhost", site.port, clock=client.reactor)
+    assert client.talk(client.tls(tunnel), page) == PAGE

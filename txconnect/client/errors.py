@@ -36,7 +36,8 @@ SHOWN = 100
 """Most characters of what a proxy wrote that an error shows."""
 
 _ADVICE = {
-    401: "it looks like a web server, not a proxy: check its address and port",
+    # What tinyproxy says of wrong credentials.
+    401: "it does not take these credentials, or is a web server and no proxy",
     403: "its rules forbid this destination: ask whoever runs the proxy",
     404: "it looks like a web server, not a proxy: check its address and port",
     405: "it does not do CONNECT: check its address and port",
