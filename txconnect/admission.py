@@ -124,6 +124,11 @@ class Admission:
         self._own = own
         self._ports: set[int] = set()
 
+    def addRouters(self, routers: tuple[Named, ...]) -> None:
+        """Ask C{routers} too, after those that are there."""
+        asked = (*self.plugins.routers, *routers)
+        self.plugins = attrs.evolve(self.plugins, routers=asked)
+
     def addListener(self, address: IAddress) -> None:
         """Remember where this proxy listens: what it never dials."""
         port = getattr(address, "port", None)

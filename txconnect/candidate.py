@@ -170,11 +170,11 @@ class Candidate(Asking):
             yield from self._judgeUnresolved()
 
         dialling = clock.seconds()
-        leg, address = yield from self._connect(route, addresses)
+        leg, address, *taken = yield from self._connect(route, addresses)
         tunnel = TunnelInfo(
             self.request,
             address,
-            route.name,
+            taken[0] if taken else route.name,
             resolved - began,
             clock.seconds() - dialling,
             tuple(self._notes),
@@ -267,14 +267,14 @@ class Candidate(Asking):
 
     def _connect(
         self, route: Route, addresses: Sequence[IPAddress]
-    ) -> Generator[Deferred[Any], Any, tuple[Leg | SocketLeg, IPAddress | None]]:
+    ) -> Generator[Deferred[Any], Any, tuple[Any, ...]]:
         direct = route is self._admission.direct
         try:
             if direct:
                 reached = yield route.connect(self.request, addresses)
             else:
                 reached = yield self._through(route, addresses)
-            leg, _ = reached
+            leg, *_ = reached
             if not isinstance(leg, (Leg, SocketLeg)):
                 raise TypeError(f"it answered {type(leg).__name__}, not a leg")
             self._leg = leg

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from txconnect.wire.refusals import Cause
+from txconnect.wire.response import Relayed
 
 
 class Refused(Exception):
@@ -22,6 +23,7 @@ class Refused(Exception):
         plugin did.
     @ivar reason: the whole reason, for the log.
     @ivar parameters: further C{Proxy-Status} parameters that are truly known.
+    @ivar relayed: what goes on of a parent's answer, when that was the reason.
     """
 
     def __init__(
@@ -30,11 +32,13 @@ class Refused(Exception):
         reason: str = "",
         rule: str = "",
         parameters: Mapping[str, str | int] | None = None,
+        relayed: Relayed | None = None,
     ) -> None:
         self.cause = cause
         self.rule = rule or cause.label
         self.reason = reason or cause.summary
         self.parameters = dict(parameters or {})
+        self.relayed = relayed
         super().__init__(f"{self.rule}: {self.reason}")
 
 

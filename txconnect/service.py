@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService, MultiService
 from twisted.copyright import version as twistedVersion
@@ -51,6 +51,9 @@ from txconnect.settings import Settings
 from txconnect.values import Named
 from txconnect.wire.head import HeadLimits
 
+if TYPE_CHECKING:
+    from txconnect.parents.routes import Routes
+
 
 class ConnectProxy(MultiService):
     """
@@ -67,6 +70,9 @@ class ConnectProxy(MultiService):
         The defaults, C{ports} and C{networks}, stand in front of them until a
         policy of the same name is among them.
     @param routers: L{IRouter} providers; the first that answers wins.
+    @param routes: asked after the routers: what C{--route} takes, such as
+        C{"hosts:*.corp.example=http://parent:3128"}, or
+        L{Rule<txconnect.parents.rules.Rule>}s.
     @param observers: L{ITrafficObserver} providers.
     @param taps: L{ITrafficTap} providers.
     @param pairFactory: an L{IPairFactory} provider; without one, the stock
@@ -88,6 +94,7 @@ class ConnectProxy(MultiService):
         *,
         policies: Iterable[Any] = (),
         routers: Iterable[Any] = (),
+        routes: Iterable[Any] = (),
         observers: Iterable[Any] = (),
         taps: Iterable[Any] = (),
         pairFactory: Any = None,
@@ -102,6 +109,7 @@ class ConnectProxy(MultiService):
         settings = self.settings = settings or Settings()
         own = OwnAddresses(reactor)
         self.policies = _withDefaults(_named(policies))
+        self.routes = _routes(routes)
         plugins = Plugins(
             _judging(self.policies, IDestinationPolicy),
             _judging(self.policies, IAddressPolicy),
@@ -138,6 +146,18 @@ class ConnectProxy(MultiService):
             _authenticator(asking, checking, settings.realm),
             certificateIdentity,
         )
+        if self.routes is not None:
+            self.routes.setServiceParent(self)  # type: ignore[no-untyped-call]
+            admission = self.admission
+            admission.addRouters(
+                self.routes.routers(
+                    reactor,
+                    settings,
+                    self.lookups,
+                    admission.direct,
+                    admission.pseudonym,
+                )
+            )
         self._fronts: dict[Any, None] = {}
         self._idle: list[Deferred[None]] = []
         self._stopping: list[Deferred[None]] = []
@@ -280,6 +300,16 @@ class ConnectProxyFactory(Factory):
 # they change the TLS context of a live connection, which pyOpenSSL forbids.
 if tuple(map(int, twistedVersion.split(".")[:2])) >= (26, 4):
     classImplements(ConnectProxyFactory, IProtocolNegotiationFactory)
+
+
+def _routes(rules: Iterable[Any]) -> Routes | None:
+    rules = tuple(rules)
+    if not rules:
+        return None
+    # Who has no parents does not pay for what reaches them.
+    from txconnect.parents.routes import Routes
+
+    return Routes(rules)
 
 
 def _named(plugins: Iterable[Any]) -> list[Named]:

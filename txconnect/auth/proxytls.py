@@ -11,14 +11,10 @@ the next start.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
-from OpenSSL.crypto import X509, PKey, X509StoreFlags
+from OpenSSL.crypto import X509StoreFlags
 from twisted.internet import defer
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.interfaces import (
@@ -36,13 +32,12 @@ from twisted.internet.ssl import (
 from zope.interface import implementer
 
 from txconnect.errors import ConfigurationError
+from txconnect.pem import readCertificates, readPrivateKey
 
 __all__ = ["ProxyTLSServerEndpoint", "clientCertificateOptions", "parseProxyTLS"]
 
 FORM = "proxytls:PORT:cert=PATH:key=PATH:clientCA=PATH[:interface=ADDRESS][:backlog=NUMBER]"
 BACKLOG = 1024
-
-_T = TypeVar("_T")
 
 
 @implementer(IStreamServerEndpoint)
@@ -135,13 +130,16 @@ def clientCertificateOptions(
     @raise ConfigurationError: when a file cannot be read, is not what it
         should be, or the key is another certificate's.
     """
-    own, *chain = _certificates("cert", certificate)
+    own, *chain = readCertificates(f"proxytls: cert={certificate}", certificate)
     options = CertificateOptions(
-        privateKey=_privateKey(key),
+        privateKey=readPrivateKey(f"proxytls: key={key}", key),
         certificate=own,
         extraCertChain=chain,
         trustRoot=trustRootFromCertificates(
-            [Certificate(ca) for ca in _certificates("clientCA", clientCA)]
+            [
+                Certificate(ca)
+                for ca in readCertificates(f"proxytls: clientCA={clientCA}", clientCA)
+            ]
         ),
         raiseMinimumTo=TLSVersion.TLSv1_2,
     )
@@ -157,47 +155,9 @@ def clientCertificateOptions(
     return options
 
 
-def _certificates(what: str, path: str) -> list[X509]:
-    parsed = _parsePEM(what, path, "certificate", x509.load_pem_x509_certificates)
-    return [X509.from_cryptography(one) for one in parsed]
-
-
-def _privateKey(path: str) -> PKey:
-    try:
-        parsed = _parsePEM("key", path, "key", _loadKey)
-        return PKey.from_cryptography_key(parsed)
-    except TypeError:
-        # Both libraries' way to say so; without this, OpenSSL would ask on
-        # the terminal for a passphrase.
-        raise ConfigurationError(
-            f"proxytls: key={path} has a passphrase, or is of a kind that TLS has no "
-            "use for; give an RSA or EC key without a passphrase"
-        ) from None
-
-
-def _loadKey(content: bytes) -> Any:
-    return load_pem_private_key(content, password=None)
-
-
 def _opensslReason(error: SSL.Error) -> str:
     reasons = error.args[0] if error.args else ()
     return "; ".join(str(entry[-1]) for entry in reasons) or "OpenSSL gives no reason"
-
-
-def _parsePEM(what: str, path: str, kind: str, load: Callable[[bytes], _T]) -> _T:
-    try:
-        with open(path, "rb") as file:
-            content = file.read()
-    except OSError as error:
-        raise ConfigurationError(
-            f"proxytls: {what}={path} cannot be read: {error.strerror}"
-        ) from None
-    try:
-        return load(content)
-    except (ValueError, UnsupportedAlgorithm):
-        raise ConfigurationError(
-            f"proxytls: {what}={path} holds no {kind} in PEM that can be read"
-        ) from None
 
 
 def _number(what: str, text: str, least: int, most: int) -> int:

@@ -30,7 +30,7 @@ Examples:
       --observer accesslog:/var/log/connectproxy.log,format=json
 """
 _MAIN = (
-    "listen auth auth-scheme policy observer open-proxy workers router tap pair "
+    "listen auth auth-scheme policy observer open-proxy workers route router tap pair "
     "help help-policy help-observer help-auth help-auth-type version"
 ).split()
 

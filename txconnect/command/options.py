@@ -43,6 +43,7 @@ from txconnect.policy.users import UsersPolicy
 from txconnect.settings import Settings
 from txconnect.values import Named
 
+_ROUTE = "route"
 _DEFAULT_POLICIES = {"ports": "ports:443", "networks": "networks:public"}
 
 _log = Logger()
@@ -54,7 +55,8 @@ class Options(CheckerOptions):
 
     After parsing: C{["listeners"]} (L{Listener}s), C{["checkers"]},
     C{["schemes"]}, C{["policies"]}, C{["observers"]}, C{["taps"]},
-    C{["routers"]} (L{Named} each), C{["pairFactory"]}, C{["settings"]}, and
+    C{["routers"]} (L{Named} each), C{["routes"]}
+    (L{Rule<txconnect.parents.rules.Rule>}s), C{["pairFactory"]}, C{["settings"]}, and
     C{["proxy"]}, made of them and not started.
 
     @ivar isConsole: whether this is C{txconnect}, not C{twistd}.
@@ -117,6 +119,18 @@ class Options(CheckerOptions):
         ask this how a tunnel leaves; the first answer counts; repeatable
         """
         self._add(ROUTER.noun, router)
+
+    def opt_route(self, route: str) -> None:
+        """
+        how tunnels leave: [PATTERN=]TARGET[|TARGET...]; PATTERN is a policy,
+        such as hosts:*.corp.example, and what it allows takes this route;
+        TARGET is http://HOST:PORT, https://HOST:PORT, socks5://HOST:PORT,
+        direct or bind:ADDRESS; behind it ,credentials=FILE or
+        ,credentials=env:NAME, and ,ca=FILE ,cert=FILE ,key=FILE for https;
+        several parents stand in for each other; repeatable, the first that
+        matches counts, behind every --router; none: direct
+        """
+        self._add(_ROUTE, route)
 
     def opt_pair(self, pair: str) -> None:
         """
@@ -202,6 +216,7 @@ class Options(CheckerOptions):
                 (ROUTER, "routers"),
             ):
                 self[key] = self._plugins(kind)
+            self["routes"] = self._routes()
             self._checkUsers()
             self["pairFactory"] = self._pairFactory()
             self["schemes"] = self._schemes()
@@ -297,8 +312,19 @@ class Options(CheckerOptions):
         texts = self._given.get(kind.noun, [])
         return [loadPlugin(kind, text, self._catalogue) for text in texts]
 
+    def _routes(self) -> list[Any]:
+        texts = self._given.get(_ROUTE, [])
+        if not texts:
+            return []
+        # It costs a good part of a start, for those who have parents.
+        from txconnect.parents.rules import parseRoute
+
+        return [parseRoute(text, self._catalogue) for text in texts]
+
     def _checkUsers(self) -> None:
-        listed = any(isinstance(p.plugin, UsersPolicy) for p in self["policies"])
+        patterns = [rule.pattern for rule in self["routes"]]
+        judges = [*patterns, *(policy.plugin for policy in self["policies"])]
+        listed = any(isinstance(judge, UsersPolicy) for judge in judges)
         certified = any(listener.certified for listener in self["listeners"])
         if listed and not (self["checkers"] or certified):
             raise ConfigurationError("users: needs --auth or a proxytls: listener")
@@ -328,6 +354,7 @@ class Options(CheckerOptions):
                 reactor,
                 policies=self["policies"],
                 routers=self["routers"],
+                routes=self["routes"],
                 observers=self["observers"] or [self._console()],
                 taps=self["taps"],
                 pairFactory=self["pairFactory"],

@@ -375,13 +375,16 @@ class Http1Front(Protocol):
             challenges=admission.challenges(refused.cause),
             full=admission.settings.errors == "full",
             closes=closes,
+            relayed=refused.relayed,
         )
         try:
             answer = renderRefusal(refusal)
         except (ValueError, TypeError, AttributeError):
             # Parameters of a plugin's own that have no form on the wire.
             self._log.failure("{id}: a refusal could not be written", id=name)
-            plain = attrs.evolve(refusal, cause=Cause.INTERNAL, parameters={})
+            plain = attrs.evolve(
+                refusal, cause=Cause.INTERNAL, parameters={}, relayed=None
+            )
             answer = renderRefusal(plain)
         self.transport.write(answer)
 

@@ -76,6 +76,10 @@ class Leg(Protocol):
             self.transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
+        if self._side is not None:
+            # Whoever handed the connection on has remembered this method.
+            self._side.dataReceived(data)
+            return
         self._held.append(data)
         self.transport.pauseProducing()
 

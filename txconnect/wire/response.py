@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from txconnect.wire.authority import Authority
+from txconnect.wire.forwarding import pseudonymOf, viaOf
+from txconnect.wire.proxystatus import ProxyStatusMember
 from txconnect.wire.refusals import Cause
 from txconnect.wire.structured import BareItem, Token, isToken, serializeItem
 
@@ -32,12 +34,28 @@ _WORDS = 400
 _RULE = 40
 _ID = 24
 _NAME = 64
+_RELAYED = 2000
+"""Most octets of other proxies' C{Proxy-Status}."""
 
 _UNPRINTABLE = re.compile(r"[^ -~]")
 _CHALLENGE = re.compile(rb"[\t -~]+")
 
 # What may be told in brief: nothing by which a network shows (RFC 9209, 4).
 _HARMLESS = frozenset({"alert-id", "info-code", "rcode", "received-status"})
+
+
+@attrs.frozen
+class Relayed:
+    """
+    What goes on of a parent's refusal, which this proxy's own stands for.
+
+    @ivar members: the parent's C{Proxy-Status}, the proxy nearest to the
+        destination first.
+    @ivar httpVersion: of the parent's answer, for C{Via}.
+    """
+
+    members: tuple[ProxyStatusMember, ...] = ()
+    httpVersion: str = "1.1"
 
 
 @attrs.frozen
@@ -57,6 +75,7 @@ class Refusal:
     @ivar closes: whether the connection ends behind it, as it does for all but
         some 407s.
     @ivar full: whether the client is told the reason and every parameter.
+    @ivar relayed: where a parent has refused, what goes on of its answer.
     """
 
     cause: Cause
@@ -69,6 +88,7 @@ class Refusal:
     challenges: Sequence[bytes] = ()
     full: bool = False
     closes: bool = True
+    relayed: Relayed | None = None
 
 
 def renderRefusal(refusal: Refusal) -> bytes:
@@ -89,8 +109,12 @@ def renderRefusal(refusal: Refusal) -> bytes:
         lines += _challengeLines(refusal.challenges)
     if cause.status == 405:
         lines.append(b"Allow: CONNECT")
+    relayed = refusal.relayed
+    if relayed is not None:
+        via = viaOf(relayed.httpVersion, pseudonymOf(refusal.name))
+        lines.append(b"Via: " + via)
     lines += [
-        b"Proxy-Status: " + _proxyStatus(refusal, cause.error).encode("ascii"),
+        b"Proxy-Status: " + _proxyStatuses(refusal, cause.error).encode("ascii"),
         b"Content-Type: text/plain; charset=us-ascii",
         b"Cache-Control: no-store",
         b"Content-Length: %d" % len(body),
@@ -157,6 +181,36 @@ def _challengeLines(challenges: Sequence[bytes]) -> list[bytes]:
     return [b"Proxy-Authenticate: " + challenge for challenge in challenges]
 
 
+def _proxyStatuses(refusal: Refusal, error: str) -> str:
+    """Those of the proxies behind this one, and then its own (RFC 9209, 2)."""
+    kept = [_proxyStatus(refusal, error)]
+    room = _RELAYED
+    # From the nearest on: of a trail that is too long, its far end is left out.
+    for member in reversed(refusal.relayed.members if refusal.relayed else ()):
+        said = _relayedStatus(member, refusal.full)
+        room -= len(said)
+        if room < 0:
+            break
+        kept.append(said)
+    return ", ".join(reversed(kept))
+
+
+def _relayedStatus(member: ProxyStatusMember, full: bool) -> str:
+    """Another proxy's member, without what a client may not see of it."""
+    parameters: dict[str, BareItem] = {}
+    for key, value in member.parameters.items():
+        harmless = key in _HARMLESS or key == "error"
+        # The other types stand in no parameter that is registered for it.
+        if (full or harmless) and type(value) in (bool, int, str, Token):
+            parameters[key] = _plainItem(value)  # type: ignore[arg-type]
+    return serializeItem(_nameItem(member.name), parameters)
+
+
+def _nameItem(text: str) -> str:
+    name = _plain(text, _NAME)
+    return Token(name) if isToken(name) else name
+
+
 def _proxyStatus(refusal: Refusal, error: str) -> str:
     """One member of the List that RFC 9209, 2 describes."""
     own: dict[str, BareItem] = {"error": Token(error)}
@@ -169,8 +223,7 @@ def _proxyStatus(refusal: Refusal, error: str) -> str:
     }
     # Ours first, and ours where both name the same.
     parameters = {**own, **given, **own, "details": _sentence(refusal, _DETAILS)}
-    name = _plain(refusal.name, _NAME)
-    return serializeItem(Token(name) if isToken(name) else name, parameters)
+    return serializeItem(_nameItem(refusal.name), parameters)
 
 
 def _plainItem(value: str | int) -> BareItem:

@@ -1,0 +1,85 @@
+"""
+A route through parents: one after the other, until one has given an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from txconnect.errors import Refused
+from txconnect.parents.answers import Answered, Failed
+from txconnect.parents.health import Health
+from txconnect.parents.parent import Fields, Parent
+from txconnect.relay.leg import Leg
+from txconnect.values import ConnectRequest, IPAddress, Route
+from txconnect.wire.forwarding import forwardedFields
+
+Reached = tuple[Leg, None, str]
+
+
+class Failover:
+    """
+    Parents that stand in for each other, in the order in which they are asked.
+
+    Whatever a parent answers is the answer.  One that cannot be reached, is
+    silent, breaks off or talks nonsense has given none.
+    """
+
+    def __init__(
+        self, parents: Sequence[Parent], health: Health, clock: Any, seconds: float
+    ) -> None:
+        """
+        @param seconds: how long all of them have, together: what is left is
+            shared equally among those that have not been asked yet.
+        """
+        self._parents = parents
+        self._health = health
+        self._clock = clock
+        self._seconds = seconds
+        self.name = "|".join(parent.name for parent in parents)
+
+    def route(self, pseudonym: str) -> Route:
+        """
+        The route, which looks no name up.
+
+        @param pseudonym: this proxy's in C{Via}.
+        """
+
+        def connect(
+            request: ConnectRequest, addresses: Sequence[IPAddress]
+        ) -> Deferred[Reached]:
+            fields = forwardedFields(request.headers, request.httpVersion, pseudonym)
+            return Deferred.fromCoroutine(self._connect(request, fields))
+
+        return Route(self.name, connect, resolves=True)
+
+    async def _connect(self, request: ConnectRequest, fields: Fields) -> Reached:
+        end = self._clock.seconds() + self._seconds
+        waiting = self._health.inOrder(self._parents)
+        story: list[str] = []
+        while True:
+            parent, *waiting = waiting
+            began = self._clock.seconds()
+            share = (end - began) / (len(waiting) + 1)
+            try:
+                return await self._ask(parent, request, fields, share)
+            except Failed as failed:
+                refused = failed.refused
+            self._health.failed(parent, refused.reason, began)
+            story.append(refused.reason)
+            if not waiting or self._clock.seconds() >= end:
+                raise Refused(refused.cause, "; ".join(story))
+
+    async def _ask(
+        self, parent: Parent, request: ConnectRequest, fields: Fields, share: float
+    ) -> Reached:
+        try:
+            leg = await parent.connect(request.authority, fields, share)
+        except Answered as answer:
+            self._health.answered(parent)
+            raise answer.refused from None
+        self._health.answered(parent)
+        return leg, None, parent.name

@@ -1,0 +1,59 @@
+"""
+TLS with a parent: whom it trusts, and what certificate it shows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.ssl import (
+    Certificate,
+    CertificateOptions,
+    optionsForClientTLS,
+    trustRootFromCertificates,
+)
+
+from txconnect.errors import ConfigurationError
+from txconnect.parents.targets import ParentTarget
+from txconnect.pem import readCertificates, readPrivateKey
+
+__all__ = ["tlsTo"]
+
+
+def tlsTo(target: ParentTarget) -> IOpenSSLClientConnectionCreator:
+    """
+    How to speak TLS with an C{https} parent, which is verified for its host.
+
+    @raise ConfigurationError: a file cannot be read, is not what it should be,
+        or the key is another certificate's.
+    """
+    root = None
+    if target.ca is not None:
+        found = readCertificates(f"{target}: ca={target.ca}", target.ca)
+        root = trustRootFromCertificates([Certificate(ca) for ca in found])
+    creator: IOpenSSLClientConnectionCreator = optionsForClientTLS(
+        target.url.host,
+        trustRoot=root,
+        extraCertificateOptions=_own(target, target.cert) if target.cert else None,
+    )
+    return creator
+
+
+def _own(target: ParentTarget, path: str) -> dict[str, Any]:
+    key = target.key or path
+    certificate, *chain = readCertificates(f"{target}: cert={path}", path)
+    own: dict[str, Any] = {
+        "certificate": certificate,
+        "extraCertChain": chain,
+        "privateKey": readPrivateKey(f"{target}: key={key}", key),
+    }
+    try:
+        # What does not fit together shows only here, or with the first tunnel.
+        CertificateOptions(**own).getContext()
+    except SSL.Error:
+        raise ConfigurationError(
+            f"{target}: key={key} is not the key of cert={path}"
+        ) from None
+    return own
