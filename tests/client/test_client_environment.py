@@ -53,6 +53,14 @@ def test_badValuesAreNamedAndNotShown() -> None:
     assert caught.value.__cause__ is None
 
 
+def test_exceptions() -> None:
+    """No proxy, and one that a host is excepted from, are two things."""
+    environment = ProxyEnvironment({"NO_PROXY": ".example.org"})
+    assert environment.excepts("a.example.org")
+    assert not environment.excepts("example.net")
+    assert environment.proxyFor("http", "example.net", 80) is None
+
+
 def test_theEnvironmentIsLookedAtOnce() -> None:
     """A program that changes it later does not change who is asked."""
     environ = {"all_proxy": HERE}

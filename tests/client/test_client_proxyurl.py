@@ -4,16 +4,27 @@ A proxy as a URL: what is read from it, and that its secrets stay in it.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, strategies as st
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.internet.testing import MemoryReactorClock
 from zope.interface.verify import verifyObject
 
-from txconnect.client.credentials import ProxyAttempt
-from txconnect.client.proxyurl import ProxyURL, proxyEndpoint, urlCredentials
+from txconnect.client.credentials import Bearer, ProxyAttempt
+from txconnect.client.proxyurl import (
+    ProxyURL,
+    proxyEndpoint,
+    tunnelEndpoint,
+    urlCredentials,
+)
+from txconnect.client.secrets import StoredCredentials
+from txconnect.testing import MemoryNetwork
 from txconnect.values import Authority
 
 SECRET = "s3cr3t"
@@ -178,3 +189,58 @@ def test_tlsIsForHTTPS() -> None:
             ProxyURL.parse("http://proxy:1"),
             tls=optionsForClientTLS("proxy"),
         )
+
+
+# The endpoint of a destination behind it
+
+
+def headOf(text: str, **options: Any) -> bytes:
+    """What the proxy of a URL is sent first."""
+    network = MemoryNetwork()
+    proxy = network.serve("192.0.2.1", 3128)
+    reached = TCP4ClientEndpoint(network, "192.0.2.1", 3128)
+    endpoint = tunnelEndpoint(
+        network, ProxyURL.parse(text), "db", 1, proxyEndpoint=reached, **options
+    )
+    connecting = connectProtocol(endpoint, Protocol())
+    connecting.addErrback(lambda failure: failure.trap(ConnectingCancelledError))
+    network.flush()
+    sent = proxy.peer.received
+    connecting.cancel()
+    network.flush()
+    network.assertClean()
+    return sent
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_connect(scheme: str) -> None:
+    """How the proxy is reached may be given: it is taken as it is."""
+    plain = b"CONNECT db:1 HTTP/1.1\r\nHost: db:1\r\n\r\n"
+    assert headOf(f"{scheme}://proxy:1") == plain
+    fields = headOf(f"{scheme}://u:p@proxy:1", headers=[(b"User-Agent", b"x")])
+    assert b"\r\nUser-Agent: x\r\n" in fields
+    assert b"\r\nProxy-Authorization: Basic dTpw\r\n" in fields
+
+
+@pytest.mark.parametrize(
+    ("credentials", "value"),
+    [
+        (StoredCredentials("a", "b"), b"Basic YTpi"),
+        (StoredCredentials(token="abc"), b"Bearer abc"),
+        (Bearer("def"), b"Bearer def"),
+        (lambda attempt: b"Own x", b"Own x"),
+    ],
+)
+def test_credentialsInsteadOfTheURLs(credentials: object, value: bytes) -> None:
+    head = headOf("http://u:p@proxy:1", credentials=credentials)
+    assert head.count(b"Proxy-Authorization") == 1
+    assert b"Proxy-Authorization: %b\r\n" % value in head
+
+
+def test_tunnelsReachTheProxyOfTheURL() -> None:
+    endpoint = tunnelEndpoint(
+        MemoryReactorClock(), ProxyURL.parse("http://proxy:3128"), "::1", 22
+    )
+    verifyObject(IStreamClientEndpoint, endpoint)
+    expected = "<ConnectEndpoint [::1]:22 by <HostnameEndpoint proxy:3128>>"
+    assert repr(endpoint) == expected

@@ -372,6 +372,23 @@ def writeToClosed(world: World) -> list[Any]:
         return recorder.story
 
 
+def endToClosed(world: World) -> list[Any]:
+    """A FIN to a closed end brings no RST: the input ends, and has no error."""
+    with connected(world, HalfRecorder) as (recorder, other):
+        recorder.transport.pauseProducing()
+        other.close()
+        world.settle()
+        recorder.transport.loseWriteConnection()
+        world.settle()
+        handle = recorder.transport.getHandle()
+        recorder.story.append(handle.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+        recorder.transport.resumeProducing()
+        world.settle()
+        recorder.transport.loseConnection()
+        world.settle()
+        return recorder.story
+
+
 def endedBothWays(world: World) -> list[Any]:
     """Both directions ended: the transport stays until it is closed."""
     with connected(world, HalfRecorder) as (recorder, other):
@@ -486,6 +503,7 @@ SCENARIOS = [
     abort,
     closeWithUnread,
     writeToClosed,
+    endToClosed,
     endedBothWays,
     dialled,
     refused,

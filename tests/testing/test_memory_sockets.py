@@ -151,3 +151,12 @@ def test_sentToWhoHasClosed() -> None:
     assert client.resetReceived
     client.close()
     assert not accepted.resetReceived
+
+
+def test_nothingSentToWhoHasClosed() -> None:
+    """Twisted writes nothing before it sends a FIN: neither brings a RST."""
+    _, client, accepted = pair()
+    accepted.close()
+    assert client.send(b"") == 0
+    client.shutdown(socket.SHUT_WR)
+    assert not client.resetReceived

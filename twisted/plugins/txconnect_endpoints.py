@@ -1,5 +1,5 @@
 """
-Endpoint strings: C{proxytls:}.
+Endpoint strings: C{proxytls:} to listen, C{connect:} to go through a proxy.
 
 Imported whenever any program parses an endpoint: nothing heavy here.
 """
@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.interfaces import IStreamServerEndpointStringParser
+from twisted.internet.interfaces import (
+    IStreamClientEndpointStringParserWithReactor,
+    IStreamServerEndpointStringParser,
+)
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
@@ -26,4 +29,18 @@ class ProxyTLSParser:
         return parseProxyTLS(reactor, *args, **kwargs)
 
 
+@implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
+class ConnectParser:
+    """See L{txconnect.client.strings}."""
+
+    prefix = "connect"
+
+    def parseStreamClient(self, reactor: Any, *args: Any, **kwargs: Any) -> Any:
+        """See L{txconnect.client.strings.parseConnect}."""
+        from txconnect.client.strings import parseConnect
+
+        return parseConnect(reactor, *args, **kwargs)
+
+
 proxyTLSParser = ProxyTLSParser()
+connectParser = ConnectParser()

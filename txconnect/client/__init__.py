@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from txconnect.client.proxyurl import (
         ProxyURL,
         proxyEndpoint,
+        tunnelEndpoint,
     )
     from txconnect.client.secrets import (
         StoredCredentials,
@@ -67,6 +68,7 @@ __all__ = [
     "StoredCredentials",
     "loadCredentials",
     "proxyEndpoint",
+    "tunnelEndpoint",
 ]
 
 # Where each name is at home; tests/client/test_client_names.py holds the three
@@ -92,6 +94,7 @@ _HOMES = {
     "StoredCredentials": "secrets",
     "loadCredentials": "secrets",
     "proxyEndpoint": "proxyurl",
+    "tunnelEndpoint": "proxyurl",
 }
 
 

@@ -51,13 +51,19 @@ class ProxyEnvironment:
         @raise ValueError: when the variable that decides holds no proxy; it
             is named, and its value is not shown.
         """
-        if host in self._direct:
+        if self.excepts(host):
             return None
         for name in self._namesFor(scheme.lower()):
             value = self._environ.get(name)
             if value is not None:
                 return _parse(name, value)
         return None
+
+    def excepts(self, host: str) -> bool:
+        """
+        Whether C{NO_PROXY} says that this host is reached directly.
+        """
+        return host in self._direct
 
     @staticmethod
     def _namesFor(scheme: str) -> Iterator[str]:

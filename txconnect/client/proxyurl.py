@@ -9,6 +9,7 @@ take a token in the place of a user.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -22,9 +23,11 @@ from twisted.internet.interfaces import (
 from twisted.internet.ssl import optionsForClientTLS
 
 from txconnect.client.credentials import IProxyCredentials, Password
+from txconnect.client.endpoint import ConnectEndpoint
+from txconnect.client.secrets import StoredCredentials
 from txconnect.wire.authority import Authority, BadAuthority, parseHost, parsePort
 
-__all__ = ["SCHEMES", "ProxyURL", "proxyEndpoint", "urlCredentials"]
+__all__ = ["SCHEMES", "ProxyURL", "proxyEndpoint", "tunnelEndpoint", "urlCredentials"]
 
 SCHEMES = ("http", "https", "socks5", "socks5h")
 """
@@ -158,6 +161,56 @@ def proxyEndpoint(
     if tls is not None:
         raise ValueError(f"{url}: tls= is for a proxy whose URL begins with https://")
     return endpoint
+
+
+def tunnelEndpoint(
+    reactor: Any,
+    url: ProxyURL,
+    host: str | bytes,
+    port: int,
+    *,
+    proxyEndpoint: IStreamClientEndpoint | None = None,
+    credentials: object = None,
+    headers: Sequence[tuple[bytes, bytes]] = (),
+    timeout: float = 30.0,
+    tls: IOpenSSLClientConnectionCreator | None = None,
+) -> IStreamClientEndpoint:
+    """
+    Where to connect to reach C{host} through a proxy: by CONNECT, or by SOCKS5.
+
+    @param reactor: for the connection to the proxy, and for the time.
+    @param host: as L{ConnectEndpoint} takes it.
+    @param proxyEndpoint: how the proxy is reached, instead of as
+        L{proxyEndpoint} says: through another one, for example.
+    @param credentials: instead of the URL's: L{StoredCredentials}, or, for an
+        HTTP proxy, whatever L{ConnectEndpoint} takes.
+    @param headers: further fields of the CONNECT.
+    @param timeout: in seconds, for all of it.
+    @param tls: as for L{proxyEndpoint}.
+    @raise ValueError: for what this proxy cannot be given, or a host or a port
+        that is none.
+    """
+    if proxyEndpoint is None:
+        proxyEndpoint = _toProxy(reactor, url, tls=tls)
+    if url.scheme in ("http", "https"):
+        if isinstance(credentials, StoredCredentials):
+            credentials = credentials.forHTTP()
+        return ConnectEndpoint(
+            proxyEndpoint,
+            host,
+            port,
+            headers=headers,
+            credentials=urlCredentials(url) if credentials is None else credentials,
+            timeout=timeout,
+            clock=reactor,
+        )
+    if headers:
+        raise ValueError(f"{url}: a SOCKS5 proxy takes no header fields")
+    raise ValueError(f"{url}: SOCKS5 proxies are not spoken to")
+
+
+# For where a parameter has its name.
+_toProxy = proxyEndpoint
 
 
 def _parseScheme(text: str) -> str:

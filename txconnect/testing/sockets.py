@@ -227,7 +227,7 @@ class MemorySocket:
             raise _error(self._takeError())
         if self._writeShut or self.resetReceived:
             raise _error(errno.EPIPE)
-        if self._other._closed:
+        if self._other._closed and data:
             self._receiveReset()
             return len(data)
         sent = min(len(data), self._other.space())
