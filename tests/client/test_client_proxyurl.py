@@ -244,3 +244,30 @@ def test_tunnelsReachTheProxyOfTheURL() -> None:
     verifyObject(IStreamClientEndpoint, endpoint)
     expected = "<ConnectEndpoint [::1]:22 by <HostnameEndpoint proxy:3128>>"
     assert repr(endpoint) == expected
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+def test_socks(scheme: str) -> None:
+    """Its greeting: with a user it can be asked for the password too."""
+    assert headOf(f"{scheme}://proxy:1") == b"\x05\x01\x00"
+    named = headOf(f"{scheme}://u@proxy:1")
+    assert named[0] == 5 and 2 in named[2 : 2 + named[1]]
+    stored = headOf(f"{scheme}://proxy:1", credentials=StoredCredentials("u", "p"))
+    assert stored == named
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"headers": [(b"User-Agent", b"x")]}, "takes no header fields"),
+        ({"credentials": Bearer("abc")}, "from its URL or from StoredCredentials"),
+        ({"credentials": StoredCredentials(token="abc")}, "and no token"),
+    ],
+)
+def test_whatSocksCannotBeGiven(options: dict[str, Any], complaint: str) -> None:
+    """Nothing that is asked for is left out silently."""
+    url = ProxyURL.parse(f"socks5://u:{SECRET}@proxy:1")
+    with pytest.raises(ValueError) as caught:
+        tunnelEndpoint(MemoryReactorClock(), url, "db", 1, **options)
+    assert complaint in str(caught.value)
+    assert SECRET not in str(caught.value)

@@ -25,6 +25,7 @@ from twisted.internet.ssl import optionsForClientTLS
 from txconnect.client.credentials import IProxyCredentials, Password
 from txconnect.client.endpoint import ConnectEndpoint
 from txconnect.client.secrets import StoredCredentials
+from txconnect.client.socks import Socks5Endpoint
 from txconnect.wire.authority import Authority, BadAuthority, parseHost, parsePort
 
 __all__ = ["SCHEMES", "ProxyURL", "proxyEndpoint", "tunnelEndpoint", "urlCredentials"]
@@ -206,11 +207,32 @@ def tunnelEndpoint(
         )
     if headers:
         raise ValueError(f"{url}: a SOCKS5 proxy takes no header fields")
-    raise ValueError(f"{url}: SOCKS5 proxies are not spoken to")
+    user, password = _userOf(url, credentials)
+    return Socks5Endpoint(
+        proxyEndpoint,
+        host,
+        port,
+        user=user,
+        password=password,
+        timeout=timeout,
+        clock=reactor,
+    )
 
 
 # For where a parameter has its name.
 _toProxy = proxyEndpoint
+
+
+def _userOf(url: ProxyURL, credentials: object) -> tuple[str | None, str | None]:
+    """What a SOCKS5 proxy is told."""
+    if isinstance(credentials, StoredCredentials):
+        return credentials.forSOCKS()
+    if credentials is not None:
+        raise ValueError(
+            f"{url}: a SOCKS5 proxy takes its user and password from its URL or from "
+            "StoredCredentials, and nothing else"
+        )
+    return url.user, None if url.user is None else url.password or ""
 
 
 def _parseScheme(text: str) -> str:
