@@ -29,6 +29,7 @@ from turning import Turning
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import (
     TCP4ClientEndpoint,
+    clientFromString,
     serverFromString,
     wrapClientTLS,
 )
@@ -205,6 +206,26 @@ def test_destinationSpeaksFirst(name: str, others: Others, client: Client) -> No
     with Server(bannerThenEcho) as server:
         got = client.talk(client.through(others(name), server.port), greeted)
     assert got == GREETED
+
+
+def test_bannerWithTheAnswer(client: Client) -> None:
+    """[T2] [UP-02] In one segment with the answer, whose framing fields mean
+    nothing, and the end right behind it."""
+
+    def serve(connection: socket) -> bytes:
+        asked = connection.recv(65536)
+        connection.sendall(
+            b"HTTP/1.1 204 All yours\r\nContent-Length: 0\r\n\r\n" + BANNER
+        )
+        return asked
+
+    with Server(serve) as proxy:
+        way = TCP4ClientEndpoint(client.reactor, "127.0.0.1", proxy.port)
+        endpoint = client.through(way, 22, "2001:db8::1")
+        assert client.talk(endpoint, Caller.all) == BANNER
+        where = b"[2001:db8::1]:22"
+        asked = b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (where, where)
+        assert proxy.result() == asked
 
 
 @eachProxy
@@ -519,3 +540,17 @@ def test_socksInsideAnother(others: Others, client: Client, site: Site) -> None:
     way = client.through(others("squid"), others("socks").port)
     tunnel = Socks5Endpoint(way, "localhost", site.port, clock=client.reactor)
     assert client.talk(client.tls(tunnel), page) == PAGE
+
+
+def test_endpointString(others: Others, client: Client) -> None:
+    """What a program takes that knows nothing of proxies."""
+    proxy = others("squid-basic").port
+    with Server(bannerThenEcho) as server:
+        where = f"connect:127.0.0.1:{server.port}:timeout=30"
+        url = rf"http\://{USER}\:{PASSWORD}@127.0.0.1\:{proxy}"
+        endpoint = clientFromString(client.reactor, f"{where}:proxy={url}")
+        assert client.talk(endpoint, greeted) == GREETED
+        endpoint = clientFromString(
+            client.reactor, rf"{where}:proxy=tcp\:127.0.0.1\:{others('apache').port}"
+        )
+        assert client.talk(endpoint, greeted) == GREETED
