@@ -84,6 +84,15 @@ class Ids:
         return f"{self.start}-{self._count}"
 
 
+def freshName(start: str | None = None) -> str:
+    """
+    A deployment's name where the operator gives none.
+
+    @param start: characters that differ at every start.
+    """
+    return f"txconnect-{start or Ids().start}"
+
+
 class Admission:
     """
     What admits requests: it lives as long as the proxy's service.
@@ -117,7 +126,7 @@ class Admission:
         self.authenticator = authenticator
         self.certificateIdentity = certificateIdentity
         self.ids = Ids()
-        self.name = settings.name or f"txconnect-{self.ids.start}"
+        self.name = settings.name or freshName(self.ids.start)
         self.pseudonym = pseudonymOf(self.name)
         self.sweep = Sweep(clock)
         self.heads = Deadlines(clock, settings.headTimeout)

@@ -98,16 +98,22 @@ class Welcome:
     @ivar checkers: the names of the checkers; none: nobody is asked.
     @ivar reactor: the class name of the reactor.
     @ivar processes: how many accept connections.
+    @ivar routes: the patterns of the routes, each with where it leads.
+    @ivar unasked: the policies that no parent's look-up lets judge addresses;
+        empty where no route leads through a parent.
     """
 
     policies: Sequence[str] = _DEFAULTS
     checkers: Sequence[str] = ()
     reactor: str = ""
     processes: int = 1
+    routes: Sequence[tuple[str, str]] = ()
+    unasked: Sequence[str] = ()
 
     def lines(self, listening: Sequence[tuple[Listener, IAddress]]) -> list[str]:
         """
-        Four lines: where it listens, who may, where to, what to try.
+        Four lines: where it listens, who may, where to, what to try; and
+        where there are routes, those behind the third.
 
         @param listening: the listeners, and the addresses that they got.
         """
@@ -120,6 +126,7 @@ class Welcome:
             ),
             "  who   " + self._who(listening),
             "  where " + self._where(),
+            *self._ways(),
             "  try   " + self._attempt(*listening[0]),
         ]
 
@@ -144,6 +151,20 @@ class Welcome:
                 "addresses refused"
             )
         return "what all of these allow:  " + "  ".join(self.policies)
+
+    def _ways(self) -> list[str]:
+        lines = [
+            f"  via   {way}  for what {pattern} allows"
+            if pattern
+            else f"  via   {way}  for everything{' else' * (len(self.routes) > 1)}"
+            for pattern, way in self.routes
+        ]
+        if self.unasked:
+            lines.append(
+                "        a parent looks names up itself: "
+                f"{', '.join(self.unasked)} cannot judge their addresses there"
+            )
+        return lines
 
     def _attempt(self, listener: Listener, host: IAddress) -> str:
         user = "-U USER " if self.checkers else ""

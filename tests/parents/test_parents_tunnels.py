@@ -7,25 +7,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from rig import Rig, body, connect, status
+from rig import body, connect, status
+from scripted import OK, through
 
-from txconnect.testing import CHUNKS, Destination
-
-PARENT = "192.0.2.9"
-OK = b"HTTP/1.1 200 Connection established\r\n\r\n"
-
-
-def through(
-    chunk: Any = None, *routes: str, **arguments: Any
-) -> tuple[Rig, Destination]:
-    """A proxy whose parent a test scripts."""
-    rig = Rig(
-        chunk,
-        names={"parent": [PARENT], "example.com": ["192.0.2.1"]},
-        routes=routes or ["http://parent:3128"],
-        **arguments,
-    )
-    return rig, rig.serve(PARENT, 3128)
+from txconnect.testing import CHUNKS
 
 
 @pytest.mark.parametrize("chunk", CHUNKS)

@@ -85,10 +85,13 @@ def _crewService(
     """The parent's: it binds and judges the ports, and starts the workers."""
     from twisted.internet import reactor
 
+    from txconnect.admission import freshName
     from txconnect.workers.crew import Crew
     from txconnect.workers.files import RootFiles
 
     exit = options.exit(reactor)
+    # What has been through one of them has been through this proxy (Via).
+    options["name"] = options["name"] or freshName()
     crew = Crew(
         reactor,
         options["workers"],
@@ -118,9 +121,15 @@ def _guarded(options: Options) -> bool:
 
 
 def _welcome(options: Options, reactor: Any) -> Welcome:
-    checkers = [named.name for named in options["checkers"]]
+    rules = options["routes"]
+    judges = options["proxy"].admission.plugins.address
     return Welcome(
-        options.standing(), checkers, type(reactor).__name__, options["workers"]
+        options.standing(),
+        [named.name for named in options["checkers"]],
+        type(reactor).__name__,
+        options["workers"],
+        [(rule.text.pattern, rule.text.shown) for rule in rules],
+        [named.name for named in judges if any(rule.text.resolves for rule in rules)],
     )
 
 

@@ -22,19 +22,32 @@ from txconnect.client.errors import (
     ProxyTimeout,
     printable,
 )
+from txconnect.client.socks import SocksRefused
 from txconnect.errors import Refused
 from txconnect.values import Cause
 from txconnect.wire.answer import Flaw
 from txconnect.wire.response import Relayed
+from txconnect.wire.socks5 import Reply
 
 __all__ = ["Answered", "Failed", "answerOf", "failureOf"]
 
 _STATUSES = {
+    # What tinyproxy says of wrong credentials.
+    401: Cause.PARENT_CREDENTIALS,
     403: Cause.PARENT_DENIED,
     407: Cause.PARENT_CREDENTIALS,
     429: Cause.PARENT_UNAVAILABLE,
     503: Cause.PARENT_UNAVAILABLE,
     504: Cause.PARENT_TIMEOUT,
+}
+
+_REPLIES: dict[int | None, Cause] = {
+    None: Cause.PARENT_CREDENTIALS,
+    Reply.NOT_ALLOWED: Cause.PARENT_DENIED,
+    Reply.NETWORK_UNREACHABLE: Cause.UNROUTABLE,
+    Reply.HOST_UNREACHABLE: Cause.UNROUTABLE,
+    Reply.CONNECTION_REFUSED: Cause.CONNECTION_REFUSED,
+    Reply.TTL_EXPIRED: Cause.PARENT_TIMEOUT,
 }
 
 _FLAWS: dict[Flaw | None, Cause] = {
@@ -73,6 +86,9 @@ def answerOf(name: str, error: Exception) -> Refused | None:
     @param name: the parent's.
     @return: L{None} when C{error} is no answer of a parent's.
     """
+    if isinstance(error, SocksRefused):
+        cause = _REPLIES.get(error.code, Cause.PARENT_REFUSED)
+        return Refused(cause, f"{name}: {printable(str(error), 300)}")
     if not isinstance(error, ProxyRefused):
         return None
     reason = f"{name} answered {error.status} {printable(error.reason)}".rstrip()

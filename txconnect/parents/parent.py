@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
@@ -19,7 +18,7 @@ from txconnect.parents.answers import Answered, Failed, answerOf, failureOf
 from txconnect.parents.probe import probe
 from txconnect.parents.speakers import speakerFor
 from txconnect.parents.targets import ParentTarget
-from txconnect.parents.tls import tlsTo
+from txconnect.parents.tls import TLSEndpoint, tlsTo
 from txconnect.relay.leg import Leg
 from txconnect.values import Authority
 
@@ -81,7 +80,7 @@ class Parent:
         self._encrypted = target.url.scheme == "https"
         self._endpoint = endpoint
         if self._encrypted:
-            self._endpoint = wrapClientTLS(tlsTo(target), endpoint)
+            self._endpoint = TLSEndpoint(tlsTo(target), endpoint, clock)
         self._through = speakerFor(target)
 
     async def connect(

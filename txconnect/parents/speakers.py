@@ -11,9 +11,11 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 
 from txconnect.client.credentials import IProxyCredentials
 from txconnect.client.endpoint import ConnectEndpoint
+from txconnect.client.socks import Socks5Endpoint
 from txconnect.errors import ConfigurationError
 from txconnect.parents.targets import ParentTarget
 from txconnect.values import Authority
+from txconnect.wire.socks5 import encodeLogin
 
 Speaker = Callable[
     [IStreamClientEndpoint, Authority, Sequence[tuple[bytes, bytes]], float, Any],
@@ -36,7 +38,7 @@ def speakerFor(target: ParentTarget) -> Speaker:
         if target.url.scheme in ("http", "https"):
             stored = target.credentials
             return _http(None if stored is None else stored.forHTTP())
-        raise ValueError("socks5:// is not served by this version")
+        return _socks(target)
     except ValueError as error:
         raise ConfigurationError(f"{target}: credentials: {error}") from None
 
@@ -56,6 +58,33 @@ def _http(credentials: IProxyCredentials | None) -> Speaker:
             authority.port,
             headers=fields,
             credentials=credentials,
+            timeout=seconds,
+            clock=clock,
+        )
+
+    return through
+
+
+def _socks(target: ParentTarget) -> Speaker:
+    stored = target.credentials
+    user, password = (None, None) if stored is None else stored.forSOCKS()
+    if user is not None:
+        # What cannot be sent is found now, and not with the first tunnel.
+        encodeLogin(user, password or "")
+
+    def through(
+        endpoint: IStreamClientEndpoint,
+        authority: Authority,
+        fields: Sequence[tuple[bytes, bytes]],
+        seconds: float,
+        clock: Any,
+    ) -> IStreamClientEndpoint:
+        return Socks5Endpoint(
+            endpoint,
+            authority.lookupName,
+            authority.port,
+            user=user,
+            password=password,
             timeout=seconds,
             clock=clock,
         )

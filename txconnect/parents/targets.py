@@ -99,9 +99,18 @@ class RouteText:
         """What messages call it: its pattern, which is no secret."""
         return _labelOf(self.pattern)
 
+    @property
+    def resolves(self) -> bool:
+        """Whether a parent looks the names up that take it."""
+        return any(isinstance(each, ParentTarget) for each in self.targets)
+
+    @property
+    def shown(self) -> str:
+        """Where it leads, without credentials and files."""
+        return "|".join(map(str, self.targets))
+
     def __str__(self) -> str:
-        targets = "|".join(map(str, self.targets))
-        return f"{self.pattern}={targets}" if self.pattern else targets
+        return f"{self.pattern}={self.shown}" if self.pattern else self.shown
 
 
 def splitRoute(text: str, environ: Mapping[str, str] | None = None) -> RouteText:

@@ -1,5 +1,5 @@
 """
-TLS with a parent: whom it trusts, and what certificate it shows.
+TLS with a parent: whom this proxy trusts, and what certificate it shows.
 """
 
 from __future__ import annotations
@@ -7,19 +7,54 @@ from __future__ import annotations
 from typing import Any
 
 from OpenSSL import SSL
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+)
 from twisted.internet.ssl import (
     Certificate,
     CertificateOptions,
     optionsForClientTLS,
     trustRootFromCertificates,
 )
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from zope.interface import implementer
 
 from txconnect.errors import ConfigurationError
 from txconnect.parents.targets import ParentTarget
 from txconnect.pem import readCertificates, readPrivateKey
 
-__all__ = ["tlsTo"]
+__all__ = ["TLSEndpoint", "tlsTo"]
+
+
+@implementer(IStreamClientEndpoint)
+class TLSEndpoint:
+    """
+    TLS around another endpoint.
+
+    It is C{twisted.internet.endpoints.wrapClientTLS}, but for the clock that
+    flushes small writes, which is the proxy's own.
+    """
+
+    def __init__(
+        self,
+        creator: IOpenSSLClientConnectionCreator,
+        endpoint: IStreamClientEndpoint,
+        clock: Any,
+    ) -> None:
+        self._creator = creator
+        self._endpoint = endpoint
+        self._clock = clock
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """See L{IStreamClientEndpoint.connect}."""
+        wrapping = TLSMemoryBIOFactory(
+            self._creator, True, protocolFactory, self._clock
+        )
+        connecting: Deferred[Any] = self._endpoint.connect(wrapping)
+        return connecting.addCallback(lambda made: made.wrappedProtocol)
 
 
 def tlsTo(target: ParentTarget) -> IOpenSSLClientConnectionCreator:

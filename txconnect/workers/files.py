@@ -29,6 +29,8 @@ _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _SEALS = ("F_SEAL_WRITE", "F_SEAL_SHRINK", "F_SEAL_GROW", "F_SEAL_SEAL")
 _PART = re.compile(r"(?:\\.|[^:\\])+", re.DOTALL)
 _ITEM = re.compile(r"[^:,=]+")
+_TARGETS = re.compile(r"(?:\A|=)(?:https?|socks5h?)://", re.IGNORECASE)
+_TARGET_FILE = re.compile(r",(?:credentials|ca|cert|key)=(?!env:)([^,|]+)")
 
 
 @attrs.frozen
@@ -50,8 +52,9 @@ class Named:
 def namedFiles(options: Sequence[str]) -> list[Named]:
     """
     Every file that the options name: what stands behind the first colon of
-    C{--auth}, a part of C{--listen}, and a path with a slash among the
-    arguments of a plugin.  A log, which is written, is none of these.
+    C{--auth}, a part of C{--listen}, C{credentials=} and the like of a
+    C{--route}, and a path with a slash among the arguments of a plugin.  A log,
+    which is written, is none of these.
 
     @param options: C{--name=value} each.
     """
@@ -78,10 +81,20 @@ def _namesIn(number: int, option: str) -> Iterator[Named]:
                 continue  # a port
             at = part.start() + len(key) + len(equals)
             yield Named(number, at, part.end(), os.path.abspath(path))
+    elif name == "route":
+        found = _TARGETS.search(value)
+        targets = base + (found.start() if found else len(value))
+        yield from _arguments(number, option, start, targets)
+        for file in _TARGET_FILE.finditer(option, targets):
+            yield Named(number, *file.span(1), os.path.abspath(file[1]))
     elif name in _PLUGINS and colon:
-        for item in _ITEM.finditer(option, start):
-            if "/" in item[0]:
-                yield Named(number, *item.span(), os.path.abspath(item[0]))
+        yield from _arguments(number, option, start, len(option))
+
+
+def _arguments(number: int, option: str, start: int, end: int) -> Iterator[Named]:
+    for item in _ITEM.finditer(option, start, end):
+        if "/" in item[0]:
+            yield Named(number, *item.span(), os.path.abspath(item[0]))
 
 
 class RootFiles:
