@@ -187,6 +187,7 @@ def test_userAlone() -> None:
     ("arguments", "complaint"),
     [
         ({"password": "secret"}, "no user"),
+        ({"user": "", "password": "secret"}, "the user is empty"),
         ({"user": "u" * 256, "password": "secret"}, "the user is longer"),
         ({"host": "a b"}, "the host"),
         ({"host": ""}, "the host is empty"),

@@ -107,6 +107,8 @@ def test_nameBeyondASCII() -> None:
     plain = fieldsOf(
         answerDigest(read(TWO.replace(b", charset=UTF-8", b"")), *request, TWO_CNONCE)
     )
+    ascii = fieldsOf(answerDigest(read(TWO), "Jason", *request[1:], TWO_CNONCE))
+    assert ascii["username"] == "Jason"
     assert plain["username"] == "J\xc3\xa4s\xc3\xb8n Doe"
     assert plain["response"] == TWO_RESPONSE
 
