@@ -18,18 +18,21 @@ import attrs
 import pytest
 from twisted.cred.checkers import FilePasswordDB
 from twisted.cred.strcred import ICheckerFactory
+from twisted.internet.address import IPv4Address
 from twisted.plugin import getPlugins
 from twisted.python import usage
 from twisted.scripts.twistd import ServerOptions
 
 import txconnect
 from txconnect import __main__, console
-from txconnect.command import Options, makeService, options as command
+from txconnect.command import Options, makeService, making, options as command
 from txconnect.command.help import optionName
 from txconnect.command.making import listeningService
 from txconnect.listening import Listener, ListeningService
 from txconnect.settings import Settings
 from txconnect.values import Named
+
+HERE = IPv4Address("TCP", "127.0.0.1", 3128)
 
 PLUGINS = """
 from zope.interface import implementer
@@ -224,6 +227,13 @@ def test_secondPairIsRefused() -> None:
         (("--policy",), "option --policy requires argument"),
         (("ports:443",), "'ports:443' is no option"),
         (("--auth-scheme", "basic"), "also give --auth"),
+        (("--route", "hosts:a.example"), "a route has no target"),
+        (("--route", "http://u:p@parent:1"), "write credentials=FILE"),
+        (("--route", "http://p:1,credentials=no"), "'no': No such file"),
+        (("--route", "https://p,ca=no"), "ca=no cannot be read"),
+        (("--route", "networks:public=direct"), "before any address is known"),
+        (("--route", "direct", "--route", "ports:1=direct"), "is never taken"),
+        (("--route", "users:ann=direct"), "users: needs --auth"),
     ],
 )
 def test_badOptionsAreOneLine(arguments: tuple[str, ...], reason: str) -> None:
@@ -237,6 +247,48 @@ def test_listedUsersMustBeAskedWhoTheyAre(monkeypatch: pytest.MonkeyPatch) -> No
     assert names(parsed(*users, "--auth", "file:users")["policies"]) == ["users"]
     monkeypatch.setattr(Listener, "certified", True)
     assert names(parsed(*users)["policies"]) == ["users"]
+
+
+def test_routes() -> None:
+    """They reach the proxy in their order, and the lines at start-up."""
+    options = parsed(
+        *("--route", "hosts:*.corp.example=http://parent:3128"),
+        *("--route", "ports:22=direct"),
+    )
+    assert [str(rule) for rule in options["routes"]] == [
+        "hosts:*.corp.example=http://parent:3128",
+        "ports:22=direct",
+    ]
+    routers = options["proxy"].admission.plugins.routers
+    assert names(routers) == ["route 'hosts:*.corp.example'", "route 'ports:22'"]
+    lines = making._welcome(options, None).lines([(Listener("x", None), HERE)])
+    assert lines[3:-1] == [
+        "  via   http://parent:3128  for what hosts:*.corp.example allows",
+        "  via   direct  for what ports:22 allows",
+        "        a parent looks names up itself: networks cannot judge their "
+        "addresses there",
+    ]
+    direct = parsed("--route", "bind:127.0.0.1")
+    lines = making._welcome(direct, None).lines([(Listener("x", None), HERE)])
+    assert lines[3:-1] == ["  via   bind:127.0.0.1  for everything"]
+
+
+def test_withoutRoutesNothingIsImported() -> None:
+    """Who has no parents does not wait for what reaches them."""
+    program = (
+        "import sys; from txconnect.command import Options; Options().parseOptions([]);"
+        "print(*(m for m in sys.modules if m.startswith('txconnect.parents')))"
+    )
+    root = Path(txconnect.__file__).parent.parent
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=root,
+        timeout=60,
+    )
+    assert ran.stdout.strip() == ""
 
 
 def test_whatTheProxyItselfRefusesIsAUsageError(

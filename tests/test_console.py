@@ -100,6 +100,25 @@ def test_policiesThatStandAreNamed() -> None:
     assert lines[2] == "  where what all of these allow:  networks:public  ports:any"
 
 
+def test_routesAreSaid() -> None:
+    """[TU-11] Where tunnels leave, and which policies cannot be asked there."""
+    welcome = Welcome(
+        routes=[("hosts:*.corp.example", "http://p:1|http://q:1"), ("", "direct")],
+        unasked=["networks", "deny-hosts"],
+    )
+    lines = welcome.lines([(PLAIN, LOOPBACK)])
+    assert lines[2].startswith("  where ")
+    assert lines[3:-1] == [
+        "  via   http://p:1|http://q:1  for what hosts:*.corp.example allows",
+        "  via   direct  for everything else",
+        "        a parent looks names up itself: networks, deny-hosts cannot judge "
+        "their addresses there",
+    ]
+    assert lines[-1].startswith("  try ")
+    one = Welcome(routes=[("", "direct")]).lines([(PLAIN, LOOPBACK)])
+    assert one[3:-1] == ["  via   direct  for everything"]
+
+
 @pytest.mark.parametrize(
     ("listener", "host", "checkers", "attempt"),
     [

@@ -728,6 +728,20 @@ def rewritten(*options: str, readable: Sequence[str] = ()) -> list[str]:
         ("--listen=443", "--listen=443"),
         ("--policy=ports:443", "--policy=ports:443"),
         ("--policy=ask:1,token=./token", "--policy=ask:1,token=<it is token>"),
+        (
+            "--route=./key:Name=http://p:1,credentials=users|https://q,ca=key,cert=./users",
+            "--route=./key:Name=http://p:1,credentials=<it is users>"
+            "|https://q,ca=<it is key>,cert=<it is users>",
+        ),
+        (
+            "--route=ask:x=./token=socks5://p:1",
+            "--route=ask:x=<it is token>=socks5://p:1",
+        ),
+        (
+            "--route=http://p:1,credentials=env:key",
+            "--route=http://p:1,credentials=env:key",
+        ),
+        ("--route=hosts:a=direct", "--route=hosts:a=direct"),
         ("--observer=accesslog:./log", "--observer=accesslog:./log"),
         ("--realm=users", "--realm=users"),
         ("--auth=htpasswd:missing", "--auth=htpasswd:missing"),
@@ -825,6 +839,38 @@ def test_workerReadsTheSameCommandLine(directory: Path) -> None:
         assert [each.name for each in read[kind]] == [each.name for each in given[kind]]
     assert [each.description for each in read["listeners"]] == ["3128", "unix:sock"]
     assert read.restated() == given.restated()
+
+
+def test_workersHaveOneName(monkeypatch: pytest.MonkeyPatch) -> None:
+    """[UP-07] [T15] What has been through one worker has been through the proxy."""
+    restated: list[list[str]] = []
+
+    def files(options: Sequence[str]) -> RootFiles:
+        restated.append(list(options))
+        return RootFiles(options)
+
+    monkeypatch.setattr("txconnect.workers.files.RootFiles", files)
+    for name, said in (
+        ([], "--name=txconnect-[0-9a-f]{6}"),
+        (["--name=mine"], "--name=mine"),
+    ):
+        makeService(parsed("--workers=2", *name))
+        given = [each for each in restated.pop() if each.startswith("--name=")]
+        assert len(given) == 1 and re.fullmatch(said, given[0])
+
+
+def test_workerTakesTheSameRoutes(directory: Path) -> None:
+    """Everything that a route says, credentials included, is said to the worker."""
+    (directory / "who").write_text("ann:secret\n")
+    routes = ["hosts:a.example=http://p:1,credentials=who|http://q:1", "direct"]
+    given = parsed("--workers=2", *(f"--route={route}" for route in routes))
+    orders = attrs.evolve(ORDERS, options=given.restated(), sockets=[1])
+    read = WorkerOptions(Binding(), orders)
+    read.parseOptions(list(orders.options))
+    assert [rule.text for rule in read["routes"]] == [
+        rule.text for rule in given["routes"]
+    ]
+    assert read["routes"][0].text.targets[0].credentials.user == "ann"
 
 
 def test_workerTakesItsListenersSocketsInOrder() -> None:

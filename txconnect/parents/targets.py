@@ -153,7 +153,8 @@ def _parse(label: str, text: str, environ: Mapping[str, str] | None) -> Target:
         )
     if kind == "direct" or kind.startswith("bind:"):
         if items:
-            raise ConfigurationError(f"{label}: {kind[:6]} takes no {_ITEMS}")
+            word = "direct" if kind == "direct" else "bind:"
+            raise ConfigurationError(f"{label}: {word} takes no {_ITEMS}")
         return Direct() if kind == "direct" else Bind(_address(label, head[5:]))
     return _parent(label, head, items, environ)
 
