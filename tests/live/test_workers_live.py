@@ -25,7 +25,8 @@ from pathlib import Path
 
 import pytest
 from certificates import makeAuthority
-from proxyprocess import DEADLINE, OPEN, ROOT, eventually
+from otherproxies import PASSWORD, USER, Others
+from proxyprocess import DEADLINE, OPEN, ROOT, ProxyProcess, eventually
 
 from txconnect.auth.passwords import main as passwd
 
@@ -503,6 +504,33 @@ def test_daemonWithWorkers(tmp_path: Path, echo: int) -> None:
     assert "Traceback" not in log.read_text()
 
 
+def test_aRingThroughAnotherWorker(crew: Callable[..., Crew], tmp_path: Path) -> None:
+    """[T15] [UP-07] All workers have one name in Via: whichever a request comes
+    back to, it has been there."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    route = ["--route", f"http://127.0.0.1:{port}"]
+    proxy = crew("--listen", "0", *OPEN, *route)
+    home = tmp_path / "other"
+    home.mkdir()
+    back = ["--route", f"http://127.0.0.1:{proxy.port}"]
+    other = ProxyProcess(home, back, listen=str(port))
+    try:
+        other.mark()
+        rounds = 20
+        for _ in range(rounds):
+            with socket.create_connection(
+                ("127.0.0.1", proxy.port), DEADLINE
+            ) as client:
+                assert asked(client, "192.0.2.1:443").startswith(b"HTTP/1.1 502 ")
+        eventually("all are told", lambda: len(other.records()) >= rounds)
+        assert len(other.records()) == rounds
+        other.end()
+    finally:
+        other.kill()
+    proxy.end()
+
+
 @pytest.fixture
 def reachable() -> Iterator[Path]:
     """A directory that every user may enter."""
@@ -577,3 +605,27 @@ if os.geteuid() == 0:
             for pid in proxy.pids():
                 proxy.replaced(pid)
         assert "Traceback" not in proxy.end()
+
+    def test_credentialsThatOnlyRootMayRead(
+        crew: Callable[..., Crew], reachable: Path, others: Others, echo: int
+    ) -> None:
+        """Those of a route are handed on too, also to a later worker."""
+        python, environment = interpreter()
+        secret = reachable / "parent"
+        secret.write_text(f"{USER}:{PASSWORD}\n")
+        secret.chmod(0o600)
+        twistd = [python, "-c", "from twisted.scripts.twistd import run; run()"]
+        user = ["--uid", str(NOBODY), "--gid", str(NOBODY)]
+        parent = f"http://{others('squid-basic').address},credentials=parent"
+        proxy = crew(
+            *("--listen", "0", *OPEN, "--route", parent),
+            command=[*twistd, "-n", "--pidfile=", *user, "connectproxy"],
+            directory=reachable,
+            environment=environment,
+        )
+        for _ in range(2):
+            with tunnel(proxy.port, echo) as client:
+                assert alive(client)
+            for pid in proxy.pids():
+                proxy.replaced(pid)
+        assert PASSWORD not in proxy.end()
