@@ -156,7 +156,7 @@ class ClientRig:
         assert isinstance(failure, Failure), failure
         assert type(failure.value) is kind, failure
         self.network.flush()
-        assert all(peer.closed or peer.reset for peer in self.proxy.peers)
+        assert all(p.closed or p.reset or p.ended for p in self.proxy.peers)
         assert self.factory.starts == self.factory.stops == 1
         assert self.factory.addresses == []
         self.network.assertClean()
