@@ -185,21 +185,22 @@ class ConnectDialogue:
             return
         self.waitsFor = "the rest of the proxy's refusal"
         self._content = _Refusal(answer, ContentReader(answer))
-        self._timer = self._clock.callLater(CONTENT_SECONDS, self._contentLate)
+        self._timer = self._clock.callLater(
+            CONTENT_SECONDS, self._contentLate, self._content
+        )
         self._takeContent(self._content, trailing)
 
     def _takeContent(self, content: _Refusal, data: bytes) -> None:
         if content.reader.feed(data):
             self._endContent(content)
 
-    def _contentLate(self) -> None:
+    def _contentLate(self, content: _Refusal) -> None:
         self._timer = None
-        if self._content is not None:
-            self._content.reader.finish()
-            try:
-                self._endContent(self._content)
-            except Exception:
-                self._line.fail(Failure())
+        content.reader.finish()
+        try:
+            self._endContent(content)
+        except Exception:
+            self._line.fail(Failure())
 
     def _endContent(self, content: _Refusal) -> None:
         self._content = None

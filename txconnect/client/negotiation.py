@@ -158,7 +158,8 @@ class Negotiation:
         self._address = addressOf(dialogue.authority)
         self._outcome: Deferred[IProtocol] = Deferred(self._cancelled)
         self._timer: IDelayedCall | None = None
-        self._dial: _FrameFactory | None = None
+        self._dial = _FrameFactory(self)
+        self._over = False
         self._connecting: Deferred[Any] | None = None
         self._talk: Talk | None = None
 
@@ -191,7 +192,7 @@ class Negotiation:
 
         @return: whether it is wanted: a second one is not.
         """
-        if self._dial is None or self._talk is not None:
+        if self._over or self._talk is not None:
             return False
         self._talk = talk
         self._guard(self._dialogue.begin, talk)
@@ -229,7 +230,7 @@ class Negotiation:
 
     def fail(self, failure: Failure) -> None:
         """There will be no tunnel."""
-        if self._dial is None:
+        if self._over:
             return
         self._end()
         self._drop()
@@ -247,7 +248,7 @@ class Negotiation:
         dial = self._dial = _FrameFactory(self)
         connecting = maybeDeferred(self._proxyEndpoint.connect, dial)
         connecting.addErrback(self._notConnected, dial)
-        if self._dial is dial:
+        if self._dial is dial and not self._over:
             self._connecting = connecting
 
     def _notConnected(self, failure: Failure, dial: _FrameFactory) -> None:
@@ -274,11 +275,10 @@ class Negotiation:
 
     def _end(self) -> None:
         """It is decided: nothing of this attempt goes on."""
-        if self._dial is not None:
-            # The endpoint keeps its factory as long as the tunnel lives: with
-            # it would stay the credentials that were used.
-            self._dial.negotiation = None
-            self._dial = None
+        self._over = True
+        # The endpoint keeps its factory as long as the tunnel lives: with it
+        # would stay the credentials that were used.
+        self._dial.negotiation = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
