@@ -30,6 +30,7 @@ from txconnect.auth.certificate import certificateIdentity
 from txconnect.dialing import Dialer, Open, transportOpener
 from txconnect.errors import ConfigurationError
 from txconnect.fronts.http1 import Http1Front
+from txconnect.fronts.ports import Ports
 from txconnect.interfaces import (
     IAddressPolicy,
     IAuthScheme,
@@ -135,6 +136,7 @@ class ConnectProxy(MultiService):
         )
         self.dialer = Dialer(reactor, settings, open or self._opener(reactor))
         self.leaving = LeaveWatch(self._nested)
+        self.ports = Ports()
         self.limits = HeadLimits(settings.headLimit, settings.fieldLimit)
         self.admission = Admission(
             reactor,

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol as Shape
 
-import attrs
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -23,6 +22,8 @@ from txconnect.candidate import Admitted, Candidate
 from txconnect.dialing import connectionCause
 from txconnect.errors import Refused
 from txconnect.fronts.early import EarlyData
+from txconnect.fronts.ports import Ports
+from txconnect.fronts.refusing import Lingering, answerTo, mayStay
 from txconnect.relay.choice import (
     kernelServes,
     startKernelRelay,
@@ -45,10 +46,7 @@ from txconnect.values import (
     TunnelRefused,
 )
 from txconnect.wire.head import BadHead, Head, HeadLimits, HeadParser
-from txconnect.wire.response import ESTABLISHED, Refusal, renderRefusal
-
-STAYS = 3
-"""The most 407s behind which a connection may stay open."""
+from txconnect.wire.response import ESTABLISHED
 
 
 class Proxy(Shape):
@@ -58,11 +56,13 @@ class Proxy(Shape):
     @ivar limits: of the request's head.
     @ivar kernel: what kernel relays need, or L{None} where there are none.
     @ivar leaving: watches clients whose transport is paused.
+    @ivar ports: what is known of the ports that accept.
     """
 
     admission: Admission
     limits: HeadLimits
     leaving: LeaveWatch
+    ports: Ports
     kernel: Kernel | None
 
     def frontMade(self, front: Any) -> None:
@@ -86,30 +86,26 @@ class Http1Front(Protocol):
     # Any connected stream transport, of the reactor or of a wrapper.
     transport: Any = None
 
+    # Most connections need few of these.
+    _candidate: Candidate | None = None
+    _tunnel: Tunnel | None = None
+    _side: Side | None = None
+    _early: EarlyData | None = None
+    _lingering: Lingering | None = None
+    _host: IAddress | None = None
+    _stays = 0
+    # Whether the observers know, or need not know, what became of the request.
+    _accounted = False
+
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
         self._admission = proxy.admission
         self._parser = HeadParser(proxy.limits)
-        self._candidate: Candidate | None = None
-        self._tunnel: Tunnel | None = None
-        self._side: Side | None = None
-        self._early: EarlyData
-        self._lingered = 0
-        self._stays = 0
-        self._lingering = False
-        self._timer: Any = None
-        self._began = 0.0
 
     # The connection
 
     def connectionMade(self) -> None:
-        transport = self.transport
-        for option in ("setTcpNoDelay", "setTcpKeepAlive"):
-            # A unix: listener has neither.
-            if hasattr(transport, option):
-                getattr(transport, option)(True)
-        limit = self._admission.settings.earlyDataLimit
-        self._early = EarlyData(transport, limit, self._proxy.leaving, self._leftPaused)
+        self._host = self._proxy.ports.accepted(self.transport)
         self._proxy.frontMade(self)
         self._awaitHead()
 
@@ -134,12 +130,12 @@ class Http1Front(Protocol):
     def readConnectionLost(self) -> None:
         if self._side is not None:
             self._side.readConnectionLost()
-        elif self._lingering:
-            self._endLingering()
+        elif self._lingering is not None:
+            self._lingering.ended()
         else:
             # The end of input before the 200 is the client's leaving.
-            self._left()
-            self.dataReceived = self._drop  # type: ignore[method-assign]
+            self._giveUp(Cause.CLIENT_LEFT)
+            self._linger()
             self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
@@ -147,13 +143,14 @@ class Http1Front(Protocol):
             self._side.writeConnectionLost()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        self._cancelTimer()
         if self._side is not None:
             self._side.connectionLost(reason)
         elif self._tunnel is None:
-            self._left()
+            self._giveUp(Cause.CLIENT_LEFT)
         if self._tunnel is None:
             self._proxy.frontLost(self)
+        if self._lingering is not None:
+            self._lingering.over()
         # Circles of references otherwise, which only the collector breaks.
         for name in ("_early", "dataReceived"):
             vars(self).pop(name, None)
@@ -169,21 +166,20 @@ class Http1Front(Protocol):
     # The head, and what stands behind it
 
     def _admit(self, head: Head) -> None:
-        self._cancelTimer()
-        self.dataReceived = self._early.take  # type: ignore[method-assign]
+        self._admission.heads.end(self._headLate)
+        self.dataReceived = self._takeEarly  # type: ignore[method-assign]
         if self._parser.trailing:
-            self._early.take(self._parser.trailing)
-        # The old one holds early data, and the credentials.
-        self._parser = HeadParser(self._proxy.limits)
-        self._parser.started = True
+            self._takeEarly(self._parser.trailing)
+        # It holds early data, and the credentials.
+        del self._parser
         transport = self.transport
-        server = transport.getHost()
-        self._admission.addListener(server)
+        host = self._host or transport.getHost()
+        self._admission.addListener(host)
         certificate = getattr(transport, "getPeerCertificate", None)
         candidate = self._candidate = self._admission.admit(
             head,
             transport.getPeer(),
-            server,
+            host,
             certificate() if certificate is not None else None,
             self._decided,
         )
@@ -194,36 +190,49 @@ class Http1Front(Protocol):
             )
         candidate.run()
 
-    def _leftPaused(self) -> None:
-        self._left()
-        self.transport.abortConnection()
+    def _takeEarly(self, data: bytes) -> None:
+        if self._early is None:
+            self._early = EarlyData(
+                self.transport,
+                self._admission.settings.earlyDataLimit,
+                self._proxy.leaving,
+                self._leftPaused,
+            )
+        self._early.take(data)
 
-    def _left(self) -> None:
+    def _releaseEarly(self, resume: bool) -> list[bytes]:
+        return [] if self._early is None else self._early.release(resume)
+
+    def _leftPaused(self) -> None:
         self._giveUp(Cause.CLIENT_LEFT)
+        self.transport.abortConnection()
 
     def _giveUp(self, cause: Cause) -> None:
         """Account for a client that has had no answer."""
-        self._cancelTimer()
-        self._early.release(resume=False)
+        self._admission.heads.end(self._headLate)
+        self._releaseEarly(resume=False)
         candidate, self._candidate = self._candidate, None
         if candidate is not None:
             candidate.giveUp(cause)
-        elif self._parser.started and not self._lingering:
+        elif not self._accounted and self._parser.started:
             self._tellRefused(Refused(cause))
-        self._lingering = True
+        self._accounted = True
 
     def _headLate(self) -> None:
         if not self._parser.started:
             # Nobody has asked for anything: there is nothing to answer.
-            self._lingering = True
+            self._accounted = True
             # TLS still delivers what comes before the client's close_notify.
-            self.dataReceived = self._drop  # type: ignore[method-assign]
+            self._linger()
             self.transport.loseConnection()
-            self._timer = self._admission.clock.callLater(
-                self._admission.settings.lingerTimeout, self._abort
-            )
             return
         self._refuseHead(Refused(Cause.HEAD_TIMEOUT))
+
+    def _linger(self) -> None:
+        admission = self._admission
+        lingering = Lingering(self.transport, admission.clock, admission.settings)
+        self._lingering = lingering
+        self.dataReceived = lingering.dataReceived  # type: ignore[method-assign]
 
     # The decision
 
@@ -256,16 +265,15 @@ class Http1Front(Protocol):
         relay: Relay
         if kernel is not None and isinstance(leg, SocketLeg) and serves:
             # First, as one that watches the client gives it up here.
-            early = self._early.release(resume=False)
+            early = self._releaseEarly(resume=False)
             relay = startKernelRelay(kernel, tunnel, client, leg, pair, ESTABLISHED)
             vars(self).pop("dataReceived")
         else:
             relay = startTransportRelay(
                 tunnel, client, self._adopt, leg, pair, taps, ESTABLISHED
             )
-            early = self._early.release(resume=True)
-        # Done with: thousands may be idle.
-        del self._parser, self._early
+            early = self._releaseEarly(resume=True)
+        vars(self).pop("_early", None)
         self._tunnel = tunnel
         tunnel.begin(relay, early)
         admission.notify(TunnelEstablished(admitted.tunnel))
@@ -281,11 +289,13 @@ class Http1Front(Protocol):
     # Refusals
 
     def _refuse(self, refused: Refused, candidate: Candidate) -> None:
-        # From here on it is accounted for: an observer may stop the proxy.
-        self._lingering = True
+        # First, because an observer may stop the proxy.
+        self._accounted = True
         candidate.tell(refused)
         request = candidate.request
-        if self._mayStay(refused, request):
+        silent = self._early is None
+        settings = self._admission.settings
+        if silent and mayStay(settings, refused, request, self._stays):
             self._stay(refused, request)
         else:
             self._close(refused, request.id, request.authority)
@@ -295,7 +305,7 @@ class Http1Front(Protocol):
 
     def _tellRefused(self, refused: Refused) -> str:
         """Account for a request that never became one; returns its id."""
-        self._lingering = True
+        self._accounted = True
         admission = self._admission
         name = admission.ids.next()
         admission.notify(
@@ -311,110 +321,28 @@ class Http1Front(Protocol):
         )
         return name
 
-    def _mayStay(self, refused: Refused, request: ConnectRequest) -> bool:
-        """
-        Whether the connection may stay open for another try (RFC 9931, 8).
-
-        Only behind a 407, so often and no oftener, only for a client that the
-        operator knows to wait for its 200, and only when nothing at all came
-        behind the head: else what was meant for the tunnel would be read as a
-        request.
-        """
-        settings = self._admission.settings
-        return (
-            bool(settings.keepAfterChallenge)
-            and refused.cause.status == 407
-            and self._stays < STAYS
-            and not self._early.size
-            and request.httpVersion != "1.0"
-            and b"close" not in (request.header(b"connection") or b"").lower()
-            and _isAmong(request.header(b"user-agent"), settings.keepAfterChallenge)
-        )
-
     def _stay(self, refused: Refused, request: ConnectRequest) -> None:
         """Send a 407, and read the head of the next try."""
         self._stays += 1
-        self._lingering = False
+        self._accounted = False
         self._parser = HeadParser(self._proxy.limits)
         self.dataReceived = self._headReceived  # type: ignore[method-assign]
         self._awaitHead()
-        self._answer(refused, request.id, request.authority, closes=False)
+        self.transport.write(
+            answerTo(self._admission, refused, request.id, request.authority, False)
+        )
 
     def _close(
         self, refused: Refused, name: str, authority: Authority | None = None
     ) -> None:
         """Send a refusal, and close behind it (RFC 9112, 9.6)."""
-        admission = self._admission
-        self._cancelTimer()
-        self._timer = admission.clock.callLater(
-            admission.settings.lingerTimeout, self._abort
-        )
-        self._lingering = True
-        self.dataReceived = self._drop  # type: ignore[method-assign]
-        self._answer(refused, name, authority, closes=True)
-        self._early.release(resume=True)
+        self._admission.heads.end(self._headLate)
+        self._linger()
         transport = self.transport
+        transport.write(answerTo(self._admission, refused, name, authority, True))
+        self._releaseEarly(resume=True)
         if canHalfClose(transport):
             transport.loseWriteConnection()
         elif hasattr(transport, "getPeerCertificate"):
             # TLS sends close_notify, and goes on reading until the client's.
             transport.loseConnection()
-
-    def _answer(
-        self, refused: Refused, name: str, authority: Authority | None, closes: bool
-    ) -> None:
-        admission = self._admission
-        refusal = Refusal(
-            refused.cause,
-            refused.rule,
-            name,
-            admission.name,
-            authority=authority,
-            reason=refused.reason,
-            parameters=refused.parameters,
-            challenges=admission.challenges(refused.cause),
-            full=admission.settings.errors == "full",
-            closes=closes,
-            relayed=refused.relayed,
-        )
-        try:
-            answer = renderRefusal(refusal)
-        except (ValueError, TypeError, AttributeError):
-            # Parameters of a plugin's own that have no form on the wire.
-            self._log.failure("{id}: a refusal could not be written", id=name)
-            plain = attrs.evolve(
-                refusal, cause=Cause.INTERNAL, parameters={}, relayed=None
-            )
-            answer = renderRefusal(plain)
-        self.transport.write(answer)
-
-    def _drop(self, data: bytes) -> None:
-        """
-        Take in what the client still sends, so that the answer is not lost to
-        a reset, but not for ever.
-        """
-        self._lingered += len(data)
-        if self._lingered > self._admission.settings.lingerLimit:
-            self._abort()
-
-    def _endLingering(self) -> None:
-        self._cancelTimer()
-        self._timer = self._admission.clock.callLater(
-            self._admission.settings.lingerTimeout, self._abort
-        )
-        self.transport.loseConnection()
-
-    def _abort(self) -> None:
-        self.transport.abortConnection()
-
-    def _cancelTimer(self) -> None:
-        self._admission.heads.end(self._headLate)
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
-
-
-def _isAmong(agent: bytes | None, prefixes: str) -> bool:
-    """Whether a User-Agent begins with one of the prefixes between commas."""
-    known = [each.strip().encode("utf-8") for each in prefixes.split(",")]
-    return agent is not None and any(each and agent.startswith(each) for each in known)

@@ -1,0 +1,86 @@
+"""
+What all connections that one port accepts have in common: found out once a
+port, instead of asked of the kernel for each connection.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from twisted.internet import tcp
+from twisted.internet.interfaces import IAddress
+
+_OPTIONS = (
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+)
+
+
+class _Port:
+    """
+    One port.
+
+    @ivar host: the address to which all its connections come, or L{None}
+        where it listens on several.
+    """
+
+    def __init__(self, first: tcp.Server) -> None:
+        host: IAddress = first.getHost()
+        self.host = host if first.server.getHost() == host else None
+        self._socket: Any = first.server.socket
+        self._asked = False
+        self._inherited = False
+
+    def prepare(self, handle: socket.socket) -> None:
+        """
+        Set what each connection needs, until they have it from the port.
+
+        On Linux an accepted socket begins with the options that its port had
+        when the handshake ended, and is accepted in the order of these ends.
+        So behind the first that came with them all have them; until then some
+        may be older than the asking.
+        """
+        if self._inherited:
+            return
+        if self._asked and all(handle.getsockopt(*option) for option in _OPTIONS):
+            self._inherited = True
+            return
+        for option in _OPTIONS:
+            handle.setsockopt(*option, 1)
+            if not self._asked:
+                self._socket.setsockopt(*option, 1)
+        self._asked = True
+
+
+class Ports:
+    """What is known of the ports of one proxy."""
+
+    def __init__(self) -> None:
+        self._known: WeakKeyDictionary[tcp.Port, _Port] = WeakKeyDictionary()
+
+    def accepted(self, transport: Any) -> IAddress | None:
+        """
+        Prepare a connection: no delay, keep-alive.
+
+        @param transport: just accepted, by whatever listens.
+        @return: the address to which it came, or L{None} when only the
+            connection itself knows.
+        """
+        # A wrapper's connection, or one that was adopted, has no port to ask.
+        if type(transport) is not tcp.Server or transport.server is None:
+            _prepare(transport)
+            return None
+        port = self._known.get(transport.server)
+        if port is None:
+            port = self._known[transport.server] = _Port(transport)
+        port.prepare(transport.getHandle())
+        return port.host
+
+
+def _prepare(transport: Any) -> None:
+    for option in ("setTcpNoDelay", "setTcpKeepAlive"):
+        # A unix: listener has neither.
+        if hasattr(transport, option):
+            getattr(transport, option)(True)

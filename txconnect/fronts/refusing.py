@@ -1,0 +1,126 @@
+"""
+How a connection is refused: what it is sent, and what becomes of it behind
+that (RFC 9931, 8; RFC 9112, 9.6).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from twisted.logger import Logger
+
+from txconnect.admission import Admission
+from txconnect.errors import Refused
+from txconnect.settings import Settings
+from txconnect.values import Authority, Cause, ConnectRequest
+from txconnect.wire.response import Refusal, renderRefusal
+
+STAYS = 3
+"""The most 407s behind which a connection may stay open."""
+
+_log = Logger()
+
+
+def answerTo(
+    admission: Admission,
+    refused: Refused,
+    name: str,
+    authority: Authority | None,
+    closes: bool,
+) -> bytes:
+    """
+    The answer to a request that is refused.
+
+    @param name: the request's id.
+    @param closes: whether the connection is closed behind it.
+    """
+    refusal = Refusal(
+        refused.cause,
+        refused.rule,
+        name,
+        admission.name,
+        authority=authority,
+        reason=refused.reason,
+        parameters=refused.parameters,
+        challenges=admission.challenges(refused.cause),
+        full=admission.settings.errors == "full",
+        closes=closes,
+        relayed=refused.relayed,
+    )
+    try:
+        return renderRefusal(refusal)
+    except (ValueError, TypeError, AttributeError):
+        # Parameters of a plugin's own that have no form on the wire.
+        _log.failure("{id}: a refusal could not be written", id=name)
+        plain = attrs.evolve(refusal, cause=Cause.INTERNAL, parameters={}, relayed=None)
+        return renderRefusal(plain)
+
+
+def mayStay(
+    settings: Settings, refused: Refused, request: ConnectRequest, stays: int
+) -> bool:
+    """
+    Whether a connection may stay open for another try (RFC 9931, 8).
+
+    Only behind a 407, so often and no oftener, and only for a client that the
+    operator knows to wait for its 200.  Whoever asks must see to it that
+    nothing at all came behind the head: else what was meant for the tunnel
+    would be read as a request.
+
+    @param stays: how often it has stayed.
+    """
+    return (
+        bool(settings.keepAfterChallenge)
+        and refused.cause.status == 407
+        and stays < STAYS
+        and request.httpVersion != "1.0"
+        and b"close" not in (request.header(b"connection") or b"").lower()
+        and _isAmong(request.header(b"user-agent"), settings.keepAfterChallenge)
+    )
+
+
+def _isAmong(agent: bytes | None, prefixes: str) -> bool:
+    """Whether a User-Agent begins with one of the prefixes between commas."""
+    known = [each.strip().encode("utf-8") for each in prefixes.split(",")]
+    return agent is not None and any(each and agent.startswith(each) for each in known)
+
+
+class Lingering:
+    """
+    A connection that is over but for its last answer: what the client still
+    sends is taken in, so that the answer is not lost to a reset, but not for
+    ever.
+
+    @param transport: the client's.
+    @param clock: provides C{IReactorTime}.
+    """
+
+    def __init__(self, transport: Any, clock: Any, settings: Settings) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._settings = settings
+        self._taken = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._timer = self._clock.callLater(
+            self._settings.lingerTimeout, self._transport.abortConnection
+        )
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take in what is of no use any more."""
+        self._taken += len(data)
+        if self._taken > self._settings.lingerLimit:
+            self._transport.abortConnection()
+
+    def ended(self) -> None:
+        """The client sends nothing more: close, within as much time again."""
+        self.over()
+        self._begin()
+        self._transport.loseConnection()
+
+    def over(self) -> None:
+        """The connection is gone."""
+        if self._timer.active():
+            self._timer.cancel()
