@@ -139,7 +139,9 @@ class Candidate(Asking):
         admission = self._admission
         clock = admission.clock
 
-        yield from self._authenticate()
+        if admission.authenticator is not None or self.request.certificate is not None:
+            yield from self._authenticate()
+        self._credentials = None
         if hasPassed(self.request.headers, admission.pseudonym):
             raise Refused(Cause.LOOP, "Via names this proxy already")
 
@@ -159,9 +161,10 @@ class Candidate(Asking):
                 break
 
         began = clock.seconds()
-        addresses: Sequence[IPAddress] = ()
         # A literal needs no look-up, so it is judged whoever resolves names.
-        if not route.resolves or self.request.authority.address is not None:
+        literal = self.request.authority.address
+        addresses: Sequence[IPAddress] = () if literal is None else (literal,)
+        if literal is None and not route.resolves:
             addresses = yield from self._resolve()
         resolved = clock.seconds()
         if addresses:
@@ -208,11 +211,8 @@ class Candidate(Asking):
     def _resolve(
         self,
     ) -> Generator[Deferred[Any], Any, tuple[IPAddress, ...]]:
-        authority = self.request.authority
-        literal = authority.address
-        if literal is not None:
-            return (literal,)
-        found: Any = self._admission.lookups.lookup(authority.lookupName)
+        name = self.request.authority.lookupName
+        found: Any = self._admission.lookups.lookup(name)
         if isinstance(found, Deferred):
             found = yield found
         return found  # type: ignore[no-any-return]
