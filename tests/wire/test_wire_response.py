@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from txconnect.wire.authority import Authority
+from txconnect.wire.proxystatus import ProxyStatusMember
 from txconnect.wire.refusals import Cause
-from txconnect.wire.response import ESTABLISHED, Refusal, renderRefusal
+from txconnect.wire.response import ESTABLISHED, Refusal, Relayed, renderRefusal
 from txconnect.wire.structured import Token
 
 ANSWERED = [cause for cause in Cause if cause.error is not None]
@@ -330,3 +331,56 @@ def test_thePhraseKeepsItsId() -> None:
     assert phrase.endswith("...) id=7f3a-2")
     assert phrase.startswith("refused by rule 'rrrr")
     assert len(phrase) == 119
+
+
+def test_relayed() -> None:
+    """[UP-07] [UP-09] A parent's members stand in front, and Via is added."""
+    members = (
+        ProxyStatusMember("far", {"error": Token("dns_error"), "details": "a\\b"}),
+        ProxyStatusMember("it's \u00fc", {"received-status": 502, "x": True}),
+    )
+    given = refusal(
+        Cause.PARENT_REFUSED,
+        name="proxy 1",
+        parameters={"received-status": 502},
+        relayed=Relayed(members, "1.0"),
+    )
+    _, fields, _ = parsed(renderRefusal(given))
+    assert fields[b"via"] == [b"1.0 proxy-1"]
+    assert fields[b"proxy-status"] == [
+        b'far;error=dns_error, "it\'s ?";received-status=502, '
+        b'"proxy 1";error=destination_unavailable;received-status=502;'
+        b'details="refused: parent-refused id=7f3a-2"'
+    ]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text(max_size=80),
+            st.dictionaries(
+                st.sampled_from(["error", "rcode", "details", "next-hop", "x"]),
+                st.one_of(
+                    st.text(max_size=600),
+                    st.booleans(),
+                    st.integers(-(10**15) + 1, 10**15 - 1),
+                    st.binary(max_size=9),
+                    st.decimals(allow_nan=False, allow_infinity=False),
+                ),
+            ),
+        ),
+        max_size=40,
+    ),
+    st.booleans(),
+)
+def test_relayedWhateverItHolds(
+    members: list[tuple[str, dict[str, Any]]], full: bool
+) -> None:
+    """[UP-09] [PS-01] [PS-04] Always a list that others read, of bounded length."""
+    relayed = Relayed(tuple(ProxyStatusMember(*each) for each in members))
+    octets = renderRefusal(refusal(Cause.PARENT_DENIED, full=full, relayed=relayed))
+    [value] = parsed(octets)[1][b"proxy-status"]
+    assert len(value) < 3000
+    listed = http_sf.parse(value, tltype="list")
+    assert 1 <= len(listed) <= len(members) + 1
+    assert listed[-1][0] == http_sf.Token("proxy-1")
