@@ -15,6 +15,7 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone, Connection
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
+import txconnect.client.conversation
 from txconnect.client.conversation import Conversation
 from txconnect.testing import CHUNKS, MemoryNetwork, Peer, chunkings
 
@@ -101,7 +102,7 @@ class Rig:
         destination = self.network.serve(HOST, PORT)
         self.streams = Streams(interactive)
         self.result: list[Any] = []
-        conversation = Conversation(self.streams)
+        self.conversation = conversation = Conversation(self.streams)
         conversation.finished.addBoth(self.result.append)
         endpoint = TCP4ClientEndpoint(self.network, HOST, PORT)
         connecting = connectProtocol(endpoint, conversation)
@@ -246,6 +247,45 @@ def test_endIsReachedOnlyWhenAllIsWritten() -> None:
     rig.streams.accept()
     rig.over()
     assert rig.streams.written == b"firstlast"
+
+
+def test_theEndComesWithEarlyOctets() -> None:
+    """
+    [T2] A tunnel hands over what was behind the proxy's answer, and the end
+    too, before a pause is heeded: the output ends behind all of it.
+    """
+    rig = Rig()
+    rig.streams.accepts = False
+    rig.conversation.dataReceived(b"ban")
+    rig.conversation.dataReceived(b"ner")
+    rig.conversation.readConnectionLost()
+    rig.streams.accept()
+    assert not rig.streams.ended
+    rig.streams.accept()
+    assert rig.streams.written == b"banner" and rig.streams.ended
+    rig.type(b"")
+    rig.over()
+
+
+def test_anEndThatIsAReset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """[K9] Reactors report one for the other: what is cut off is not complete."""
+    rig = Rig()
+    monkeypatch.setattr(txconnect.client.conversation, "wasReset", lambda _: True)
+    rig.peer.end()
+    rig.failed(ConnectionAborted)
+    assert not rig.streams.ended
+
+
+def test_anOutputThatFailsBehindALoss() -> None:
+    """The first that goes wrong ends it; nothing is aborted twice."""
+    rig = Rig()
+    rig.streams.accepts = False
+    rig.send(b"half of")
+    rig.peer.abort()
+    rig.type(b"x")
+    rig.network.flush()
+    rig.streams.accept(Failure(OSError(errno.EPIPE, "Broken pipe", "standard output")))
+    rig.failed(OSError)
 
 
 def test_aResetIsNoEnd() -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, succeed
+from OpenSSL.SSL import Error as SSLError
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.testing import MemoryReactorClock
 
@@ -215,6 +216,21 @@ def test_aProxyThatCannotBeReached() -> None:
     line = said(network, through(network))
     assert line is not None
     assert line.startswith("cannot connect to the proxy http://proxy:3128: Connection")
+
+
+def test_tlsThatFails() -> None:
+    """In words, and not as OpenSSL's list of tuples."""
+
+    class NoTLS:
+        def connect(self, factory: object) -> Deferred[Any]:
+            return fail(SSLError([("SSL routines", "", "wrong version number")]))
+
+    endpoint: Any = NoTLS()
+    line = said(MemoryNetwork(), Way(endpoint, "the proxy https://proxy:3128"))
+    assert line == (
+        "cannot connect to the proxy https://proxy:3128: TLS failed: wrong version "
+        "number"
+    )
 
 
 def test_aTunnelThatIsLost() -> None:

@@ -116,17 +116,24 @@ class Conversation(Protocol):
             self._write()
         elif self._lost is not None:
             self._finish(self._lost)
+        elif self._remoteEnded:
+            self._endOutput()
         else:
             self._transport.resumeProducing()
 
     # The ends
 
     def readConnectionLost(self) -> None:
-        """Nothing is unwritten: the end is only seen when reading goes on."""
+        """The other side sends no more."""
         if wasReset(self._transport):
             self._transport.abortConnection()
             return
         self._remoteEnded = True
+        # It may come together with what was behind the proxy's answer.
+        if not self._writing:
+            self._endOutput()
+
+    def _endOutput(self) -> None:
         if self._inputEnded or self._streams.isInteractive():
             # Nobody has to type just to be given the prompt back.
             self._transport.unregisterProducer()

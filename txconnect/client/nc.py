@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import attrs
+from OpenSSL.SSL import Error as SSLError
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -138,6 +139,9 @@ def _lineOf(failure: Failure) -> str:
     error = failure.value
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, SSLError) and error.args and isinstance(error.args[0], list):
+        # Of each (library, function, reason) the last says it.
+        return "TLS failed: " + ", ".join(str(each[-1]) for each in error.args[0])
     return " ".join(str(error).split()) or type(error).__name__
 
 
