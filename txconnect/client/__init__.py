@@ -14,6 +14,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from txconnect.client.agent import (
+        ConnectEndpointFactory,
+        agentFromEnvironment,
+        proxyAgent,
+    )
     from txconnect.client.credentials import (
         Basic,
         Bearer,
@@ -51,6 +56,7 @@ __all__ = [
     "Basic",
     "Bearer",
     "ConnectEndpoint",
+    "ConnectEndpointFactory",
     "Digest",
     "IProxyCredentials",
     "Password",
@@ -66,7 +72,9 @@ __all__ = [
     "Socks5Endpoint",
     "SocksRefused",
     "StoredCredentials",
+    "agentFromEnvironment",
     "loadCredentials",
+    "proxyAgent",
     "proxyEndpoint",
     "tunnelEndpoint",
 ]
@@ -77,6 +85,7 @@ _HOMES = {
     "Basic": "credentials",
     "Bearer": "credentials",
     "ConnectEndpoint": "endpoint",
+    "ConnectEndpointFactory": "agent",
     "Digest": "credentials",
     "IProxyCredentials": "credentials",
     "Password": "credentials",
@@ -92,7 +101,9 @@ _HOMES = {
     "Socks5Endpoint": "socks",
     "SocksRefused": "socks",
     "StoredCredentials": "secrets",
+    "agentFromEnvironment": "agent",
     "loadCredentials": "secrets",
+    "proxyAgent": "agent",
     "proxyEndpoint": "proxyurl",
     "tunnelEndpoint": "proxyurl",
 }

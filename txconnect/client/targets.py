@@ -1,0 +1,95 @@
+"""
+Where a request of an HTTP client wants to go, and how a proxy is told.
+
+Pure arithmetic over the bytes of a URL, before anything is looked up.
+"""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+from twisted.web.client import URI
+from twisted.web.error import SchemeNotSupported
+
+from txconnect.values import Authority
+
+__all__ = ["Target"]
+
+_PORTS = {b"http": 80, b"ws": 80, b"https": 443, b"wss": 443}
+_NOT_IN_A_URL = re.compile(rb"[^!-~]")
+
+
+@attrs.frozen
+class Target:
+    """
+    A URL that can be asked for.
+
+    @ivar uri: the URL as Twisted has taken it apart.
+    @ivar authority: the host, and the port or the scheme's own.
+    """
+
+    uri: URI
+    authority: Authority
+
+    @classmethod
+    def parse(cls, text: bytes) -> Target:
+        """
+        Read the URL that an agent is asked for.
+
+        @raise ValueError: for what is no URL, or has no host and port.  The
+            message repeats none of it, as a URL may bear a password.
+        @raise SchemeNotSupported: for another scheme than HTTP's and
+            WebSocket's.
+        """
+        # Before it is taken apart: urllib leaves out what it does not like.
+        if _NOT_IN_A_URL.search(text.strip()):
+            raise ValueError(
+                "the URL holds white space, a control character or what is not ASCII"
+            )
+        return cls.of(URI.fromBytes(text))
+
+    @classmethod
+    def of(cls, uri: URI) -> Target:
+        """As L{parse}, of a URL that Twisted has taken apart."""
+        if uri.scheme not in _PORTS:
+            raise SchemeNotSupported(f"Unsupported scheme: {uri.scheme!r}")
+        if b"@" in uri.netloc:
+            # Twisted would look all of it up as the name of a host.
+            raise ValueError(
+                "the URL has a user before its host: send it in an Authorization field"
+            )
+        return cls(uri, Authority.parse(b"%b:%d" % (_host(uri), uri.port)))
+
+    @property
+    def scheme(self) -> str:
+        """C{http}, C{https}, C{ws} or C{wss}."""
+        return str(self.uri.scheme, "ascii")
+
+    @property
+    def secure(self) -> bool:
+        """Whether TLS goes from here to the destination."""
+        return self.scheme in ("https", "wss")
+
+    def absoluteForm(self, method: bytes) -> bytes:
+        """
+        The request's target when a proxy is to fetch it (RFC 9112, 3.2.2):
+        with a path of at least a slash, without a fragment, and with the
+        authority exactly as in the C{Host} that Twisted's agents send.
+
+        @param method: C{OPTIONS} of a bare authority asks about the server,
+            and keeps its empty path (RFC 9112, 3.2.4).
+        """
+        uri = self.uri
+        path = bytes(uri.originForm)
+        if method == b"OPTIONS" and not (uri.path or uri.params or uri.query):
+            path = b""
+        elif not path.startswith(b"/"):
+            path = b"/" + path
+        port = b"" if uri.port == _PORTS[uri.scheme] else b":%d" % uri.port
+        return b"%b://%b%b%b" % (uri.scheme, _host(uri), port, path)
+
+
+def _host(uri: URI) -> bytes:
+    # Twisted has taken the brackets away.
+    return b"[%b]" % uri.host if b":" in uri.host else bytes(uri.host)
