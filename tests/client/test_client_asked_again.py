@@ -392,9 +392,12 @@ def test_coroutineThatSwallowsItsCancellation() -> None:
 
     rig = ClientRig(credentials=Asked(stubborn(Deferred())))
     connecting = rig.connect()
+    # Without a connection it would take another.
+    rig.peer.close()
+    rig.network.flush()
     connecting.cancel()
     rig.failed(ConnectingCancelledError)
-    assert rig.peer.take() == b""
+    assert [peer.take() for peer in rig.proxy.peers] == [b""]
 
 
 def test_oneDeadlineOverAll() -> None:

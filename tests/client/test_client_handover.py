@@ -14,6 +14,7 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txconnect.testing import CHUNKS, MemoryNetwork
@@ -88,6 +89,23 @@ def test_leavesAtOnce(chunk: Any) -> None:
     rig.network.flush()
     assert rig.caller.heard == ["made", "lost"]
     rig.network.assertClean()
+
+
+class _Losing(Caller):
+    """Loses its connection at once, as some transports do when aborted."""
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.transport.connectionLost(Failure(ConnectionLost()))
+
+
+@everyChunk
+def test_lostAtOnce(chunk: Any) -> None:
+    """Nothing is told behind the loss."""
+    rig = ClientRig(chunk, protocol=_Losing)
+    rig.connect()
+    rig.says(OK + BANNER)
+    assert rig.caller.heard == ["made", "lost"]
 
 
 class _Pausing(Caller):

@@ -205,7 +205,7 @@ class ConnectDialogue:
     def _endContent(self, content: _Refusal) -> None:
         self._content = None
         self._stopTimer()
-        self._usable = self._usable and content.reader.reusable
+        self._usable = content.reader.reusable
         error = content.error(self.authority)
         if isinstance(error, ProxyAuthenticationRequired) and len(self._given) < ASKED:
             self._refused = error
