@@ -177,7 +177,7 @@ class Candidate(Asking):
         tunnel = TunnelInfo(
             self.request,
             address,
-            taken[0] if taken else route.name,
+            str(taken[0]) if taken else route.name,
             resolved - began,
             clock.seconds() - dialling,
             tuple(self._notes),
@@ -274,7 +274,7 @@ class Candidate(Asking):
                 reached = yield route.connect(self.request, addresses)
             else:
                 reached = yield self._through(route, addresses)
-            leg, *_ = reached
+            leg, _, *_ = reached
             if not isinstance(leg, (Leg, SocketLeg)):
                 raise TypeError(f"it answered {type(leg).__name__}, not a leg")
             self._leg = leg
