@@ -157,6 +157,7 @@ class ConnectProxy(MultiService):
                     settings,
                     self.lookups,
                     admission.direct,
+                    partial(self._opener, reactor),
                     admission.pseudonym,
                 )
             )
@@ -164,10 +165,12 @@ class ConnectProxy(MultiService):
         self._idle: list[Deferred[None]] = []
         self._stopping: list[Deferred[None]] = []
 
-    def _opener(self, reactor: Any) -> Open:
+    def _opener(self, reactor: Any, source: str | None = None) -> Open:
         if self.kernel is None:
-            return transportOpener(reactor)
-        return partial(openSocket, self.kernel.nested)
+            return transportOpener(reactor, None if source is None else (source, 0))
+        if source is None:
+            return partial(openSocket, self.kernel.nested)
+        return partial(openSocket, self.kernel.nested, source=source)
 
     def buildProtocol(self, addr: IAddress | None = None) -> Http1Front | None:
         """

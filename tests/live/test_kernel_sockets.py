@@ -111,6 +111,22 @@ def test_itIsRefused(dial: Dial) -> None:
     assert len(dial.nested) == 0
 
 
+def test_itComesFromOneAddress(dial: Dial) -> None:
+    """The source is the one that was asked for; one of others' fails at once."""
+    opened = openSocket(
+        dial.nested, ip_address(dial.host), dial.port, source="127.0.0.9"
+    )
+    opened.addBoth(dial.results.append)
+    dial.until(lambda: dial.results)
+    far, (host, _) = dial.listener.accept()
+    far.close()
+    assert host == "127.0.0.9"
+    dial.results[0].abort()
+    with pytest.raises(OSError) as raised:
+        openSocket(dial.nested, ip_address("127.0.0.1"), dial.port, source="192.0.2.1")
+    assert connectionCause(raised.value) is Cause.EXHAUSTED
+
+
 def test_itFailsAtOnce(dial: Dial) -> None:
     """What C{connect} itself refuses is raised."""
     with pytest.raises(OSError) as raised:

@@ -4,13 +4,13 @@ The routes of one proxy: made of its rules, started and stopped with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 
-from txconnect.dialing import Dialer, transportOpener
+from txconnect.dialing import Dialer, Open, transportOpener
 from txconnect.errors import ConfigurationError, Refused
 from txconnect.lookups import Lookups
 from txconnect.parents.dialled import DialledEndpoint
@@ -64,6 +64,7 @@ class Routes(MultiService):
         settings: Settings,
         lookups: Lookups,
         direct: Route,
+        openFrom: Callable[[str], Open],
         pseudonym: str,
     ) -> tuple[Named, ...]:
         """
@@ -71,6 +72,7 @@ class Routes(MultiService):
 
         @param reactor: provides C{IReactorTime} and C{IReactorTCP}.
         @param direct: the proxy's own direct route.
+        @param openFrom: how it opens addresses, from one of this machine's.
         @param pseudonym: the proxy's in C{Via}.
         @raise ConfigurationError: a file or credentials are of no use.
         """
@@ -91,7 +93,8 @@ class Routes(MultiService):
             if isinstance(first, Direct):
                 return direct
             if isinstance(first, Bind):
-                return _bound(first, reactor, settings)
+                open = openFrom(str(first.address))
+                return _bound(first, Dialer(reactor, settings, open))
             through = [parentOf(t) for t in targets if isinstance(t, ParentTarget)]
             return Failover(through, health, reactor, seconds).route(pseudonym)
 
@@ -107,11 +110,9 @@ class Routes(MultiService):
         return super().stopService()  # type: ignore[no-untyped-call]
 
 
-def _bound(target: Bind, reactor: Any, settings: Settings) -> Route:
+def _bound(target: Bind, dialer: Dialer) -> Route:
     """A direct route from one source address, to addresses of its family."""
     source = target.address
-    open = transportOpener(reactor, (str(source), 0))
-    dialer = Dialer(reactor, settings, open)
 
     def connect(request: Any, addresses: Any) -> Deferred[Any]:
         alike = [each for each in addresses if each.version == source.version]

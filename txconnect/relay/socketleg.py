@@ -18,6 +18,9 @@ from txconnect.relay.nested import NestedEpoll
 from txconnect.values import Closed, IPAddress
 
 OUT = select.EPOLLOUT
+
+_BIND_ADDRESS_NO_PORT = 24
+"""C{IP_BIND_ADDRESS_NO_PORT} of Linux, for IPv6 too; Python has it from 3.12."""
 BROKEN = select.EPOLLERR | select.EPOLLHUP
 
 
@@ -162,11 +165,12 @@ class _Connecting:
 
 
 def openSocket(
-    nested: NestedEpoll, address: IPAddress, port: int
+    nested: NestedEpoll, address: IPAddress, port: int, source: str | None = None
 ) -> Deferred[SocketLeg]:
     """
     Connect to one address; see L{txconnect.dialing.Open}.
 
+    @param source: the address to connect from; L{None}: the system's choice.
     @raise OSError: at once, when that fails at once.
     """
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
@@ -174,6 +178,10 @@ def openSocket(
     try:
         skt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         skt.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if source is not None:
+            # The port is chosen with the connection: there are many then.
+            skt.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
+            skt.bind((source, 0))
         number = skt.connect_ex((str(address), port))
         if number not in (0, errno.EINPROGRESS):
             raise OSError(number, os.strerror(number))
