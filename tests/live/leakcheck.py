@@ -28,6 +28,7 @@ from txconnect.policy.networks import NetworksPolicy
 from txconnect.policy.ports import PortsPolicy
 from txconnect.service import ConnectProxy, ConnectProxyFactory
 from txconnect.values import Allow, ConnectRequest, Decision, MaybeAsync, Named
+from txconnect.wire.authority import parseAuthority
 
 DENIED = "denied.example"
 UNDECIDED = "undecided.example"
@@ -49,7 +50,8 @@ class Slowly:
 
 
 def counted(reactor: Any, proxy: ConnectProxy) -> dict[str, Any]:
-    """What there is just now."""
+    """What there is just now, but for the targets that are kept, a bounded number."""
+    parseAuthority.cache_clear()
     gc.collect()
     kinds = Counter(
         f"{type(each).__module__}.{type(each).__qualname__}"

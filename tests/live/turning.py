@@ -1,18 +1,19 @@
 """
-The one reactor of the process, turned by hand until a test's coroutine is done.
+The one reactor of the process, run until a test's coroutine is done.
 
 Nothing else will do for clients: Twisted's TLS, and treq, take the global one.
+It is run and crashed as trial does it, because there are trial's tests too.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from proxyprocess import DEADLINE
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 T = TypeVar("T")
@@ -32,31 +33,30 @@ class Turning:
         """What the coroutine returns, or raises; it has a minute."""
         results: list[T | Failure] = []
         running = Deferred.fromCoroutine(work).addBoth(results.append)
-        end = time.monotonic() + DEADLINE
-        while not results:
-            if time.monotonic() > end:
-                running.cancel()
-                raise AssertionError("it never came to its end")
-            # Threads, as look-ups are done in, wake it.
-            self.reactor.iterate(0.1)
+        running.addTimeout(DEADLINE, self.reactor)
+        if not results:
+            running.addBoth(lambda _: self.reactor.crash())
+            self.reactor.run(installSignalHandlers=False)
         (result,) = results
         if isinstance(result, Failure):
             result.raiseException()
         return result
 
     def settle(self) -> None:
-        """A turn for what the last test has left behind, as closing sockets."""
-        self.reactor.iterate(0)
+        """A turn for what a test has left behind, such as sockets that close."""
+
+        async def turn() -> None:
+            await deferLater(self.reactor, 0)
+
+        self(turn())
 
 
 @contextmanager
 def turning() -> Iterator[Turning]:
-    """The reactor, started; it can be started but once in a process."""
+    """The reactor; behind it, its threads are ended."""
     from twisted.internet import reactor
 
     turned: Any = reactor
-    turned.startRunning(installSignalHandlers=False)
     yield Turning(turned)
-    # Threads that look names up end with it.
+    # Look-ups are done in threads, which would keep the process.
     turned.fireSystemEvent("shutdown")
-    turned.iterate(0)
