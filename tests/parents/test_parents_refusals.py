@@ -11,7 +11,7 @@ from typing import Any
 import http_sf
 import pytest
 from certificates import CertificateAuthority, makeAuthority
-from rig import Rig, body, connect, status
+from rig import Rig, body, connect, logging, status
 from scripted import OK, PARENT, asked, proxy, through
 from twisted.internet.ssl import (
     Certificate,
@@ -19,6 +19,7 @@ from twisted.internet.ssl import (
     DefaultOpenSSLContextFactory,
     PrivateCertificate,
 )
+from twisted.logger import formatEvent
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from txconnect.testing import CHUNKS, Destination, Peer
@@ -380,6 +381,26 @@ def test_tlsTunnel(chunk: Any, encrypted: Serve) -> None:
     assert body(client) == b"banner" + b"y" * 200_000
     assert client.ended
     client.end()
+    rig.assertOver()
+
+
+@pytest.mark.parametrize("trusts", [True, False])
+def test_tlsLook(encrypted: Serve, trusts: bool) -> None:
+    """A look at a parent goes as far as its certificate, and does not linger."""
+    rig, parent = encrypted(trusts=trusts)
+    rig.network.refuse(PARENT)
+    with logging() as logged:
+        client = rig.client(connect())
+        assert status(client) == 503
+        client.end()
+        rig.network.kernel.fates.clear()
+        rig.network.advance(1.5)
+        assert len(parent.peers) == 1
+        assert not rig.network.open
+        assert bool(rig.network.getDelayedCalls()) is not trusts
+        said = [formatEvent(each) for each in logged.events]
+    assert ("parent https://parent:3128 is up again" in said) is trusts
+    rig.proxy.stopService()
     rig.assertOver()
 
 

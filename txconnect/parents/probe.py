@@ -50,7 +50,11 @@ class _Probe(Protocol):
 
     def _isUp(self) -> None:
         self._up = True
-        self.transport.loseConnection()
+        if self._encrypted:
+            # In order, TLS would wait for the parent's word on it.
+            self.transport.abortConnection()
+        else:
+            self.transport.loseConnection()
 
 
 def probe(endpoint: IStreamClientEndpoint, encrypted: bool) -> Deferred[None]:
