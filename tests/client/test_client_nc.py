@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from namednetwork import NamedNetwork
 from OpenSSL.SSL import Error as SSLError
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.testing import MemoryReactorClock
 
 from txconnect.client import nc
 from txconnect.client.endpoint import ConnectEndpoint
@@ -27,7 +27,7 @@ PROXY = "192.0.2.1"
 
 def way(line: str, environ: Mapping[str, str] | None = None) -> Way:
     """Where a command line leads."""
-    return chooseWay(MemoryReactorClock(), parseArguments(line.split()), environ or {})
+    return chooseWay(NamedNetwork(), parseArguments(line.split()), environ or {})
 
 
 @pytest.mark.parametrize(

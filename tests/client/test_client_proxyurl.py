@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
+from namednetwork import NamedNetwork
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import optionsForClientTLS
-from twisted.internet.testing import MemoryReactorClock
 from zope.interface.verify import verifyObject
 
 from txconnect.client.credentials import Bearer, ProxyAttempt
@@ -166,26 +166,33 @@ def test_userThatCannotBeSent() -> None:
 )
 def test_plainProxiesAreAHostAndAPort(text: str, place: str) -> None:
     """The trailing dot stays: it switches the resolver's search list off."""
-    endpoint = proxyEndpoint(MemoryReactorClock(), ProxyURL.parse(text))
+    endpoint = proxyEndpoint(NamedNetwork(), ProxyURL.parse(text))
     verifyObject(IStreamClientEndpoint, endpoint)
     assert repr(endpoint) == f"<HostnameEndpoint {place}>"
 
 
-def test_timeoutAndBindAddressReachTheConnection() -> None:
-    reactor = MemoryReactorClock()
-    url = ProxyURL.parse("http://192.0.2.1:3128")
+def test_timeoutAndBindAddressReachTheConnection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reactor, dialled = NamedNetwork(), []
+
+    def dial(host: str, port: int, factory: Any, timeout: Any, bindAddress: Any) -> Any:
+        dialled.append((host, port, timeout, bindAddress))
+
+    monkeypatch.setattr(reactor, "connectTCP", dial)
     place = ("192.0.2.7", 0)
+    url = ProxyURL.parse("http://192.0.2.1:3128")
     endpoint = proxyEndpoint(reactor, url, timeout=7.0, bindAddress=place)
     endpoint.connect(Factory())
     reactor.advance(0)
-    assert [each[3:] for each in reactor.tcpClients] == [(7.0, place)]
+    assert dialled == [("192.0.2.1", 3128, 7.0, place)]
 
 
 def test_tlsIsForHTTPS() -> None:
     """What is asked for and cannot be had is no silent plain text."""
     with pytest.raises(ValueError, match="begins with https://"):
         proxyEndpoint(
-            MemoryReactorClock(),
+            NamedNetwork(),
             ProxyURL.parse("http://proxy:1"),
             tls=optionsForClientTLS("proxy"),
         )
@@ -239,7 +246,7 @@ def test_credentialsInsteadOfTheURLs(credentials: object, value: bytes) -> None:
 
 def test_tunnelsReachTheProxyOfTheURL() -> None:
     endpoint = tunnelEndpoint(
-        MemoryReactorClock(), ProxyURL.parse("http://proxy:3128"), "::1", 22
+        NamedNetwork(), ProxyURL.parse("http://proxy:3128"), "::1", 22
     )
     verifyObject(IStreamClientEndpoint, endpoint)
     expected = "<ConnectEndpoint [::1]:22 by <HostnameEndpoint proxy:3128>>"
@@ -268,6 +275,6 @@ def test_whatSocksCannotBeGiven(options: dict[str, Any], complaint: str) -> None
     """Nothing that is asked for is left out silently."""
     url = ProxyURL.parse(f"socks5://u:{SECRET}@proxy:1")
     with pytest.raises(ValueError) as caught:
-        tunnelEndpoint(MemoryReactorClock(), url, "db", 1, **options)
+        tunnelEndpoint(NamedNetwork(), url, "db", 1, **options)
     assert complaint in str(caught.value)
     assert SECRET not in str(caught.value)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from namednetwork import NamedNetwork
 from twisted.internet.endpoints import (
     clientFromString,
     connectProtocol,
@@ -15,7 +16,6 @@ from twisted.internet.endpoints import (
 )
 from twisted.internet.interfaces import IStreamClientEndpointStringParserWithReactor
 from twisted.internet.protocol import Protocol
-from twisted.internet.testing import MemoryReactorClock
 from twisted.plugin import getPlugins
 from zope.interface.verify import verifyObject
 
@@ -85,9 +85,7 @@ def test_nested() -> None:
 def test_throughAURL() -> None:
     """The proxy's name is looked up when a connection is made, not before."""
     url = quoteStringArgument("http://u:a=b@proxy.example:3128")
-    endpoint = clientFromString(
-        MemoryReactorClock(), f"connect:db.example:5432:proxy={url}"
-    )
+    endpoint = clientFromString(NamedNetwork(), f"connect:db.example:5432:proxy={url}")
     assert repr(endpoint) == (
         "<ConnectEndpoint db.example:5432 by <HostnameEndpoint proxy.example:3128>>"
     )
@@ -138,7 +136,7 @@ def test_theTimeIsLimited() -> None:
 def test_whatIsNoneIsSaidInOneLine(description: str, complaint: str) -> None:
     """Whoever forgets to quote is told how; no password is repeated."""
     with pytest.raises(BadDescription) as caught:
-        clientFromString(MemoryReactorClock(), description)
+        clientFromString(NamedNetwork(), description)
     line = str(caught.value)
     assert line.startswith("connect: ") and complaint in line
     assert SECRET not in line and "\n" not in line
