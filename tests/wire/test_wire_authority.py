@@ -12,6 +12,7 @@ from hypothesis import example, given, strategies as st
 from txconnect.wire.authority import (
     Authority,
     BadAuthority,
+    addressText,
     parseAuthority,
     parseHost,
     parsePort,
@@ -276,3 +277,9 @@ def test_everyLiteralPasses(address: IPv4Address | IPv6Address, port: int) -> No
     authority = parseAuthority(f"{form}:{port}")
     assert authority.address == address
     assert parseAuthority(str(authority)) == authority
+
+
+@given(st.ip_addresses())
+def test_addressText(address: IPv4Address | IPv6Address) -> None:
+    """The quick way to write an address ends at the same text."""
+    assert addressText(address) == str(address)

@@ -23,6 +23,7 @@ from txconnect.values import (
     TunnelClosed,
     TunnelRefused,
 )
+from txconnect.wire.authority import addressText
 
 __all__ = [
     "FIELDS",
@@ -111,7 +112,7 @@ def closedLine(event: TunnelClosed, moment: float, share: int = 1) -> str:
     request = tunnel.request
     identity = request.identity
     user = None if identity is None else cut(identity.user, _USER // share)
-    address = None if tunnel.address is None else str(tunnel.address)
+    address = None if tunnel.address is None else addressText(tunnel.address)
     return (
         f'{{"time":"{timestamp(moment)}","event":"closed","id":{_json(request.id)},'
         f'"client":{_json(peer(request.client))},"user":{_json(user)},'

@@ -16,12 +16,13 @@ from twisted.internet.protocol import Factory
 from txconnect.relay.leg import Leg
 from txconnect.relay.nested import NestedEpoll
 from txconnect.values import Closed, IPAddress
+from txconnect.wire.authority import addressText
 
 OUT = select.EPOLLOUT
+BROKEN = select.EPOLLERR | select.EPOLLHUP
 
 _BIND_ADDRESS_NO_PORT = 24
 """C{IP_BIND_ADDRESS_NO_PORT} of Linux, for IPv6 too; Python has it from 3.12."""
-BROKEN = select.EPOLLERR | select.EPOLLHUP
 
 
 class _Adopting(Factory):
@@ -182,7 +183,7 @@ def openSocket(
             # The port is chosen with the connection: there are many then.
             skt.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
             skt.bind((source, 0))
-        number = skt.connect_ex((str(address), port))
+        number = skt.connect_ex((addressText(address), port))
         if number not in (0, errno.EINPROGRESS):
             raise OSError(number, os.strerror(number))
         connecting = _Connecting(nested, skt, (address, port))

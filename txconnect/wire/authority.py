@@ -124,6 +124,14 @@ def parseAuthority(text: str | bytes) -> Authority:
         raise
 
 
+def addressText(address: IPAddress) -> str:
+    """What C{str()} says, for half of the work where it is IPv4."""
+    if address.version == 4:
+        a, b, c, d = address.packed
+        return f"{a}.{b}.{c}.{d}"
+    return str(address)
+
+
 def parseHost(text: str) -> str:
     """
     Read a host: a name, an IPv4 literal, or an IPv6 literal in brackets.
