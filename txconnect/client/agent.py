@@ -133,10 +133,11 @@ class ConnectEndpointFactory:
         @raise ValueError: for a URL with a user in it, or no host.
         """
         target = Target.of(uri)
-        tunnel = self._tunnel(uri.host, uri.port)
+        port = target.authority.port
+        tunnel = self._tunnel(uri.host, port)
         if not target.secure:
             return tunnel
-        creator = self._policy.creatorForNetloc(uri.host, uri.port)
+        creator = self._policy.creatorForNetloc(uri.host, port)
         return wrapClientTLS(creator, tunnel)
 
     def _tunnel(self, host: bytes, port: int) -> IStreamClientEndpoint:

@@ -17,6 +17,7 @@ from txconnect.values import Authority
 __all__ = ["Target"]
 
 _PORTS = {b"http": 80, b"ws": 80, b"https": 443, b"wss": 443}
+_NAMED_PORT = re.compile(rb":[0-9]+\Z")
 _NOT_IN_A_URL = re.compile(rb"[^!-~]")
 
 
@@ -59,7 +60,10 @@ class Target:
             raise ValueError(
                 "the URL has a user before its host: send it in an Authorization field"
             )
-        return cls(uri, Authority.parse(b"%b:%d" % (_host(uri), uri.port)))
+        # Twisted before 25.5 takes 80 for the port of wss.
+        named = _NAMED_PORT.search(uri.netloc)
+        port = uri.port if named else _PORTS[uri.scheme]
+        return cls(uri, Authority.parse(b"%b:%d" % (_host(uri), port)))
 
     @property
     def scheme(self) -> str:
@@ -80,13 +84,13 @@ class Target:
         @param method: C{OPTIONS} of a bare authority asks about the server,
             and keeps its empty path (RFC 9112, 3.2.4).
         """
-        uri = self.uri
+        uri, number = self.uri, self.authority.port
         path = bytes(uri.originForm)
         if method == b"OPTIONS" and not (uri.path or uri.params or uri.query):
             path = b""
         elif not path.startswith(b"/"):
             path = b"/" + path
-        port = b"" if uri.port == _PORTS[uri.scheme] else b":%d" % uri.port
+        port = b"" if number == _PORTS[uri.scheme] else b":%d" % number
         return b"%b://%b%b%b" % (uri.scheme, _host(uri), port, path)
 
 
