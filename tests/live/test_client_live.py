@@ -174,9 +174,8 @@ class Client:
 
 
 @pytest.fixture
-def client(turn: Turning, authority: CertificateAuthority) -> Iterator[Client]:
-    yield Client(turn, authority)
-    turn.settle()
+def client(turn: Turning, authority: CertificateAuthority) -> Client:
+    return Client(turn, authority)
 
 
 async def greeted(caller: Caller) -> bytes:
