@@ -18,7 +18,7 @@ from certificates import CertificateAuthority
 from exampleprograms import EXAMPLES
 from loopback import PAGE, Site
 from otherproxies import DENIED, PASSWORD, USER, OtherProxy, Others
-from proxyprocess import DEADLINE, environment, eventually
+from proxyprocess import DEADLINE, ProxyProcess, environment, eventually
 from turning import Turning
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.ssl import (
@@ -82,7 +82,6 @@ class Client:
             await self.pool.closeCachedConnections()
 
         self._turn(closing())
-        self._turn.settle()
 
 
 @pytest.fixture
@@ -98,6 +97,10 @@ class Echo(Resource):
     isLeaf = True
 
     def render_GET(self, request: Any) -> bytes:
+        if b"to" in request.args:
+            request.redirect(request.args[b"to"][0])
+            # Twisted's RedirectAgent leaves a body unread, and its connection open.
+            return b""
         return repr(request.getHeader(b"proxy-authorization")).encode()
 
     def render_POST(self, request: Any) -> bytes:
@@ -141,6 +144,19 @@ def tunnels(squid: OtherProxy) -> int:
     return squid.logs().count("TCP_TUNNEL/200")
 
 
+def test_threeLines(turn: Turning, others: Others, site: Site, client: Client) -> None:
+    """All that a program of treq's writes to get through squid with a password."""
+    reactor, policy = turn.reactor, client.policy
+    proxy = f"http://{USER}:{PASSWORD}@{others('squid-basic').address}"
+
+    async def fetch() -> str:
+        agent = proxyAgent(reactor, proxy, contextFactory=policy)
+        response = await treq.get(f"{site.url}/page.txt", agent=agent)
+        return str(await response.text())
+
+    assert turn(fetch()) == PAGE
+
+
 @pytest.mark.parametrize("auth", ["basic", "digest"])
 def test_treq(auth: str, others: Others, keptSite: str, client: Client) -> None:
     """[T4] A page over TLS, twice in one tunnel, by either kind of credentials."""
@@ -167,6 +183,22 @@ def test_absoluteForm(
             url(others("squid-digest")), credentials=Digest(USER, PASSWORD)
         )
         assert client.asks(own, plainSite) == "None"
+
+
+def test_plainInATunnel(plain: ProxyProcess, plainSite: str, client: Client) -> None:
+    """[T14] For a proxy that does nothing but CONNECT, as ours; what was meant for
+    a proxy does not come out at the tunnel's end."""
+    agent = client.agent(f"http://{plain.address}", plainHTTP="tunnel")
+    own = {"Proxy-Authorization": "Basic c2VjcmV0"}
+    assert client.asks(agent, plainSite, headers=own) == "None"
+    client.close()
+    plain.told(event="closed", authority=plainSite.split("/")[2])
+
+
+def test_redirected(others: Others, site: Site, plainSite: str, client: Client) -> None:
+    """From plain HTTP into a tunnel: each request is decided anew."""
+    agent = client.agent(url(others("squid-basic"), KNOWN))
+    assert client.asks(agent, f"{plainSite}?to={site.url}/page.txt") == PAGE
 
 
 def test_tlsToTheProxy(
