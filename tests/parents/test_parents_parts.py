@@ -194,7 +194,9 @@ def test_marks() -> None:
         assert not health.isDown(other)
         clock.advance(1.5)
         # Answered while it is looked at: the look is given up.
+        assert not parent.looks[1].called
         health.answered(parent)
+        assert parent.looks[1].called
         assert health.inOrder([parent, other]) == [parent, other]
         assert not clock.getDelayedCalls()
         health.stop()

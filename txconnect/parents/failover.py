@@ -68,7 +68,8 @@ class Failover:
                 return await self._ask(parent, request, fields, share)
             except Failed as failed:
                 refused = failed.refused
-            self._health.failed(parent, refused.reason, began)
+            why = refused.reason.removeprefix(f"{parent.name}: ")
+            self._health.failed(parent, why, began)
             story.append(refused.reason)
             if not waiting or self._clock.seconds() >= end:
                 raise Refused(refused.cause, "; ".join(story))

@@ -7,8 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
@@ -98,8 +97,6 @@ class Parent:
         through = self._through(endpoint, authority, fields, seconds, self._clock)
         try:
             leg: Any = await through.connect(_Legs())
-        except ConnectingCancelledError:
-            raise CancelledError() from None
         except Exception as error:
             answer = answerOf(self.name, error)
             if answer is not None:
