@@ -424,6 +424,24 @@ def test_oneTunnelForTwoRequests(chunk: Any) -> None:
     rig.close()
 
 
+@everyChunk
+def test_nextTunnelKnowsTheChallenge(chunk: Any) -> None:
+    """A proxy with Digest asks once, and not for each tunnel."""
+    rig = Rig(chunk)
+    agent = rig.agent(f"http://ada:pw@{PROXY}:3128", plainHTTP="tunnel")
+    outcome = rig.asks(agent)
+    assert any(b"Basic" in line for line in head(rig.proxy.peer))
+    digest = b'Proxy-Authenticate: Digest realm="r", nonce="n", qop="auth"\r\n'
+    rig.says(answer(b"who?", "407 Who", digest))
+    assert any(b"nc=00000001" in line for line in head(rig.proxy.peer))
+    rig.says(ESTABLISHED)
+    rig.says(answer())
+    assert rig.content(outcome) == b"hello"
+    rig.asks(agent, b"http://b.example/")
+    assert any(b"nc=00000002" in line for line in head(rig.proxy.peers[1]))
+    rig.close()
+
+
 def test_ownFieldNeverReachesTheDestination() -> None:
     """And what the caller has keeps it."""
     rig = Rig()
@@ -524,6 +542,10 @@ def token(attempt: ProxyAttempt) -> bytes:
     return b"Bearer t"
 
 
+def stored() -> StoredCredentials:
+    return StoredCredentials("ada", "pw")
+
+
 @pytest.mark.parametrize("form", ["absolute", "tunnel"])
 @pytest.mark.parametrize(
     ("second", "connections"),
@@ -555,6 +577,8 @@ def test_sharedPool(form: Any, second: dict[str, Any], connections: int) -> None
     [
         ({"credentials": token}, {"credentials": token}, 1),
         ({"credentials": Basic("a", "b")}, {"credentials": Basic("a", "b")}, 2),
+        # Equal, and yet nobody has said that they are one.
+        ({"credentials": stored()}, {"credentials": stored()}, 2),
         ({"url": f"http://a:b@{PROXY}:1"}, {"url": f"http://a:c@{PROXY}:1"}, 2),
     ],
 )
