@@ -227,6 +227,28 @@ def test_aSignalEndsIt(plain: ProxyProcess, tmp_path: Path) -> None:
             process.send_signal(signal.SIGINT)
             assert process.wait(DEADLINE) == 1
             assert server.result() is None
+            assert process.stderr is not None
+            assert process.stderr.read() == b""
+
+
+def test_nobodyReadsTheComplaint(tmp_path: Path) -> None:
+    """It ends all the same, and with its status."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    wrong, refused = ["db"], ["db", "22", "--proxy", "tcp:127.0.0.1:1"]
+    for arguments, status in ((wrong, 2), (refused, 1)):
+        process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            env=variables(tmp_path),
+            stdin=subprocess.DEVNULL,
+            stderr=writing,
+        )
+        try:
+            assert process.wait(DEADLINE) == status
+        finally:
+            process.kill()
+            process.wait()
+    os.close(writing)
 
 
 # Credentials, and which proxy

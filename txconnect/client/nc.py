@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import attrs
 from OpenSSL.SSL import Error as SSLError
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.python.failure import Failure
@@ -204,28 +204,45 @@ def main() -> int:
 
         way = chooseWay(reactor, arguments, os.environ)
     except ValueError as error:
-        sys.stderr.write(f"{NAME}: {error}\n")
+        _complain(str(error))
         return MISUSED
     return _run(reactor, way)
 
 
 def _run(reactor: Any, way: Way) -> int:
-    # Stays so when a signal ends it.
-    status = FAILED
+    outcomes: list[str | None] = []
+    stopping: list[bool] = []
 
     def ended(complaint: str | None) -> None:
-        nonlocal status
-        if complaint is None:
-            status = 0
-        else:
-            sys.stderr.write(f"{NAME}: {complaint}\n")
-        reactor.stop()
+        # A signal has cut it off otherwise, which needs no words.
+        if not stopping:
+            outcomes.append(complaint)
+            reactor.stop()
 
-    reactor.callWhenRunning(
-        lambda: converse(way, StandardStreams(reactor)).addCallback(ended)
-    )
+    def begin() -> None:
+        done = maybeDeferred(converse, way, StandardStreams(reactor))
+        done.addErrback(_lineOf).addCallback(ended)
+
+    reactor.addSystemEventTrigger("before", "shutdown", stopping.append, True)
+    reactor.callWhenRunning(begin)
     reactor.run()
-    return status
+    if not outcomes:
+        return FAILED
+    (complaint,) = outcomes
+    if complaint is None:
+        return 0
+    _complain(complaint)
+    return FAILED
+
+
+def _complain(line: str) -> None:
+    try:
+        sys.stderr.write(f"{NAME}: {line}\n")
+        sys.stderr.flush()
+    except BrokenPipeError:
+        # Nobody reads it.  Python would try again at its end, and change the
+        # status.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 if __name__ == "__main__":
