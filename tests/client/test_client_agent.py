@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import (
     URI,
     Agent,
+    BrowserLikePolicyForHTTPS,
     FileBodyProducer,
     HTTPConnectionPool,
     RedirectAgent,
@@ -665,6 +666,25 @@ def test_directly() -> None:
     assert rig.content(outcome) == b"hello"
     assert rig.proxy.peers == []
     direct.peer.close()
+    rig.close()
+
+
+def test_directConnectionsAreKeptApartToo() -> None:
+    """By what has verified them, which Twisted's own agents do not ask."""
+    rig = Rig()
+    rig.network.names["a.example"] = DIRECT
+    direct = rig.network.serve(DIRECT, 80)
+    one, other = BrowserLikePolicyForHTTPS(), BrowserLikePolicyForHTTPS()
+    for policy, connections in ((one, 1), (one, 1), (other, 2)):
+        agent = agentFromEnvironment(
+            rig.network, {}, contextFactory=policy, pool=rig.pool
+        )
+        outcome = rig.asks(agent)
+        assert len(direct.peers) == connections
+        rig.says(answer(), direct.peers[-1])
+        assert rig.content(outcome) == b"hello"
+    for peer in direct.peers:
+        peer.close()
     rig.close()
 
 

@@ -398,7 +398,9 @@ def agentFromEnvironment(
     """
     if pool is None:
         pool = HTTPConnectionPool(reactor, persistent=False)
-    direct = Agent(reactor, contextFactory, connectTimeout, bindAddress, pool)
+    # Twisted's key would let what another policy has verified serve here.
+    keyed = KeyedPool(pool, ("direct", Same(contextFactory), bindAddress))
+    direct = Agent(reactor, contextFactory, connectTimeout, bindAddress, keyed)
 
     def through(proxy: ProxyURL) -> IAgent:
         isHTTP = proxy.scheme in _HTTP
