@@ -21,6 +21,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 
+from txconnect.dialing import transportOpener
 from txconnect.relay.kernel import Kernel, KernelRelay
 from txconnect.relay.socketleg import openSocket
 from txconnect.service import ConnectProxy, ConnectProxyFactory
@@ -108,9 +109,11 @@ class KernelRig:
         chunk: Any = None,
         settings: dict[str, Any] | None = None,
         kind: str = "epoll",
+        legs: str = "sockets",
         **more: Any,
     ) -> None:
         self.reactor = reactorOf(kind)
+        self.legs = legs
         self.clock = Clock()
         self.reactor.useClock(self.clock)
         self.network = self
@@ -133,6 +136,8 @@ class KernelRig:
 
     def _open(self, address: Any, port: int) -> Any:
         port = self.servers[-1].getHost().port
+        if self.legs == "transports":
+            return transportOpener(self.reactor)(address, port)
         return openSocket(self.kernel.nested, address, port)
 
     @property

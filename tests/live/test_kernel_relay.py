@@ -15,8 +15,14 @@ from relaypromises import MakeRig
 
 from txconnect.relay import end
 
+LEGS = [(kind, "sockets") for kind in KINDS] + [
+    # A parent was reached by a transport of the reactor's.
+    (kind, "transports")
+    for kind in ("epoll", "asyncio")
+]
 
-@pytest.fixture(params=KINDS)
+
+@pytest.fixture(params=LEGS, ids=" ".join)
 def makeRig(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[MakeRig]:
@@ -33,7 +39,8 @@ def makeRig(
         elif chunk == "random":
             monkeypatch.setattr(end, "READ", 1000)
             monkeypatch.setattr(end, "BULK", 1)
-        made.append(KernelRig(chunk, kind=request.param, **arguments))
+        kind, legs = request.param
+        made.append(KernelRig(chunk, kind=kind, legs=legs, **arguments))
         return made[-1]
 
     yield make

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from twisted.internet import tcp, unix
+from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
 
 from txconnect.relay.choice import kernelServes, makeNested
 from txconnect.relay.leg import Leg
@@ -59,6 +61,31 @@ def patched(half: Any) -> Any:
     return half
 
 
+class Writing:
+    """A reactor that has these to write."""
+
+    def __init__(self, *writers: Any) -> None:
+        self._writers = list(writers)
+
+    def getWriters(self) -> list[Any]:
+        return self._writers
+
+
+def leg(
+    transport: Any, ended: bool = False, lost: bool = False, writing: bool = False
+) -> Leg:
+    """A leg that was connected by the reactor."""
+    one = Leg()
+    one.transport = transport
+    if type(transport) is tcp.Client:
+        transport.reactor = Writing(*([transport] if writing else []))
+    if ended:
+        one.readConnectionLost()
+    if lost:
+        one.connectionLost(Failure(ConnectionDone()))
+    return one
+
+
 def tap(direction: Any, data: bytes) -> None:
     """Sees."""
 
@@ -76,7 +103,46 @@ SOCKET = made(SocketLeg)
         pytest.param(made(unix.Server), SOCKET, (), None, False, id="unix"),
         pytest.param(made(tcp.Client), SOCKET, (), None, False, id="client"),
         pytest.param(object(), SOCKET, (), None, False, id="stream"),
-        pytest.param(PLAIN, Leg(), (), None, False, id="transport leg"),
+        pytest.param(PLAIN, leg(made(tcp.Client)), (), None, True, id="parent"),
+        pytest.param(
+            PLAIN, leg(made(tcp.Client)), (tap,), None, False, id="parent, tap"
+        ),
+        pytest.param(
+            PLAIN, leg(made(tcp.Client, TLS=True)), (), None, False, id="parent, TLS"
+        ),
+        pytest.param(PLAIN, leg(object()), (), None, False, id="other transport leg"),
+        pytest.param(
+            PLAIN,
+            leg(made(tcp.Client, disconnecting=True)),
+            (),
+            None,
+            False,
+            id="parent that is being left",
+        ),
+        pytest.param(
+            PLAIN,
+            leg(made(tcp.Client), ended=True),
+            (),
+            None,
+            False,
+            id="parent that has ended",
+        ),
+        pytest.param(
+            PLAIN,
+            leg(made(tcp.Client), lost=True),
+            (),
+            None,
+            False,
+            id="parent that is gone",
+        ),
+        pytest.param(
+            PLAIN,
+            leg(made(tcp.Client), writing=True),
+            (),
+            None,
+            False,
+            id="parent that has not taken its CONNECT",
+        ),
         *(
             pytest.param(PLAIN, SOCKET, (), pair, serves, id=name)
             for name, pair, serves in [

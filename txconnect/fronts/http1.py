@@ -33,7 +33,6 @@ from txconnect.relay.face import Relay
 from txconnect.relay.kernel import Kernel
 from txconnect.relay.leaving import LeaveWatch
 from txconnect.relay.leg import Side
-from txconnect.relay.socketleg import SocketLeg
 from txconnect.relay.transport import canHalfClose
 from txconnect.tunnel import Tunnel
 from txconnect.values import (
@@ -263,7 +262,7 @@ class Http1Front(Protocol):
         serves = kernelServes(client, leg, admitted.taps, admitted.pair)
         taps, pair = admitted.taps, admitted.pair
         relay: Relay
-        if kernel is not None and isinstance(leg, SocketLeg) and serves:
+        if kernel is not None and serves:
             # First, as one that watches the client gives it up here.
             early = self._releaseEarly(resume=False)
             relay = startKernelRelay(kernel, tunnel, client, leg, pair, ESTABLISHED)

@@ -16,10 +16,8 @@ from functools import partial
 from typing import Any
 
 from twisted.internet import tcp
-from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.posixbase import PosixReactorBase
-from twisted.python.failure import Failure
 
 from txconnect.relay.face import Told
 from txconnect.relay.kernel import Kernel, KernelRelay
@@ -29,10 +27,9 @@ from txconnect.relay.pair import ProxyClient, ProxyServer
 from txconnect.relay.paired import PairedRelay
 from txconnect.relay.socketleg import SocketLeg
 from txconnect.relay.transport import Tap, TransportRelay
+from txconnect.relay.transportleg import TransportLeg, isPlain, loseTransport
 
 _STOCK = (ProxyServer, ProxyClient)
-_DONE = Failure(ConnectionDone())
-_ABORTED = Failure(ConnectionAborted())
 
 
 def makeNested(reactor: Any) -> NestedEpoll | None:
@@ -48,21 +45,22 @@ def makeNested(reactor: Any) -> NestedEpoll | None:
 
 def kernelServes(
     client: Any,
-    leg: object,
+    leg: Leg | SocketLeg,
     taps: tuple[Tap, ...],
     pair: tuple[IProtocol, IProtocol] | None,
 ) -> bool:
     """
     Whether the kernel relay serves: nothing taps; both halves of the pair do
-    without the bytes; the accepted transport is exactly a C{tcp.Server} (a C{unix.Server} is one by
-    inheritance, and is not meant) without TLS; and the other leg is a socket
-    that the dialler opened.
+    without the bytes; the accepted transport is exactly a C{tcp.Server} (a
+    C{unix.Server} is one by inheritance, and is not meant) without TLS; and the
+    other leg is a socket that the dialler opened, or the reactor's plain TCP, by
+    which a parent was reached.
     """
     return (
         not taps
         and type(client) is tcp.Server
         and not client.TLS
-        and isinstance(leg, SocketLeg)
+        and (isinstance(leg, SocketLeg) or isPlain(leg))
         and (pair is None or all(map(_doesWithoutBytes, pair)))
     )
 
@@ -82,22 +80,23 @@ def startKernelRelay(
     kernel: Kernel,
     told: Told,
     client: Any,
-    leg: SocketLeg,
+    leg: Leg | SocketLeg,
     pair: tuple[IProtocol, IProtocol] | None,
     answer: bytes,
 ) -> KernelRelay:
     """
-    Make the relay, take the client's socket from the reactor, and send
-    C{answer}.
+    Make the relay, take the client's socket from the reactor, and the
+    destination's where that has it, and send C{answer}.
 
     @raise OSError: no more sockets can be watched; nothing has been sent.
     """
-    handle, lose = client.getHandle(), partial(_lose, client)
+    handle, lose = client.getHandle(), partial(loseTransport, client)
     relay: KernelRelay
+    bare = leg if isinstance(leg, SocketLeg) else TransportLeg(leg)
     if pair is None:
-        relay = KernelRelay(kernel, told, handle, lose, leg)
+        relay = KernelRelay(kernel, told, handle, lose, bare)
     else:
-        relay = PairedRelay(kernel, told, handle, lose, leg)
+        relay = PairedRelay(kernel, told, handle, lose, bare)
         relay.pair(pair, client)
     relay.watch()
     client.stopReading()
@@ -108,11 +107,6 @@ def startKernelRelay(
         sent = 0
     relay.unsent = answer[sent:]
     return relay
-
-
-def _lose(client: Any, reset: bool, ended: bool) -> None:
-    # The relay is the transport's reactor now: it says what has happened.
-    client.connectionLost(_ABORTED if reset else _DONE)
 
 
 def startTransportRelay(

@@ -119,6 +119,12 @@ class End:
         self._mask = mask
         self._ask(IN)
 
+    def leave(self) -> None:
+        """Be watched no more, for now or for good."""
+        if self._mask is not None:
+            self._nested.unwatch(self._descriptor)
+            self._mask = None
+
     def write(self, data: bytes | memoryview) -> None:
         """Send, behind what is still to be sent; what does not fit is kept."""
         if self._lost or self._closing or self._ending:
@@ -340,9 +346,8 @@ class End:
             socket.SOL_SOCKET, socket.SO_ERROR
         ):
             self._broken()
-        elif self._mask is not None and not self._blocked:
-            self._nested.unwatch(self._descriptor)
-            self._mask = None
+        elif not self._blocked:
+            self.leave()
 
     def _broken(self) -> None:
         """The other end has reset it, or it does not answer any more."""
@@ -364,9 +369,7 @@ class End:
             self._unpipe()
         if other._lost:
             other._unpipe()
-        if self._mask is not None:
-            self._nested.unwatch(self._descriptor)
-            self._mask = None
+        self.leave()
         if reset:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._nested.later(partial(self._gone, reset))

@@ -8,13 +8,14 @@ bookkeeping nor a protocol's call.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from txconnect.relay.end import End
 from txconnect.relay.face import Told
 from txconnect.relay.nested import NestedEpoll
 from txconnect.relay.pipes import Pipes
 from txconnect.relay.socketleg import SocketLeg
+from txconnect.relay.transportleg import TransportLeg
 from txconnect.values import Direction
 from txconnect.wire.closing import Action, Happening
 
@@ -45,9 +46,10 @@ class KernelRelay:
         has left already.
     @param leg: the destination's.
     @ivar unsent: what of the 200 has not left yet; set before L{start}.
+    @ivar held: what has been read of the destination already; goes behind it.
     """
 
-    __slots__ = ("__weakref__", "_client", "_destination", "_leg", "unsent")
+    __slots__ = ("__weakref__", "_client", "_destination", "_leg", "held", "unsent")
 
     canEndClient = True
     canEndDestination = True
@@ -60,7 +62,7 @@ class KernelRelay:
         told: Told,
         client: socket.socket,
         loseClient: Callable[[bool, bool], object],
-        leg: SocketLeg,
+        leg: SocketLeg | TransportLeg,
     ) -> None:
         nested, pipes, end = kernel.nested, kernel.pipes, self._end
         self._client = end(nested, pipes, told, client, _CLIENT, loseClient)
@@ -69,6 +71,7 @@ class KernelRelay:
         self._destination.other = self._client
         self._leg = leg
         self.unsent = b""
+        self.held: Sequence[bytes] = leg.held
 
     @property
     def up(self) -> int:
@@ -85,13 +88,20 @@ class KernelRelay:
         @raise OSError: no more can be watched; the leg is still its owner's.
         """
         self._destination.begin(self._leg.mask)
-        self._client.begin(None)
+        try:
+            self._client.begin(None)
+        except OSError:
+            self._destination.leave()
+            raise
         self._leg.handOver()
 
     def start(self, early: list[bytes]) -> None:
         client, destination = self._client, self._destination
         if self.unsent:
             client.write(self.unsent)
+        for data in self.held:
+            destination.count += len(data)
+            client.write(data)
         for data in early:
             client.count += len(data)
             destination.write(data)

@@ -52,6 +52,16 @@ class Leg(Protocol):
         """Whether the connection is gone already."""
         return self._lost is not None
 
+    @property
+    def ended(self) -> bool:
+        """Whether the other end has sent its FIN, and it has been read."""
+        return self._ended
+
+    def takeHeld(self) -> list[bytes]:
+        """What was held so far, for who takes the transport's place."""
+        held, self._held = self._held, []
+        return held
+
     def adopt(self, side: Side) -> None:
         """
         Tell C{side} everything from now on, and what was held so far.
@@ -59,7 +69,7 @@ class Leg(Protocol):
         Called once, by the relay, when it is ready to be told.
         """
         self._side = side
-        held, self._held = self._held, []
+        held = self.takeHeld()
         self.dataReceived = side.dataReceived  # type: ignore[method-assign]
         for data in held:
             side.dataReceived(data)

@@ -185,9 +185,10 @@ class PairedRelay(KernelRelay):
         )
 
     def start(self, early: list[bytes]) -> None:
-        # The 200, then what the halves say, then what the client has said.
+        # The 200, then what the halves say, then what either side has said.
+        held, self.held = self.held, ()
         super().start([])
-        self.unsent = b""
+        self.unsent, self.held = b"", held
         self._client.connect()
         self._destination.connect()
         super().start(early)

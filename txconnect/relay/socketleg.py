@@ -8,6 +8,7 @@ import errno
 import os
 import select
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -44,9 +45,12 @@ class SocketLeg:
 
     @ivar socket: the socket; does not block.
     @ivar peer: the address and the port that it leads to.
+    @ivar held: what has been read already; nothing.
     """
 
     __slots__ = ("_mask", "_nested", "_watched", "peer", "socket")
+
+    held: Sequence[bytes] = ()
 
     def __init__(
         self, nested: NestedEpoll, skt: socket.socket, peer: tuple[IPAddress, int]

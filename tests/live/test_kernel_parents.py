@@ -1,0 +1,128 @@
+"""
+The kernel relay over a leg that a protocol has spoken on before: a tunnel
+through a parent.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from kernelrig import KernelRig
+from rig import ESTABLISHED, connect
+from test_kernel_pairs import Pairs
+
+from txconnect.relay.end import End
+from txconnect.relay.leg import Leg
+from txconnect.relay.paired import PairedRelay
+
+MakeRig = Callable[..., KernelRig]
+
+
+@pytest.fixture(params=["epoll", "asyncio"])
+def makeRig(request: pytest.FixtureRequest) -> Iterator[MakeRig]:
+    made: list[KernelRig] = []
+
+    def make(**arguments: Any) -> KernelRig:
+        made.append(KernelRig(kind=request.param, legs="transports", **arguments))
+        return made[-1]
+
+    yield make
+    for rig in made:
+        rig.close()
+
+
+def reading(rig: KernelRig, monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    """Each leg has read C{data} before its tunnel is established."""
+
+    def read(leg: Leg) -> Leg:
+        leg.dataReceived(data)
+        return leg
+
+    opening = rig.proxy.dialer._open
+    monkeypatch.setattr(
+        rig.proxy.dialer, "_open", lambda *a, **k: opening(*a, **k).addCallback(read)
+    )
+
+
+@pytest.mark.parametrize("pairs", [None, Pairs()], ids=["plain", "pair"])
+def test_whatWasReadBehindTheParentsAnswer(
+    makeRig: MakeRig, monkeypatch: pytest.MonkeyPatch, pairs: Pairs | None
+) -> None:
+    """[UP-03] [K8] Behind our 200, ahead of what comes later, and counted."""
+    rig = makeRig(pairFactory=pairs)
+    reading(rig, monkeypatch, b"banner ")
+    client, destination = rig.tunnel(early=b"early")
+    destination.send(b"and more")
+    rig.flush()
+    assert client.received == ESTABLISHED + b"banner and more"
+    assert destination.received == b"early"
+    relay = rig.relay()
+    assert isinstance(relay, PairedRelay) is (pairs is not None)
+    assert (relay.up, relay.down) == (5, 15)
+
+
+def test_aPairKnowsBothEnds(makeRig: MakeRig) -> None:
+    """Its small transport says where the parent's connection leads."""
+    pairs = Pairs()
+    rig = makeRig(pairFactory=pairs)
+    _, destination = rig.tunnel()
+    ((_, client),) = pairs.pairs
+    assert client.transport.getPeer() == destination.host
+    assert client.transport.getHost() == destination.peer
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["destination", "client"])
+def test_noAnswerWhenNoMoreCanBeWatched(
+    makeRig: MakeRig, monkeypatch: pytest.MonkeyPatch, which: int
+) -> None:
+    """[K3] Whichever leg it is: refused, and nothing is watched any more."""
+    rig = makeRig()
+    nested = rig.kernel.nested
+    watch, ends = nested.watch, 0
+
+    def full(descriptor: int, events: int, watched: Any) -> None:
+        nonlocal ends
+        if isinstance(watched, End):
+            ends += 1
+            if ends > which:
+                raise OSError(errno.ENOSPC, "no space left on device")
+        watch(descriptor, events, watched)
+
+    monkeypatch.setattr(nested, "watch", full)
+    server = rig.serve()
+    client = rig.client(connect())
+    assert client.received.startswith(b"HTTP/1.1 503 ")
+    assert server.peers[0].reset
+    assert len(nested) == 0
+    client.end()
+    rig.assertOver()
+    assert rig.events.established == []
+
+
+def test_theReactorHasNothingToDoWithIt(makeRig: MakeRig) -> None:
+    """Neither leg is the reactor's while the tunnel stands, and both are given back."""
+    rig = makeRig()
+    client, destination = rig.tunnel()
+    ours = partial(_socketsOf, rig, client, destination)
+    assert ours() == []
+    client.close()
+    rig.flush()
+    destination.close()
+    rig.assertOver()
+    assert ours() == []
+
+
+def _socketsOf(rig: KernelRig, *peers: Any) -> list[Any]:
+    """The transports of the proxy that the reactor reads or writes."""
+    others = {peer.transport for peer in peers}
+    listening = {rig.port, *rig.servers, rig.kernel.nested}
+    everything = {*rig.reactor.getReaders(), *rig.reactor.getWriters()}
+    return [
+        each
+        for each in everything - others - listening
+        if not each.__class__.__name__.endswith("Waker")
+    ]
