@@ -14,6 +14,7 @@ import pytest
 from kernelrig import KernelRig
 from rig import ESTABLISHED, connect
 from test_kernel_pairs import Pairs
+from twisted.internet.defer import Deferred
 
 from txconnect.relay.end import End
 from txconnect.relay.leg import Leg
@@ -35,26 +36,37 @@ def makeRig(request: pytest.FixtureRequest) -> Iterator[MakeRig]:
         rig.close()
 
 
-def reading(rig: KernelRig, monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
-    """Each leg has read C{data} before its tunnel is established."""
+def reading(rig: KernelRig, monkeypatch: pytest.MonkeyPatch, late: bool) -> None:
+    """Each leg has read a banner, and tells before its tunnel stands or behind."""
 
-    def read(leg: Leg) -> Leg:
-        leg.dataReceived(data)
-        return leg
+    def opened(*arguments: Any, **options: Any) -> Deferred[Leg]:
+        outcome: Deferred[Leg] = Deferred()
+
+        def read(leg: Leg) -> None:
+            if not late:
+                leg.dataReceived(b"banner ")
+            outcome.callback(leg)
+            if late:
+                leg.dataReceived(b"banner ")
+
+        opening(*arguments, **options).addCallbacks(read, outcome.errback)
+        return outcome
 
     opening = rig.proxy.dialer._open
-    monkeypatch.setattr(
-        rig.proxy.dialer, "_open", lambda *a, **k: opening(*a, **k).addCallback(read)
-    )
+    monkeypatch.setattr(rig.proxy.dialer, "_open", opened)
 
 
 @pytest.mark.parametrize("pairs", [None, Pairs()], ids=["plain", "pair"])
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
 def test_whatWasReadBehindTheParentsAnswer(
-    makeRig: MakeRig, monkeypatch: pytest.MonkeyPatch, pairs: Pairs | None
+    makeRig: MakeRig, monkeypatch: pytest.MonkeyPatch, pairs: Pairs | None, late: bool
 ) -> None:
-    """[UP-03] [K8] Behind our 200, ahead of what comes later, and counted."""
+    """
+    [UP-03] [K8] Behind our 200, ahead of what comes later, and counted; whether
+    the leg is told of it before the tunnel stands or right after.
+    """
     rig = makeRig(pairFactory=pairs)
-    reading(rig, monkeypatch, b"banner ")
+    reading(rig, monkeypatch, late)
     client, destination = rig.tunnel(early=b"early")
     destination.send(b"and more")
     rig.flush()

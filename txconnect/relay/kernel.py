@@ -93,18 +93,22 @@ class KernelRelay:
         except OSError:
             self._destination.leave()
             raise
-        self._leg.handOver()
+        self._leg.handOver(self._downward)
 
     def start(self, early: list[bytes]) -> None:
         client, destination = self._client, self._destination
         if self.unsent:
             client.write(self.unsent)
         for data in self.held:
-            destination.count += len(data)
-            client.write(data)
+            self._downward(data)
         for data in early:
             client.count += len(data)
             destination.write(data)
+
+    def _downward(self, data: bytes) -> None:
+        """Pass on what somebody else has read of the destination."""
+        self._destination.count += len(data)
+        self._client.write(data)
 
     def perform(self, action: Action) -> None:
         direction, what = _PERFORM[action]

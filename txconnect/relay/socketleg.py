@@ -8,7 +8,7 @@ import errno
 import os
 import select
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -66,8 +66,12 @@ class SocketLeg:
         """What the descriptor is watched for; L{None} when it is not."""
         return self._mask if self._watched else None
 
-    def handOver(self) -> None:
-        """A kernel relay has it from now on, and has it watched."""
+    def handOver(self, late: Callable[[bytes], object]) -> None:
+        """
+        A kernel relay has it from now on, and has it watched.
+
+        @param late: not called: nobody has read from it.
+        """
         self._watched = False
 
     def lose(self, reset: bool, ended: bool) -> None:

@@ -5,6 +5,7 @@ socket: a tunnel through a parent, to whom a protocol has spoken first.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
@@ -47,6 +48,25 @@ def isPlain(leg: Leg) -> bool:
     )
 
 
+class _Late:
+    """See L{txconnect.relay.leg.Side}; a kernel relay sees the ends itself."""
+
+    def __init__(self, late: Callable[[bytes], object]) -> None:
+        self._late = late
+
+    def dataReceived(self, data: bytes) -> None:
+        self._late(data)
+
+    def readConnectionLost(self) -> None:
+        pass
+
+    def writeConnectionLost(self) -> None:
+        pass
+
+    def connectionLost(self, reason: Failure) -> None:
+        pass
+
+
 class TransportLeg:
     """
     See L{txconnect.relay.socketleg.SocketLeg}.
@@ -54,7 +74,7 @@ class TransportLeg:
     @ivar held: what has been read already.
     """
 
-    __slots__ = ("_transport", "held", "peer", "socket")
+    __slots__ = ("_leg", "_transport", "held", "peer", "socket")
 
     mask = None
 
@@ -62,15 +82,23 @@ class TransportLeg:
         """
         @param leg: one that L{isPlain}.
         """
+        self._leg = leg
         transport = self._transport = leg.transport
         peer = transport.getPeer()
         self.held = leg.takeHeld()
         self.peer: tuple[IPAddress, int] = (ip_address(peer.host), peer.port)
         self.socket = transport.getHandle()
 
-    def handOver(self) -> None:
-        """A kernel relay has it from now on, and has it watched."""
+    def handOver(self, late: Callable[[bytes], object]) -> None:
+        """
+        A kernel relay has it from now on, and has it watched.
+
+        @param late: is told what has been read, and comes only now: an
+            endpoint says that there is a tunnel before it says what stood
+            behind the parent's answer.
+        """
         self._transport.stopReading()
+        self._leg.adopt(_Late(late))
 
     def lose(self, reset: bool, ended: bool) -> None:
         """Close it; nobody watches it any more."""
