@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
@@ -100,6 +101,18 @@ def test_itConnects(host: str) -> None:
         assert wasReset(far)
         assert len(dial.nested) == 0
     dial.close()
+
+
+def test_anErrorThatIsNone(dial: Dial) -> None:
+    """ERR may come of what is no error of the connection: it is up all the same."""
+    dial.open()
+    (connecting,) = dial.nested._watched.values()
+    far, _ = dial.listener.accept()
+    with far:
+        connecting.ready(select.EPOLLOUT | select.EPOLLERR)
+        (leg,) = dial.results
+        assert isinstance(leg, SocketLeg)
+        leg.abort()
 
 
 def test_itIsRefused(dial: Dial) -> None:
