@@ -242,7 +242,7 @@ def test_oneThatIsGoneBecomesNoTransport(dial: Dial) -> None:
 def test_itIsClosedInOrder(dial: Dial, first: bool) -> None:
     """FIN, and no error where the other end has gone first."""
     leg, far = dial.connected()
-    leg.handOver()
+    leg.handOver(lambda data: None)
     dial.nested.unwatch(leg.socket.fileno())
     with far:
         if first:
