@@ -19,16 +19,18 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory
-from zope.interface import Interface, classImplements
-from zope.interface.exceptions import Invalid
-from zope.interface.verify import verifyObject
+from zope.interface import classImplements
 
 from txconnect.admission import Admission, Plugins
-from txconnect.auth.authenticator import Authenticator
-from txconnect.auth.basic import BasicScheme
+from txconnect.assembling import (
+    authenticator,
+    judging,
+    named,
+    verified,
+    withDefaults,
+)
 from txconnect.auth.certificate import certificateIdentity
 from txconnect.dialing import Dialer, Open, transportOpener
-from txconnect.errors import ConfigurationError
 from txconnect.fronts.http1 import Http1Front
 from txconnect.fronts.ports import Ports
 from txconnect.interfaces import (
@@ -43,7 +45,6 @@ from txconnect.interfaces import (
 )
 from txconnect.lookups import Lookups, Pool
 from txconnect.ownaddress import OwnAddresses
-from txconnect.policy import defaultPolicies
 from txconnect.relay.choice import makeNested
 from txconnect.relay.kernel import Kernel
 from txconnect.relay.leaving import LeaveWatch
@@ -109,24 +110,24 @@ class ConnectProxy(MultiService):
         super().__init__()  # type: ignore[no-untyped-call]
         settings = self.settings = settings or Settings()
         own = OwnAddresses(reactor)
-        self.policies = _withDefaults(_named(policies))
+        self.policies = withDefaults(named(policies))
         self.routes = _routes(routes)
         plugins = Plugins(
-            _judging(self.policies, IDestinationPolicy),
-            _judging(self.policies, IAddressPolicy),
-            _verified(routers, IRouter),
-            _verified(observers, ITrafficObserver),
-            _verified(taps, ITrafficTap),
-            next(iter(_verified([pairFactory], IPairFactory)), None)
+            judging(self.policies, IDestinationPolicy),
+            judging(self.policies, IAddressPolicy),
+            verified(routers, IRouter),
+            verified(observers, ITrafficObserver),
+            verified(taps, ITrafficTap),
+            next(iter(verified([pairFactory], IPairFactory)), None)
             if pairFactory is not None
             else None,
-            unresolved=_verified(
+            unresolved=verified(
                 [p for p in self.policies if IUnresolvedPolicy.providedBy(p.plugin)],
                 IUnresolvedPolicy,
             ),
         )
-        asking = _verified(schemes, IAuthScheme)
-        checking = _verified(checkers, ICredentialsChecker)
+        asking = verified(schemes, IAuthScheme)
+        checking = verified(checkers, ICredentialsChecker)
         self._adoptServices(plugins, (*self.policies, *asking, *checking))
         self.lookups = Lookups(reactor, settings, getaddrinfo, pool)
         self._nested = makeNested(reactor)
@@ -145,7 +146,7 @@ class ConnectProxy(MultiService):
             self.lookups,
             self.dialer.direct(),
             own,
-            _authenticator(asking, checking, settings.realm),
+            authenticator(asking, checking, settings.realm),
             certificateIdentity,
         )
         if self.routes is not None:
@@ -315,77 +316,3 @@ def _routes(rules: Iterable[Any]) -> Routes | None:
     from txconnect.parents.routes import Routes
 
     return Routes(rules)
-
-
-def _named(plugins: Iterable[Any]) -> list[Named]:
-    return [
-        each
-        if isinstance(each, Named)
-        else Named(getattr(each, "name", None) or type(each).__name__, each)
-        for each in plugins
-    ]
-
-
-def _withDefaults(policies: list[Named]) -> tuple[Named, ...]:
-    """
-    Put the defaults in front, but for those that a policy replaces.
-
-    @raise ConfigurationError: one of the same name judges another step, so
-        that its name alone would take a rule away.
-    """
-    given = {policy.name: policy for policy in policies}
-    standing = []
-    for default in _named(defaultPolicies()):
-        if default.name not in given:
-            standing.append(default)
-            continue
-        for step in (IDestinationPolicy, IAddressPolicy):
-            replaces = step.providedBy(given[default.name].plugin)
-            if step.providedBy(default.plugin) and not replaces:
-                raise ConfigurationError(
-                    f"policy {default.name!r} would replace the default of that "
-                    f"name, but provides no {step.__name__}: give it another name"
-                )
-    return (*standing, *policies)
-
-
-def _judging(policies: Sequence[Named], step: type[Interface]) -> tuple[Named, ...]:
-    """The policies that have a rule at a step; there must be one."""
-    for policy in policies:
-        if not any(
-            kind.providedBy(policy.plugin)
-            for kind in (IDestinationPolicy, IAddressPolicy)
-        ):
-            raise ConfigurationError(
-                f"policy {policy.name!r} provides neither IDestinationPolicy nor "
-                f"IAddressPolicy: {policy.plugin!r}"
-            )
-    judging = [each for each in policies if step.providedBy(each.plugin)]
-    if not judging:
-        raise ConfigurationError(
-            f"no policy provides {step.__name__}, so nothing could be allowed"
-        )
-    return _verified(judging, step)
-
-
-def _verified(plugins: Iterable[Any], interface: type[Interface]) -> tuple[Named, ...]:
-    named = tuple(_named(plugins))
-    for each in named:
-        try:
-            verifyObject(interface, each.plugin)
-        except Invalid as error:
-            raise ConfigurationError(f"{each.name!r}: {error}") from None
-    return named
-
-
-def _authenticator(
-    schemes: Sequence[Named], checkers: Sequence[Named], realm: str
-) -> Authenticator | None:
-    if checkers:
-        return Authenticator(schemes or [BasicScheme()], checkers, realm)
-    if schemes:
-        raise ConfigurationError(
-            "there are schemes, which say how clients send who they are, but no "
-            "checker, which says who may pass"
-        )
-    return None

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from txconnect.client.agent import (
-        ConnectEndpointFactory,
         agentFromEnvironment,
         proxyAgent,
     )
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
         loadCredentials,
     )
     from txconnect.client.socks import Socks5Endpoint, SocksRefused
+    from txconnect.client.tunnels import ConnectEndpointFactory
 
 __all__ = [
     "Basic",
@@ -85,7 +85,7 @@ _HOMES = {
     "Basic": "credentials",
     "Bearer": "credentials",
     "ConnectEndpoint": "endpoint",
-    "ConnectEndpointFactory": "agent",
+    "ConnectEndpointFactory": "tunnels",
     "Digest": "credentials",
     "IProxyCredentials": "credentials",
     "Password": "credentials",
