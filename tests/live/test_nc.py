@@ -217,14 +217,17 @@ def test_noProxyThere(tmp_path: Path) -> None:
 
 
 def test_aSignalEndsIt(plain: ProxyProcess, tmp_path: Path) -> None:
-    """As a terminal's interrupt does; the proxy learns of it."""
+    """
+    And the proxy learns of it.  C{SIGTERM}: a terminal's C{SIGINT} is ignored by
+    what a shell without one has put into the background, these tests too.
+    """
     with Server(bannerThenEcho) as server:
         proxy = f"http://{plain.address}"
         arguments = ["127.0.0.1", server.port, "--proxy", proxy]
         with running(tmp_path, *arguments) as process:
             assert process.stdout is not None
             assert process.stdout.read(len(BANNER)) == BANNER
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
             assert process.wait(DEADLINE) == 1
             assert server.result() is None
             assert process.stderr is not None
