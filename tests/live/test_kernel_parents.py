@@ -8,6 +8,8 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator
 from functools import partial
+from socket import SO_LINGER, SOL_SOCKET
+from struct import pack
 from typing import Any
 
 import pytest
@@ -19,6 +21,8 @@ from twisted.internet.defer import Deferred
 from txconnect.relay.end import End
 from txconnect.relay.leg import Leg
 from txconnect.relay.paired import PairedRelay
+from txconnect.relay.transportleg import loseTransport
+from txconnect.values import TunnelClosed, TunnelEstablished
 
 MakeRig = Callable[..., KernelRig]
 
@@ -75,6 +79,41 @@ def test_whatWasReadBehindTheParentsAnswer(
     relay = rig.relay()
     assert isinstance(relay, PairedRelay) is (pairs is not None)
     assert (relay.up, relay.down) == (5, 15)
+
+
+@pytest.mark.parametrize("who", ["client", "destination"])
+def test_toldInOrderWhereATunnelEndsAsItBegins(
+    makeRig: MakeRig, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    """
+    [T16] That it was established comes first, also where a leg has been reset
+    by then, which the first write finds out: an observer that counts what is
+    open would never come back to none.
+    """
+    rig = makeRig()
+    opening = rig.proxy.dialer._open
+
+    def opened(*arguments: Any, **options: Any) -> Any:
+        def reset(leg: Leg) -> Leg:
+            if who == "client":
+                loseTransport(rig.peers[0].transport, reset=True, ended=False)
+            else:
+                accepted, _ = rig.servers[0].socket.accept()
+                accepted.setsockopt(SOL_SOCKET, SO_LINGER, pack("ii", 1, 0))
+                accepted.close()
+            return leg
+
+        return opening(*arguments, **options).addCallback(reset)
+
+    monkeypatch.setattr(rig.proxy.dialer, "_open", opened)
+    rig.serve()
+    if who == "destination":
+        # The reactor would take the connection before the test can.
+        rig.servers[0].stopReading()
+    rig.client(connect() + b"early")
+    rig.assertOver()
+    told = [type(event) for event in rig.events.events]
+    assert told == [TunnelEstablished, TunnelClosed]
 
 
 def test_aPairKnowsBothEnds(makeRig: MakeRig) -> None:

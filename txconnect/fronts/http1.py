@@ -42,6 +42,7 @@ from txconnect.values import (
     ConnectRequest,
     TunnelClosed,
     TunnelEstablished,
+    TunnelInfo,
     TunnelRefused,
 )
 from txconnect.wire.head import BadHead, Head, HeadLimits, HeadParser
@@ -275,13 +276,21 @@ class Http1Front(Protocol):
         vars(self).pop("_early", None)
         self._tunnel = tunnel
         tunnel.begin(relay, early)
-        admission.notify(TunnelEstablished(admitted.tunnel))
+        self._tellEstablished(admitted.tunnel)
+
+    def _tellEstablished(self, tunnel: TunnelInfo) -> None:
+        """Tell the observers of the tunnel, once and before its end."""
+        if not self._accounted:
+            self._accounted = True
+            self._admission.notify(TunnelEstablished(tunnel))
 
     def _adopt(self, side: Side) -> None:
         self._side = side
         self.dataReceived = side.dataReceived  # type: ignore[method-assign]
 
     def _tunnelClosed(self, closed: TunnelClosed) -> None:
+        # The first write may have found that a leg has been reset.
+        self._tellEstablished(closed.tunnel)
         self._admission.notify(closed)
         self._proxy.frontLost(self)
 
