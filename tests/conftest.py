@@ -8,6 +8,7 @@ C{--no-skips} makes a skipped test fail the run: nothing is missing unseen.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import shutil
 from collections.abc import Callable
@@ -53,6 +54,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(LIVE):
             item.add_marker(pytest.mark.live)
+
+
+def pytest_collection_finish() -> None:
+    """
+    What stands by now stays: tests that look for what nobody holds any more,
+    by a collection each, need not go through all of it again and again.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)
