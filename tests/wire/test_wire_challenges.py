@@ -128,6 +128,17 @@ def test_longFields(value: bytes) -> None:
     assert isinstance(parseChallenges([value]), tuple)
 
 
+def test_moreThanAreRead() -> None:
+    """
+    [T12] So many challenges, in whichever fields they stand, and none of the
+    field that has more, nor of one behind it.
+    """
+    one, many = b"Basic realm=x", b",".join([b"a"] * 63)
+    assert len(parseChallenges([one, many])) == 64
+    assert len(parseChallenges([one, many + b",b", one])) == 1
+    assert parseChallenges([b",".join([b"a"] * 30000)]) == ()
+
+
 TOKENS = st.from_regex(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,8}", fullmatch=True)
 TEXTS = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=20)
 

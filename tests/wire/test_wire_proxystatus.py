@@ -51,6 +51,17 @@ def test_nothing(values: list[bytes]) -> None:
     assert parseProxyStatus(values) == ()
 
 
+@pytest.mark.parametrize(("octets", "count"), [(8192, 4096), (8194, 0)])
+def test_moreThanIsRead(octets: int, count: int) -> None:
+    """
+    [T12] A proxy that writes as many members as an answer holds takes no time
+    of everyone's: so much is read, and no more.
+    """
+    values = [b",".join([b"a"] * (octets // 2)) + b" "]
+    assert sum(map(len, values)) == octets
+    assert len(parseProxyStatus(values)) == count
+
+
 @pytest.mark.parametrize("cause", [one for one in Cause if one.error is not None])
 def test_ourOwn(cause: Cause) -> None:
     """[PS-01] What this proxy says of each of its refusals can be read."""

@@ -17,6 +17,9 @@ import attrs
 
 __all__ = ["Challenge", "parseChallenges"]
 
+MOST = 64
+"""Challenges of one answer: who has more to ask than that wastes our time."""
+
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = r'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 _END = r"[\t ]*(?:,|\Z)"
@@ -61,16 +64,23 @@ def parseChallenges(values: Sequence[bytes]) -> tuple[Challenge, ...]:
     once in a challenge (RFC 9110, 11.2).
 
     @param values: the values of the fields, in order.
-    @return: the challenges, in order; none of a field that cannot be read.
+    @return: the challenges, in order; none of a field that cannot be read, or
+        from the one on that brings them over L{MOST}.
     """
-    return tuple(
-        challenge
-        for value in values
-        for challenge in _readField(value.decode("iso-8859-1"))
-    )
+    challenges: list[Challenge] = []
+    for value in values:
+        room = MOST - len(challenges)
+        found = _readField(value.decode("iso-8859-1"), room)
+        if found is None:
+            break
+        challenges += found
+    return tuple(challenges)
 
 
-def _readField(text: str) -> Sequence[Challenge]:
+def _readField(text: str, room: int) -> Sequence[Challenge] | None:
+    """
+    @return: none of what cannot be read; L{None} for more than C{room}.
+    """
     found: list[_Found] = []
     at = 0
     while (at := _skipEmpty(text, at)) < len(text):
@@ -83,6 +93,8 @@ def _readField(text: str) -> Sequence[Challenge]:
             at = -1
         if at < 0:
             return ()
+        if len(found) > room:
+            return None
     return [Challenge(one.scheme, one.parameters, one.token68) for one in found]
 
 

@@ -13,6 +13,12 @@ from txconnect.wire.structured import DisplayString, Item, ReadItem, parseList
 
 __all__ = ["ProxyStatusMember", "parseProxyStatus"]
 
+LARGEST = 8192
+"""
+Octets that are read: far more than a trail of proxies has to say, and so few that
+who writes tens of thousands of members keeps nobody from his turn.
+"""
+
 
 @attrs.frozen
 class ProxyStatusMember:
@@ -36,10 +42,13 @@ def parseProxyStatus(values: Sequence[bytes]) -> tuple[ProxyStatusMember, ...]:
     @param values: the values of the fields, in order.
     @return: the members; the first is the proxy nearest to the destination,
         the last the one that was asked.  None at all when any part of them
-        cannot be read (RFC 9651, 4.2).
+        cannot be read (RFC 9651, 4.2), or they are over L{LARGEST}.
     """
+    octets = b", ".join(values)
+    if len(octets) > LARGEST:
+        return ()
     try:
-        return tuple(_readMember(item) for item in parseList(b", ".join(values)))
+        return tuple(_readMember(item) for item in parseList(octets))
     except ValueError:
         return ()
 
