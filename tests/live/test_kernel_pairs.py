@@ -4,6 +4,7 @@ Which relay serves real connections, and pairs that the kernel relay serves.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -358,11 +359,14 @@ def test_aHalfWritesBehindWhatIsInThePipe(
     "when",
     ["connectionMade", "readConnectionLost", "writeConnectionLost", "connectionLost"],
 )
-def test_aHalfThatFailsEndsItsTunnel(makeRig: MakeRig, when: str) -> None:
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError])
+def test_aHalfThatFailsEndsItsTunnel(
+    makeRig: MakeRig, when: str, error: type[BaseException]
+) -> None:
     """[K1] Logged, cut, accounted for; the other tunnels go on."""
 
     def fail(self: Any, *arguments: Any) -> None:
-        raise ValueError("a bug")
+        raise error("a bug")
 
     failing = type("Failing", (ToldClient,), {when: fail, "kernelRelay": True})
     pairs = Pairs(ToldServer, failing)

@@ -67,7 +67,8 @@ class PairedEnd(End):
         """Call the half; one that raises ends its tunnel."""
         try:
             call(*arguments)
-        except Exception:
+        except BaseException:
+            # CancelledError and SystemExit end this tunnel, and nothing else.
             self._log.failure("a pair failed; its tunnel is cut")
             self._told.cut(Closed.PAIR_FAILED)
 
