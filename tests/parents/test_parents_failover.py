@@ -9,10 +9,15 @@ from typing import Any
 import pytest
 from rig import Rig, body, connect, logging, status
 from scripted import BOTH, OK, PARENT, SECOND, THIRD, Scripted, proxy
+from twisted.internet.task import Clock
 from twisted.logger import formatEvent
 
-from txconnect.testing import CHUNKS, ManualPool
-from txconnect.values import Cause
+from txconnect.errors import Refused
+from txconnect.parents.answers import Failed
+from txconnect.parents.failover import Failover
+from txconnect.parents.health import Health
+from txconnect.testing import CHUNKS, Destination, ManualPool, Peer
+from txconnect.values import Authority, Cause, ConnectRequest
 
 THREE = f"{BOTH}|http://third:3128"
 
@@ -99,6 +104,35 @@ def test_timeIsShared() -> None:
         assert f"http://{name}:3128: " in refused.reason
     client.end()
     stopped(rig)
+
+
+def test_nobodyIsAskedWithoutTime() -> None:
+    """Time passes between any two looks at the clock: it has run out, or not."""
+
+    class Ticking(Clock):
+        def seconds(self) -> float:
+            self.rightNow += 0.004
+            return self.rightNow
+
+    class Slow:
+        def __init__(self) -> None:
+            self.name = "slow"
+
+        async def connect(self, authority: Any, fields: Any, seconds: float) -> Any:
+            assert seconds > 0
+            clock.advance(seconds)
+            raise Failed(Refused(Cause.PARENT_SILENT, "slow: silent"))
+
+        probe = connect
+
+    clock = Ticking()
+    parents: Any = [Slow() for _ in range(40)]
+    route = Failover(parents, Health(clock), clock, 0.1).route("name")
+    seen: list[Any] = []
+    route.connect(ConnectRequest(Authority("example.com", 443)), ()).addBoth(
+        seen.append
+    )
+    assert seen[0].value.cause is Cause.PARENT_SILENT
 
 
 def test_timeThatIsNotUsedIsLeftToOthers() -> None:
@@ -286,6 +320,36 @@ def test_aDestinationCannotTakeAParentDown() -> None:
         assert status(other) == 200
         rig.network.advance(5)
     assert lines(logged) == []
+
+
+def test_aRequestCannotTakeAParentDown() -> None:
+    """
+    [T13] Nor is one that hangs up on one request and has answered another
+    shortly before: who knows what it hangs up on, such as a head that is too
+    large for it, could else send everyone elsewhere.
+    """
+    rig = proxy(None, BOTH)
+    parent = rig.serve(PARENT, 3128)
+    Scripted(rig.network, SECOND, OK)
+    with logging() as logged:
+        rig.client(connect())
+        parent.peers[0].send(OK)
+        rig.network.advance(4.9)
+        assert status(hungUpOn(rig, parent)) == 200
+        rig.client(connect())
+        assert len(parent.peers) == 3
+        assert lines(logged) == []
+        rig.network.advance(0.2)
+        assert status(hungUpOn(rig, parent)) == 200
+    assert len(lines(logged)) == 1
+
+
+def hungUpOn(rig: Rig, parent: Destination) -> Peer:
+    """A client on which the parent hangs up."""
+    client = rig.client(connect())
+    parent.peers[-1].close()
+    rig.flush()
+    return client
 
 
 def test_oneParentOfSeveralRoutes() -> None:

@@ -220,6 +220,28 @@ def test_answersMeanwhile() -> None:
     assert not clock.getDelayedCalls()
 
 
+def test_answersShortlyBefore() -> None:
+    """
+    Where it was there to be asked, one vouches for it; a look, which asks for
+    nothing, does not.
+    """
+    clock, parent = Clock(), Probed()
+    health = Health(clock)
+    with logging():
+        health.answered(parent)
+        health.failed(parent, "hangs up", 4.9, reached=True)
+        assert not health.isDown(parent)
+        health.failed(parent, "hangs up", 5.0, reached=True)
+        assert health.isDown(parent)
+        clock.advance(1)
+        parent.looks[0].callback(None)
+        assert not health.isDown(parent)
+        health.failed(parent, "hangs up", 5.0, reached=True)
+        assert health.isDown(parent)
+        health.stop()
+    assert not clock.getDelayedCalls()
+
+
 def test_looksThatFailAtOnce() -> None:
     """They wait for the next one like others."""
 

@@ -14,7 +14,7 @@ from txconnect.parents.answers import Answered, Failed
 from txconnect.parents.health import Health
 from txconnect.parents.parent import Fields, Parent
 from txconnect.relay.leg import Leg
-from txconnect.values import ConnectRequest, IPAddress, Route
+from txconnect.values import Cause, ConnectRequest, IPAddress, Route
 from txconnect.wire.forwarding import forwardedFields
 
 Reached = tuple[Leg, None, str]
@@ -57,21 +57,24 @@ class Failover:
         return Route(self.name, connect, resolves=True)
 
     async def _connect(self, request: ConnectRequest, fields: Fields) -> Reached:
-        end = self._clock.seconds() + self._seconds
+        began = self._clock.seconds()
+        end = began + self._seconds
         waiting = self._health.inOrder(self._parents)
         story: list[str] = []
         while True:
             parent, *waiting = waiting
-            began = self._clock.seconds()
             share = (end - began) / (len(waiting) + 1)
             try:
                 return await self._ask(parent, request, fields, share)
             except Failed as failed:
                 refused = failed.refused
             why = refused.reason.removeprefix(f"{parent.name}: ")
-            self._health.failed(parent, why, began)
+            reached = refused.cause is not Cause.PARENT_UNREACHABLE
+            self._health.failed(parent, why, began, reached)
             story.append(refused.reason)
-            if not waiting or self._clock.seconds() >= end:
+            # Looked at once: whoever is asked next has some time left.
+            began = self._clock.seconds()
+            if not waiting or began >= end:
                 raise Refused(refused.cause, "; ".join(story))
 
     async def _ask(

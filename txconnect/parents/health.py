@@ -21,6 +21,12 @@ FIRST = 1.0
 LONGEST = 60.0
 """The most seconds between two tries."""
 
+RECENT = 5.0
+"""
+Seconds for which an answer vouches for a parent that is there: what it does to
+a request sent so soon behind it may be that request's own doing.
+"""
+
 
 class Probed(Shape):
     """
@@ -73,6 +79,9 @@ class Health:
     def answered(self, parent: Probed) -> None:
         """It has given an answer, whichever: it is up."""
         self._answered[parent] = self._clock.seconds()
+        self._isUp(parent)
+
+    def _isUp(self, parent: Probed) -> None:
         down = self._down.pop(parent, None)
         if down is None:
             return
@@ -81,13 +90,20 @@ class Health:
             down.probing.cancel()
         self._schedule()
 
-    def failed(self, parent: Probed, reason: str, since: float) -> None:
+    def failed(
+        self, parent: Probed, reason: str, since: float, reached: bool = False
+    ) -> None:
         """
         It has failed: mark it, unless another request has had an answer from
-        it meanwhile: then what was asked is to blame.
+        it meanwhile, or shortly before where it was there to be asked: then
+        what was asked is to blame.  A client that knows what makes a parent
+        hang up could else keep everyone from it.
 
         @param since: when the request that tells so was sent to it.
+        @param reached: whether there was a connection to it.
         """
+        if reached:
+            since -= RECENT
         if parent in self._down or self._answered.get(parent, since) > since:
             return
         self._down[parent] = _Down(self._clock.seconds())
@@ -125,7 +141,8 @@ class Health:
     def _probe(self, parent: Probed, down: _Down) -> None:
         probing = down.probing = parent.probe()
         probing.addCallbacks(
-            lambda _: self.answered(parent),
+            # It was asked for nothing, so this vouches for no answers.
+            lambda _: self._isUp(parent),
             self._stillDown,
             errbackArgs=(parent, down),
         )
