@@ -105,7 +105,7 @@ def test_badFilesAreNamedAndNotShown(
     with pytest.raises(ValueError) as caught:
         loadCredentials(str(path))
     line = str(caught.value)
-    assert line.startswith(f"{str(path)!r}: ") and complaint in line
+    assert line.startswith(f"credentials {str(path)!r}: ") and complaint in line
     assert SECRET not in line and "\n" not in line
     assert caught.value.__cause__ is None
 

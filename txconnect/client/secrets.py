@@ -102,7 +102,7 @@ def loadCredentials(
             text = _fromFile(source)
         return readCredentials(text)
     except ValueError as error:
-        raise ValueError(f"{source!r}: {error}") from None
+        raise ValueError(f"credentials {source!r}: {error}") from None
 
 
 def _readLine(line: str) -> StoredCredentials:
