@@ -76,17 +76,19 @@ def test_values() -> None:
 MISTAKES = [
     ("", "no target"),
     ("hosts:a.example", "no target"),
-    ("hosts:a.example=", "no target"),
-    ("=http://p:1", "no target"),
-    ("ftp://p:1", "no target"),
+    ("hosts:a.example=", "route 'hosts:a.example' has no target"),
+    ("hosts:a.example=ftp://p:1", "route 'hosts:a.example' has no target"),
+    ("hosts:a.example = direct", "route 'hosts:a.example ' has no target"),
+    ("=http://p:1", "a route has no target"),
+    ("ftp://p:1", "a route has no target"),
     ("http://p:1|", "there is no target"),
     ("http://p:1|q:2", "there is no target"),
     ("http://p", "no port"),
     ("http://p:0", "port"),
     ("http://p:1/path", "goes on behind"),
     ("http://p_ü-:1", "host"),
-    ("direct,credentials=x", "direct takes no"),
-    ("bind:192.0.2.7,ca=x", "bind: takes no"),
+    ("direct,credentials=x", "direct takes nothing behind"),
+    ("bind:192.0.2.7,ca=x", "bind: takes nothing behind"),
     ("bind:eth0", "is no address"),
     ("bind:0.0.0.0", "of one machine"),
     ("bind:224.0.0.1", "of one machine"),
@@ -107,7 +109,9 @@ MISTAKES = [
     (f"http://u:{SECRET},x@p:1", "something else than"),
     (f"http://u:{SECRET}|x@p:1", "the port is not"),
     (f"http://u:{SECRET}@p", "credentials=FILE or credentials=env:NAME"),
-    (f"ftp://u:{SECRET}@p", "no target"),
+    (f"ftp://u:{SECRET}@p", "a route has no target"),
+    (f"ftp://{SECRET}=", "a route has no target"),
+    (f"http:/{SECRET}=x@p", "a route has no target"),
 ]
 
 
@@ -235,7 +239,8 @@ def test_certificateFiles(tmp_path: Path) -> None:
 def test_patternsThatJudgeAddresses() -> None:
     """[TU-11] A route is chosen before there is an address."""
     for pattern in ("networks:public", "deny-hosts:x.test"):
-        with pytest.raises(ConfigurationError, match="before any address is known"):
+        once = f"^route '{pattern}': a route is chosen before any address is known"
+        with pytest.raises(ConfigurationError, match=once):
             parseRoute(f"{pattern}=http://p:1")
     with pytest.raises(ConfigurationError, match="before any address"):
         Rule(splitRoute("direct"), NetworksPolicy("public"))
@@ -395,6 +400,19 @@ def test_bindIsJudged() -> None:
         routes=["bind:127.0.0.5"], policies=[Named("public", NetworksPolicy("public"))]
     )
     assert status(rig.client(connect())) == 403
+
+
+def test_bindSaysWhoseTroubleItIs() -> None:
+    """Where the source is at fault, as one that this machine does not have, the
+    log names it."""
+    rig = Rig(routes=["bind:127.0.0.5"])
+    rig.network.refuse("192.0.2.1")
+    assert status(rig.client(connect())) == 502
+    refused = rig.events.refused[0]
+    assert refused.cause is Cause.CONNECTION_REFUSED
+    assert refused.reason.startswith(
+        "bind:127.0.0.5: 192.0.2.1: Connection was refused"
+    )
 
 
 def test_bindAndTheOtherFamily() -> None:

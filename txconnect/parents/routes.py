@@ -5,10 +5,11 @@ The routes of one proxy: made of its rules, started and stopped with it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from txconnect.dialing import Dialer, Open, transportOpener
 from txconnect.errors import ConfigurationError, Refused
@@ -122,6 +123,14 @@ def _bound(target: Bind, dialer: Dialer) -> Route:
                 f"the route is bound to {source}, and the destination has no IPv"
                 f"{source.version} address",
             )
-        return dialer.dial(alike, request.authority.port)
+        dialing = dialer.dial(alike, request.authority.port)
+        return dialing.addErrback(named)
+
+    def named(failure: Failure) -> NoReturn:
+        # Whose fault it is may be told by the source alone: an address that this
+        # machine does not have (EADDRNOTAVAIL).
+        failure.trap(Refused)
+        refused: Any = failure.value
+        raise Refused(refused.cause, f"{target}: {refused.reason}") from refused
 
     return Route(str(target), connect)

@@ -51,9 +51,10 @@ def parseRoute(text: str, catalogue: Catalogue | None = None) -> Rule:
     if not split.pattern:
         return Rule(split)
     try:
-        return Rule(split, loadPlugin(POLICY, split.pattern, catalogue))
+        pattern = loadPlugin(POLICY, split.pattern, catalogue)
     except ConfigurationError as error:
         raise ConfigurationError(f"{split.label}: {error}") from error
+    return Rule(split, pattern)
 
 
 def _checkPattern(label: str, pattern: Any) -> None:

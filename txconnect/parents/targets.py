@@ -125,7 +125,7 @@ def splitRoute(text: str, environ: Mapping[str, str] | None = None) -> RouteText
     else:
         found = _ROUTE.fullmatch(text)
         if found is None or not found[1]:
-            raise ConfigurationError(f"a route has no target: {_FORM}")
+            raise ConfigurationError(f"{_nameOf(text)} has no target: {_FORM}")
         pattern, targets = found.groups()
     label = _labelOf(pattern)
     made = tuple(_parse(label, each, environ) for each in targets.split("|"))
@@ -138,6 +138,13 @@ def splitRoute(text: str, environ: Mapping[str, str] | None = None) -> RouteText
     if len(set(map(str, made))) != len(made):
         raise ConfigurationError(f"{label}: a target is there twice")
     return RouteText(pattern, made)
+
+
+def _nameOf(text: str) -> str:
+    """What a route without a target is called: it may be a password's."""
+    pattern, equals, _ = text.partition("=")
+    secret = "@" in text or "//" in pattern
+    return f"route {pattern!r}" if equals and pattern and not secret else "a route"
 
 
 def _labelOf(pattern: str) -> str:
@@ -154,7 +161,7 @@ def _parse(label: str, text: str, environ: Mapping[str, str] | None) -> Target:
     if kind == "direct" or kind.startswith("bind:"):
         if items:
             word = "direct" if kind == "direct" else "bind:"
-            raise ConfigurationError(f"{label}: {word} takes no {_ITEMS}")
+            raise ConfigurationError(f"{label}: {word} takes nothing behind a comma")
         return Direct() if kind == "direct" else Bind(_address(label, head[5:]))
     return _parent(label, head, items, environ)
 
@@ -192,9 +199,7 @@ def _parent(
     source = given.pop("credentials", None)
     stored = None
     if source is not None:
-        stored = _worded(
-            f"{label}: {url}: credentials", lambda: loadCredentials(source, environ)
-        )
+        stored = _worded(f"{label}: {url}", lambda: loadCredentials(source, environ))
     return ParentTarget(url, stored, **given)
 
 
