@@ -411,6 +411,16 @@ def test_cancelledTwice() -> None:
 
 
 @pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0.25, "0.25"), (1.33312, "1.3"), (3.99999, "4"), (7.5, "7.5"), (600.0, "600")],
+)
+def test_secondsAreReadable(seconds: float, shown: str) -> None:
+    """A share of a deadline is told without digits that nobody has asked for."""
+    error = ProxyTimeout(Authority("a", 1), seconds, "it")
+    assert str(error).endswith(f"still waiting for it after {shown} seconds")
+
+
+@pytest.mark.parametrize(
     ("step", "waitedFor"),
     [
         ("connecting", "a connection to the proxy"),

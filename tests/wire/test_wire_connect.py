@@ -4,6 +4,8 @@ The head of a CONNECT as it is sent.
 
 from __future__ import annotations
 
+from typing import Any
+
 import h11
 import pytest
 from hypothesis import given, strategies as st
@@ -66,6 +68,13 @@ def test_badValues(value: bytes) -> None:
     """A value can break no line."""
     with pytest.raises(ValueError, match="the value of X-Field holds"):
         renderConnect(Authority("a", 1), [(b"X-Field", value)])
+
+
+@pytest.mark.parametrize("field", [("X-A", b"b"), (b"X-A", "b"), ("X-A", "b")])
+def test_textIsNoField(field: Any) -> None:
+    """What programs write at first is answered by what they have to write."""
+    with pytest.raises(TypeError, match='b"X-Name", b"value"'):
+        renderConnect(Authority("a", 1), [field])
 
 
 def test_secretsAreNotRepeated() -> None:

@@ -167,6 +167,8 @@ class ProxyTimeout(ProxyError, TwistedTimeoutError):
     """There was no tunnel within the time given."""
 
     def __init__(self, authority: Authority, seconds: float, waitedFor: str) -> None:
+        # A share of a deadline has digits that tell nothing.
+        shown = f"{seconds:.3g}" if seconds < 1 else f"{round(seconds, 1):g}"
         super().__init__(
-            authority, f"still waiting for {waitedFor} after {seconds:g} seconds"
+            authority, f"still waiting for {waitedFor} after {shown} seconds"
         )

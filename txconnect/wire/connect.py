@@ -60,10 +60,13 @@ def checkField(name: bytes, value: bytes) -> None:
     """
     Check that a caller may send a field (RFC 9110, 5.1 and 5.5).
 
+    @raise TypeError: for C{str}, or anything else than two C{bytes}.
     @raise ValueError: when the name is no token or one of L{RESERVED}, or when
         the value holds a control character or begins or ends in white space.
         The message repeats the name but never the value, which may be secret.
     """
+    if {type(name), type(value)} != {bytes}:
+        raise TypeError('a header field is two bytes objects: (b"X-Name", b"value")')
     if not _TOKEN.fullmatch(name):
         raise ValueError(f"{name!r} is no name of a header field")
     shown = name.decode("ascii")
