@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 import treq
+from OpenSSL import SSL
 from twisted.internet import task
 from twisted.internet.error import ConnectError
 
@@ -18,13 +19,14 @@ from txconnect.client import agentFromEnvironment, proxyAgent
 
 
 async def main(reactor: Any, url: str, proxy: str | None = None) -> None:
-    if proxy is None:
-        agent = agentFromEnvironment(reactor)
-    else:
-        agent = proxyAgent(reactor, proxy)
     try:
+        if proxy is None:
+            agent = agentFromEnvironment(reactor)
+        else:
+            agent = proxyAgent(reactor, proxy)
         response = await treq.get(url, agent=agent)
-    except ConnectError as error:
+    except (ConnectError, ValueError, SSL.Error) as error:
+        # No tunnel; no proxy's URL; no certificate to trust.
         raise SystemExit(str(error)) from None
     print(response.code, len(await response.content()))
 
