@@ -10,7 +10,7 @@ import pytest
 from rig import connect, logging, status
 from scripted import OK, PARENT, proxy, through
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.error import ConnectError, NoProtocol
+from twisted.internet.error import ConnectError, ConnectionAborted, NoProtocol
 from twisted.internet.interfaces import IHalfCloseableProtocol, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+import txconnect.parents.dialled
 from txconnect.client.errors import ProxyTimeout
 from txconnect.dialing import Dialer, transportOpener
 from txconnect.errors import Refused
@@ -115,6 +116,20 @@ def test_dialledWithoutHalfClose(chunk: Any) -> None:
     ground.network.flush()
     assert protocol.told == ["lost"]
     assert ground.served.peer.received == b"x" * 1000
+    ground.network.assertClean()
+
+
+def test_dialledResetThatComesAsAnEnd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """[TU-04] [T11] As poll tells it that is asked in the middle of a reset."""
+    monkeypatch.setattr(txconnect.parents.dialled, "wasReset", lambda _: True)
+    ground = Ground()
+    lost: list[Any] = []
+    protocol = Recorder()
+    protocol.connectionLost = lost.append  # type: ignore[method-assign]
+    ground.connect(protocol)
+    ground.served.peer.end()
+    ground.network.flush()
+    assert lost[0].check(ConnectionAborted)
     ground.network.assertClean()
 
 

@@ -24,7 +24,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from txconnect.testing import CHUNKS, Destination, Peer
 from txconnect.testing.transports import OutsidePort
-from txconnect.values import Cause, TunnelRefused
+from txconnect.values import Cause, Closed, TunnelRefused
 
 # Twisted gives pyOpenSSL what that would like to have in another form.
 pytestmark = pytest.mark.filterwarnings(
@@ -382,6 +382,30 @@ def test_tlsTunnel(chunk: Any, encrypted: Serve) -> None:
     assert client.ended
     client.end()
     rig.assertOver()
+
+
+@pytest.mark.parametrize("chunk", CHUNKS)
+@pytest.mark.parametrize("resets", [True, False])
+def test_tlsThatIsCutOff(chunk: Any, encrypted: Serve, resets: bool) -> None:
+    """
+    [TU-04] [T11] A reset behind TLS is one for the client, which must not take
+    what was cut off for all there is.  A mere end without close_notify is an end.
+    """
+    rig, parent = encrypted(chunk)
+    client, peer = asked(rig, parent)
+    peer.send(OK + b"half of")
+    rig.flush()
+    below = peer.transport.transport
+    below.abortConnection() if resets else below.loseConnection()
+    rig.flush()
+    assert client.received.endswith(b"half of")
+    assert client.reset is resets
+    if not resets:
+        assert client.ended
+        client.end()
+    rig.assertOver()
+    (closed,) = rig.events.closed
+    assert closed.reason is (Closed.DESTINATION_RESET if resets else Closed.DESTINATION)
 
 
 @pytest.mark.parametrize("trusts", [True, False])

@@ -20,6 +20,7 @@ from zope.interface import implementer
 from txconnect.dialing import Dialer
 from txconnect.lookups import Lookups
 from txconnect.relay.leg import Leg
+from txconnect.relay.transport import wasReset
 from txconnect.values import Authority, IPAddress
 
 
@@ -88,7 +89,11 @@ class _Onward:
 
     def readConnectionLost(self) -> None:
         if self._halfCloseable is None:
-            self._transport.loseConnection()
+            # A reset may be told so too, and must not look like an end then.
+            if wasReset(self._transport):
+                self._transport.abortConnection()
+            else:
+                self._transport.loseConnection()
         else:
             self._halfCloseable.readConnectionLost()
 

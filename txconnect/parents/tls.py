@@ -8,6 +8,7 @@ from typing import Any
 
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IProtocolFactory,
@@ -19,7 +20,8 @@ from twisted.internet.ssl import (
     optionsForClientTLS,
     trustRootFromCertificates,
 )
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txconnect.errors import ConfigurationError
@@ -29,13 +31,33 @@ from txconnect.pem import readCertificates, readPrivateKey
 __all__ = ["TLSEndpoint", "tlsTo"]
 
 
+class _Transport(BufferingTLSTransport):
+    """
+    TLS that knows how what is below it has ended: Twisted says the same of a
+    reset as of an end without C{close_notify}.
+
+    @ivar broken: that was no end in order.
+    """
+
+    broken = False
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.broken = reason.check(ConnectionDone) is None
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+
+
+class _Wrapping(TLSMemoryBIOFactory):
+    protocol = _Transport
+
+
 @implementer(IStreamClientEndpoint)
 class TLSEndpoint:
     """
     TLS around another endpoint.
 
     It is C{twisted.internet.endpoints.wrapClientTLS}, but for the clock that
-    flushes small writes, which is the proxy's own.
+    flushes small writes, which is the proxy's own, and for what it knows of
+    resets.
     """
 
     def __init__(
@@ -50,9 +72,7 @@ class TLSEndpoint:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """See L{IStreamClientEndpoint.connect}."""
-        wrapping = TLSMemoryBIOFactory(
-            self._creator, True, protocolFactory, self._clock
-        )
+        wrapping = _Wrapping(self._creator, True, protocolFactory, self._clock)
         connecting: Deferred[Any] = self._endpoint.connect(wrapping)
         return connecting.addCallback(lambda made: made.wrappedProtocol)
 

@@ -122,8 +122,8 @@ class _Side:
             self.transport, "getPeerCertificate"
         ):
             # TLS without close_notify: many a client just ends (RFC 9112, 9.8).
-            # What it sent is delivered.
-            clean = True
+            # What it sent is delivered.  That of our own parents knows a reset.
+            clean = not getattr(self.transport, "broken", False)
         self._told.happened(self._closed if clean else self._reset)
         self._told.legLost()
 
