@@ -14,9 +14,13 @@ from typing import Any
 
 import pytest
 from rig import Rig, body, connect, status
+from twisted.internet.endpoints import clientFromString
+from twisted.internet.testing import MemoryReactorClock
 
+from txconnect.client import ProxyURL
 from txconnect.command import Options
 from txconnect.observers.lines import FIELDS
+from txconnect.parents.targets import splitRoute
 from txconnect.plugins import KINDS, POLICY, installed, loadPlugin
 from txconnect.testing import checkPolicy, decide
 from txconnect.values import Allow, Cause, Closed, Deny
@@ -83,6 +87,42 @@ def test_stockPluginsAreOnAPage(kind: Any) -> None:
     names = [str(plugin.name) for plugin in installed(kind)]
     missing = [each for each in names if not re.search(rf"\b{each}\b", pages)]
     assert missing == []
+
+
+def test_endpointStringsOnPagesAreSome() -> None:
+    """Their backslashes are as many as they have to be."""
+    shown = re.findall(r"``(connect:[^`]+)``|^ +(connect:\S+)$", everyPage(), re.M)
+    # On the page some leave open which proxy it is.
+    strings = [each or other for each, other in shown]
+    whole = [each for each in strings if "proxy=" in each and "..." not in each]
+    for each in whole:
+        clientFromString(MemoryReactorClock(), each)
+    assert len(whole) > 1
+
+
+def test_routesOnPagesAreSome(tmp_path: Path) -> None:
+    """With whatever credentials there would be."""
+    (tmp_path / "line").write_text("alice:secret")
+    shown = re.findall(r"--route '([^']+)'", everyPage())
+    for each in shown:
+        splitRoute(re.sub(r"credentials=[^,|]+", f"credentials={tmp_path}/line", each))
+    assert len(shown) > 2
+
+
+def everyPage() -> str:
+    pages = [*PAGES, DOCS.parent / "README.rst"]
+    return "".join(page.read_text("utf-8") for page in pages)
+
+
+def test_escapesOfURLsAreRight() -> None:
+    """What the page says of a password's characters is what is read."""
+    page = text("howto/client.rst").partition("are written with an escape")[2]
+    pairs = re.findall(r"``(%..)``\s+for\s+(?:``(.+?)``|a (blank))", page)
+    assert len(pairs) == 8
+    for escape, sign, blank in pairs:
+        url = ProxyURL.parse(f"http://a:{escape}@proxy:1")
+        # A backslash is one in literals.
+        assert url.password == (" " if blank else sign)
 
 
 def test_refusalsAreMadeOfTheTable() -> None:
