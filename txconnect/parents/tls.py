@@ -41,9 +41,9 @@ class _Transport(BufferingTLSTransport):
 
     broken = False
 
-    def connectionLost(self, reason: Failure) -> None:
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self.broken = reason.check(ConnectionDone) is None
-        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        super().connectionLost(reason)
 
 
 class _Wrapping(TLSMemoryBIOFactory):
