@@ -113,3 +113,13 @@ def test_badFilesAreNamedAndNotShown(
 def test_variableThatIsNotThere() -> None:
     with pytest.raises(ValueError, match="'env:IT': there is no such environment"):
         loadCredentials("env:IT", {})
+
+
+@pytest.mark.parametrize("given", ["user:hunter2", "Bearer hunter2", "bearer\thunter2"])
+def test_credentialsInPlaceOfAFile(given: str) -> None:
+    """[T8] [T16] A likely mistake, and its message goes into the log."""
+    with pytest.raises(ValueError, match="does not belong here") as raised:
+        loadCredentials(given)
+    assert "hunter2" not in str(raised.value)
+    with pytest.raises(ValueError, match="no/such.file"):
+        loadCredentials("no/such.file")

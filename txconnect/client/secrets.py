@@ -93,7 +93,8 @@ def loadCredentials(
     @param source: the path of a file in UTF-8; or C{env:NAME}, an environment
         variable.  A path that begins so is written C{./env:...}.
     @param environ: the environment; L{None}: the process's own.
-    @raise ValueError: when they are not there, or are none, with the source.
+    @raise ValueError: when they are not there, or are none, with the source,
+        unless that may be a secret itself.
     """
     try:
         if source.startswith(ENVIRONMENT):
@@ -102,7 +103,19 @@ def loadCredentials(
             text = _fromFile(source)
         return readCredentials(text)
     except ValueError as error:
+        if _mayBeSecret(source):
+            raise ValueError(
+                "credentials: there is no such file; what they are does not belong "
+                f"here, but into a file, or a variable that {ENVIRONMENT}NAME names"
+            ) from None
         raise ValueError(f"credentials {source!r}: {error}") from None
+
+
+def _mayBeSecret(source: str) -> bool:
+    """Whether somebody may have given credentials in the place of a file."""
+    if source.startswith(ENVIRONMENT) or os.path.lexists(source):
+        return False
+    return ":" in source or _TOKEN.fullmatch(source) is not None
 
 
 def _readLine(line: str) -> StoredCredentials:
