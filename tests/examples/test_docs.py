@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from namednetwork import NamedNetwork
 from rig import Rig, body, connect, status
 from twisted.internet.endpoints import clientFromString
-from twisted.internet.testing import MemoryReactorClock
 
 from txconnect.client import ProxyURL
 from txconnect.command import Options
@@ -96,7 +96,7 @@ def test_endpointStringsOnPagesAreSome() -> None:
     strings = [each or other for each, other in shown]
     whole = [each for each in strings if "proxy=" in each and "..." not in each]
     for each in whole:
-        clientFromString(MemoryReactorClock(), each)
+        clientFromString(NamedNetwork(), each)
     assert len(whole) > 1
 
 
