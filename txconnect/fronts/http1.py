@@ -23,7 +23,7 @@ from txconnect.dialing import connectionCause
 from txconnect.errors import Refused
 from txconnect.fronts.early import EarlyData
 from txconnect.fronts.ports import Ports
-from txconnect.fronts.refusing import Lingering, answerTo, mayStay
+from txconnect.fronts.refusing import Lingering, answerTo, mayStay, tellHeadRefused
 from txconnect.relay.choice import (
     kernelServes,
     startKernelRelay,
@@ -43,7 +43,6 @@ from txconnect.values import (
     TunnelClosed,
     TunnelEstablished,
     TunnelInfo,
-    TunnelRefused,
 )
 from txconnect.wire.head import BadHead, Head, HeadLimits, HeadParser
 from txconnect.wire.response import ESTABLISHED
@@ -260,8 +259,8 @@ class Http1Front(Protocol):
             self._tunnelClosed,
         )
         kernel, client, leg = self._proxy.kernel, self.transport, admitted.leg
-        serves = kernelServes(client, leg, admitted.taps, admitted.pair)
         taps, pair = admitted.taps, admitted.pair
+        serves = kernelServes(client, leg, taps, pair)
         relay: Relay
         if kernel is not None and serves:
             # First, as one that watches the client gives it up here.
@@ -314,20 +313,9 @@ class Http1Front(Protocol):
     def _tellRefused(self, refused: Refused) -> str:
         """Account for a request that never became one; returns its id."""
         self._accounted = True
-        admission = self._admission
-        name = admission.ids.next()
-        admission.notify(
-            TunnelRefused(
-                refused.cause,
-                refused.rule,
-                refused.reason,
-                name,
-                None,
-                self.transport.getPeer(),
-                admission.clock.seconds() - self._began,
-            )
+        return tellHeadRefused(
+            self._admission, refused, self.transport.getPeer(), self._began
         )
-        return name
 
     def _stay(self, refused: Refused, request: ConnectRequest) -> None:
         """Send a 407, and read the head of the next try."""

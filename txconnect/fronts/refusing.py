@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 
 from txconnect.admission import Admission
 from txconnect.errors import Refused
 from txconnect.settings import Settings
-from txconnect.values import Authority, Cause, ConnectRequest
+from txconnect.values import Authority, Cause, ConnectRequest, TunnelRefused
 from txconnect.wire.response import Refusal, renderRefusal
 
 STAYS = 3
@@ -55,6 +56,24 @@ def answerTo(
         _log.failure("{id}: a refusal could not be written", id=name)
         plain = attrs.evolve(refusal, cause=Cause.INTERNAL, parameters={}, relayed=None)
         return renderRefusal(plain)
+
+
+def tellHeadRefused(
+    admission: Admission, refused: Refused, client: IAddress, began: float
+) -> str:
+    """
+    Tell the observers of a head that never became a request.
+
+    @param began: when its connection, or its turn on that, had begun.
+    @return: its id.
+    """
+    name = admission.ids.next()
+    seconds = admission.clock.seconds() - began
+    refusal = TunnelRefused(
+        refused.cause, refused.rule, refused.reason, name, None, client, seconds
+    )
+    admission.notify(refusal)
+    return name
 
 
 def mayStay(
