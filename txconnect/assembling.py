@@ -12,14 +12,50 @@ from zope.interface import Interface
 from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
 
+from txconnect.admission import Plugins
 from txconnect.auth.authenticator import Authenticator
 from txconnect.auth.basic import BasicScheme
 from txconnect.errors import ConfigurationError
-from txconnect.interfaces import IAddressPolicy, IDestinationPolicy
+from txconnect.interfaces import (
+    IAddressPolicy,
+    IDestinationPolicy,
+    IPairFactory,
+    IRouter,
+    ITrafficObserver,
+    ITrafficTap,
+    IUnresolvedPolicy,
+)
 from txconnect.policy import defaultPolicies
 from txconnect.values import Named
 
-__all__ = ["authenticator", "judging", "named", "verified", "withDefaults"]
+__all__ = ["assemble", "authenticator", "named", "verified", "withDefaults"]
+
+
+def assemble(
+    policies: Sequence[Named],
+    routers: Iterable[Any],
+    observers: Iterable[Any],
+    taps: Iterable[Any],
+    pairFactory: Any,
+) -> Plugins:
+    """
+    The plugins of a proxy, each verified and at its step.
+
+    @param policies: with the defaults.
+    @param pairFactory: may be L{None}.
+    @raise ConfigurationError: one does not provide its interface.
+    """
+    unresolved = [p for p in policies if IUnresolvedPolicy.providedBy(p.plugin)]
+    pairs = [] if pairFactory is None else [pairFactory]
+    return Plugins(
+        judging(policies, IDestinationPolicy),
+        judging(policies, IAddressPolicy),
+        verified(routers, IRouter),
+        verified(observers, ITrafficObserver),
+        verified(taps, ITrafficTap),
+        next(iter(verified(pairs, IPairFactory)), None),
+        verified(unresolved, IUnresolvedPolicy),
+    )
 
 
 def named(plugins: Iterable[Any]) -> list[Named]:

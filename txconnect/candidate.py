@@ -20,6 +20,7 @@ from txconnect.consulting import Steps, bounded, settle
 from txconnect.dialing import connectionCause
 from txconnect.errors import Refused
 from txconnect.relay.leg import Leg
+from txconnect.relay.pair import join
 from txconnect.relay.socketleg import SocketLeg
 from txconnect.relay.transport import Tap
 from txconnect.values import (
@@ -336,11 +337,5 @@ class Candidate(Asking):
                 and all(IProtocol.providedBy(half) for half in pair)
             ):
                 raise self._wrong(factory, pair, "a pair of protocols")
-            self._call(factory, _join, *pair)
+            self._call(factory, join, *pair)
         return Admitted(tunnel, leg, tuple(taps), pair)
-
-
-def _join(server: Any, client: Any) -> None:
-    """Make two protocols each other's peers."""
-    server.peer = client
-    client.peer = server

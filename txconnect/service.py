@@ -23,8 +23,8 @@ from zope.interface import classImplements
 
 from txconnect.admission import Admission, Plugins
 from txconnect.assembling import (
+    assemble,
     authenticator,
-    judging,
     named,
     verified,
     withDefaults,
@@ -34,14 +34,7 @@ from txconnect.dialing import Dialer, Open, transportOpener
 from txconnect.fronts.http1 import Http1Front
 from txconnect.fronts.ports import Ports
 from txconnect.interfaces import (
-    IAddressPolicy,
     IAuthScheme,
-    IDestinationPolicy,
-    IPairFactory,
-    IRouter,
-    ITrafficObserver,
-    ITrafficTap,
-    IUnresolvedPolicy,
 )
 from txconnect.lookups import Lookups, Pool
 from txconnect.ownaddress import OwnAddresses
@@ -84,8 +77,8 @@ class ConnectProxy(MultiService):
     @param schemes: L{IAuthScheme} providers; Basic when there is a checker.
     @param getaddrinfo: as L{socket.getaddrinfo}; called in a thread.
     @param pool: the threads of the look-ups, for tests.
-    @param open: how one address is opened; the reactor's transports by
-        default.
+    @param open: how one address is opened; by default as sockets for the
+        kernel relay where that can serve, else as the reactor's transports.
     @raise ConfigurationError: a plugin does not provide its interface, or there
         are schemes and no checker.
     """
@@ -112,20 +105,7 @@ class ConnectProxy(MultiService):
         own = OwnAddresses(reactor)
         self.policies = withDefaults(named(policies))
         self.routes = _routes(routes)
-        plugins = Plugins(
-            judging(self.policies, IDestinationPolicy),
-            judging(self.policies, IAddressPolicy),
-            verified(routers, IRouter),
-            verified(observers, ITrafficObserver),
-            verified(taps, ITrafficTap),
-            next(iter(verified([pairFactory], IPairFactory)), None)
-            if pairFactory is not None
-            else None,
-            unresolved=verified(
-                [p for p in self.policies if IUnresolvedPolicy.providedBy(p.plugin)],
-                IUnresolvedPolicy,
-            ),
-        )
+        plugins = assemble(self.policies, routers, observers, taps, pairFactory)
         asking = verified(schemes, IAuthScheme)
         checking = verified(checkers, ICredentialsChecker)
         self._adoptServices(plugins, (*self.policies, *asking, *checking))
@@ -150,21 +130,24 @@ class ConnectProxy(MultiService):
             certificateIdentity,
         )
         if self.routes is not None:
-            self.routes.setServiceParent(self)  # type: ignore[no-untyped-call]
-            admission = self.admission
-            admission.addRouters(
-                self.routes.routers(
-                    reactor,
-                    settings,
-                    self.lookups,
-                    admission.direct,
-                    partial(self._opener, reactor),
-                    admission.pseudonym,
-                )
-            )
+            self._addRoutes(self.routes, reactor)
         self._fronts: dict[Any, None] = {}
         self._idle: list[Deferred[None]] = []
         self._stopping: list[Deferred[None]] = []
+
+    def _addRoutes(self, routes: Routes, reactor: Any) -> None:
+        routes.setServiceParent(self)  # type: ignore[no-untyped-call]
+        admission = self.admission
+        admission.addRouters(
+            routes.routers(
+                reactor,
+                self.settings,
+                self.lookups,
+                admission.direct,
+                partial(self._opener, reactor),
+                admission.pseudonym,
+            )
+        )
 
     def _opener(self, reactor: Any, source: str | None = None) -> Open:
         if self.kernel is None:

@@ -8,12 +8,14 @@ Time is a C{Clock}; the network is turned until it is quiet.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
+import pytest
 import uvloop
 from rig import ANYTHING, ESTABLISHED, connect
 from twisted.internet import asyncioreactor, epollreactor
@@ -22,6 +24,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 
 from txconnect.dialing import transportOpener
+from txconnect.relay.end import End
 from txconnect.relay.kernel import Kernel, KernelRelay
 from txconnect.relay.socketleg import openSocket
 from txconnect.service import ConnectProxy, ConnectProxyFactory
@@ -201,6 +204,21 @@ class KernelRig:
             due = [call.getTime() for call in self.clock.getDelayedCalls()]
             self.clock.advance(min([until, *due]) - self.clock.seconds())
             self.flush()
+
+    def watchesNoMore(self, monkeypatch: pytest.MonkeyPatch, ends: int = 0) -> None:
+        """From now on there is room in the nested epoll for so many ends."""
+        nested = self.kernel.nested
+        watch, seen = nested.watch, 0
+
+        def full(descriptor: int, events: int, watched: Any) -> None:
+            nonlocal seen
+            if isinstance(watched, End):
+                seen += 1
+                if seen > ends:
+                    raise OSError(errno.ENOSPC, "no space left on device")
+            watch(descriptor, events, watched)
+
+        monkeypatch.setattr(nested, "watch", full)
 
     def relay(self) -> KernelRelay:
         """The one tunnel's."""

@@ -5,7 +5,6 @@ through a parent.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterator
 from functools import partial
 from socket import SO_LINGER, SOL_SOCKET
@@ -18,7 +17,6 @@ from rig import ESTABLISHED, connect
 from test_kernel_pairs import Pairs
 from twisted.internet.defer import Deferred
 
-from txconnect.relay.end import End
 from txconnect.relay.leg import Leg
 from txconnect.relay.paired import PairedRelay
 from txconnect.relay.transportleg import loseTransport
@@ -132,23 +130,12 @@ def test_noAnswerWhenNoMoreCanBeWatched(
 ) -> None:
     """[K3] Whichever leg it is: refused, and nothing is watched any more."""
     rig = makeRig()
-    nested = rig.kernel.nested
-    watch, ends = nested.watch, 0
-
-    def full(descriptor: int, events: int, watched: Any) -> None:
-        nonlocal ends
-        if isinstance(watched, End):
-            ends += 1
-            if ends > which:
-                raise OSError(errno.ENOSPC, "no space left on device")
-        watch(descriptor, events, watched)
-
-    monkeypatch.setattr(nested, "watch", full)
+    rig.watchesNoMore(monkeypatch, which)
     server = rig.serve()
     client = rig.client(connect())
     assert client.received.startswith(b"HTTP/1.1 503 ")
     assert server.peers[0].reset
-    assert len(nested) == 0
+    assert len(rig.kernel.nested) == 0
     client.end()
     rig.assertOver()
     assert rig.events.established == []

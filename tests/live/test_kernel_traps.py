@@ -427,20 +427,12 @@ def test_noAnswerWhenNoMoreCanBeWatched(
 ) -> None:
     """[K8] [T3] A client that cannot be watched is refused, before any 200."""
     rig = makeRig()
-    nested = rig.kernel.nested
-    watch = nested.watch
-
-    def full(descriptor: int, events: int, watched: Any) -> None:
-        if isinstance(watched, End):
-            raise OSError(errno.ENOSPC, "no space left on device")
-        watch(descriptor, events, watched)
-
-    monkeypatch.setattr(nested, "watch", full)
+    rig.watchesNoMore(monkeypatch)
     server = rig.serve()
     client = rig.client(connect())
     assert client.received.startswith(b"HTTP/1.1 503 ")
     assert server.peers[0].reset
-    assert len(nested) == 0
+    assert len(rig.kernel.nested) == 0
     client.end()
     rig.assertOver()
     assert rig.events.established == []

@@ -5,6 +5,7 @@ What is spoken with a parent: CONNECT or SOCKS 5, and who this proxy is there.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -17,8 +18,10 @@ from txconnect.parents.targets import ParentTarget
 from txconnect.values import Authority
 from txconnect.wire.socks5 import encodeLogin
 
+Fields = Sequence[tuple[bytes, bytes]]
+
 Speaker = Callable[
-    [IStreamClientEndpoint, Authority, Sequence[tuple[bytes, bytes]], float, Any],
+    [IStreamClientEndpoint, Authority, Fields, float, Any],
     IStreamClientEndpoint,
 ]
 """
@@ -45,24 +48,9 @@ def speakerFor(target: ParentTarget) -> Speaker:
 
 def _http(credentials: IProxyCredentials | None) -> Speaker:
     # One object for all tunnels: it remembers what a Digest has asked.
-    def through(
-        endpoint: IStreamClientEndpoint,
-        authority: Authority,
-        fields: Sequence[tuple[bytes, bytes]],
-        seconds: float,
-        clock: Any,
-    ) -> IStreamClientEndpoint:
-        return ConnectEndpoint(
-            endpoint,
-            authority.lookupName,
-            authority.port,
-            headers=fields,
-            credentials=credentials,
-            timeout=seconds,
-            clock=clock,
-        )
-
-    return through
+    return _speaker(
+        lambda fields: partial(ConnectEndpoint, headers=fields, credentials=credentials)
+    )
 
 
 def _socks(target: ParentTarget) -> Speaker:
@@ -71,22 +59,22 @@ def _socks(target: ParentTarget) -> Speaker:
     if user is not None:
         # What cannot be sent is found now, and not with the first tunnel.
         encodeLogin(user, password or "")
+    # It has no place for fields.
+    return _speaker(lambda _: partial(Socks5Endpoint, user=user, password=password))
 
+
+def _speaker(
+    making: Callable[[Fields], Callable[..., IStreamClientEndpoint]],
+) -> Speaker:
     def through(
         endpoint: IStreamClientEndpoint,
         authority: Authority,
-        fields: Sequence[tuple[bytes, bytes]],
+        fields: Fields,
         seconds: float,
         clock: Any,
     ) -> IStreamClientEndpoint:
-        return Socks5Endpoint(
-            endpoint,
-            authority.lookupName,
-            authority.port,
-            user=user,
-            password=password,
-            timeout=seconds,
-            clock=clock,
-        )
+        make = making(fields)
+        name, port = authority.lookupName, authority.port
+        return make(endpoint, name, port, timeout=seconds, clock=clock)
 
     return through

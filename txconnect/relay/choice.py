@@ -23,7 +23,7 @@ from txconnect.relay.face import Told
 from txconnect.relay.kernel import Kernel, KernelRelay
 from txconnect.relay.leg import Leg, Side
 from txconnect.relay.nested import NestedEpoll
-from txconnect.relay.pair import ProxyClient, ProxyServer
+from txconnect.relay.pair import ProxyClient, ProxyServer, join
 from txconnect.relay.paired import PairedRelay
 from txconnect.relay.socketleg import SocketLeg
 from txconnect.relay.transport import Tap, TransportRelay
@@ -126,7 +126,9 @@ def startTransportRelay(
     """
     if isinstance(leg, SocketLeg):
         leg = leg.asTransport()
-    made = pair or (ProxyServer(), ProxyClient())
-    relay = TransportRelay(told, client, adopt, leg, made, taps)
+    if pair is None:
+        pair = ProxyServer(), ProxyClient()
+        join(*pair)
+    relay = TransportRelay(told, client, adopt, leg, pair, taps)
     client.write(answer)
     return relay

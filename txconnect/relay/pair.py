@@ -12,6 +12,8 @@ C{kernelRelay = True}; see L{_Half.kernelRelay}.
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol
 from zope.interface import implementer
@@ -54,3 +56,9 @@ class ProxyServer(_Half):
 
 class ProxyClient(_Half):
     """The destination's leg: its C{dataReceived} gets what the destination sends."""
+
+
+def join(server: Any, client: Any) -> None:
+    """Make two halves each other's peers: once, before they are connected."""
+    server.peer = client
+    client.peer = server

@@ -161,12 +161,11 @@ class PairedRelay(KernelRelay):
 
     def pair(self, pair: tuple[Any, Any], client: ITransport) -> None:
         """
-        Give the relay its pair; called once, before it is started.
+        Give the relay its pair, joined; called once, before it is started.
 
         @param client: the client's transport, which says where it comes from.
         """
         server, destination = pair
-        server.peer, destination.peer = destination, server
         leg = self._leg
         address, port = leg.peer
         made = IPv4Address if address.version == 4 else IPv6Address

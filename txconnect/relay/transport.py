@@ -203,8 +203,6 @@ class TransportRelay:
 
     def start(self, early: list[bytes]) -> None:
         client, destination = self._client, self._destination
-        client.half.peer = destination.half
-        destination.half.peer = client.half
         if not self._leg.lost:
             # A transport that is gone would stop its new producer at once.
             client.transport.registerProducer(destination.transport, True)
