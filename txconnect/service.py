@@ -111,10 +111,9 @@ class ConnectProxy(MultiService):
         self._adoptServices(plugins, (*self.policies, *asking, *checking))
         self.lookups = Lookups(reactor, settings, getaddrinfo, pool)
         self._nested = makeNested(reactor)
-        wanted = settings.relay == "auto"
-        self.kernel = (
-            Kernel(self._nested) if self._nested is not None and wanted else None
-        )
+        self.kernel: Kernel | None = None
+        if self._nested is not None and settings.relay == "auto":
+            self.kernel = Kernel(self._nested)
         self.dialer = Dialer(reactor, settings, open or self._opener(reactor))
         self.leaving = LeaveWatch(self._nested)
         self.ports = Ports()
