@@ -10,6 +10,7 @@ seam, L{Open}.
 from __future__ import annotations
 
 import errno
+import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -110,6 +111,7 @@ class _OpeningLeg(Leg):
     def connectionMade(self) -> None:
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
+        self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         self._opening.tell(self)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]

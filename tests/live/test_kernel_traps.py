@@ -24,10 +24,11 @@ from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txconnect.interfaces import ITrafficTap
+from txconnect.interfaces import IPairFactory, ITrafficTap
 from txconnect.relay import end, pipes
 from txconnect.relay.end import End
 from txconnect.relay.kernel import KernelRelay
+from txconnect.relay.pair import ProxyClient, ProxyServer
 from txconnect.relay.transport import TransportRelay
 from txconnect.values import Closed, Direction, TunnelInfo
 
@@ -303,6 +304,78 @@ def test_anEmptyPipeIsUsedAgain(makeRig: MakeRig) -> None:
         rig.flush()
         assert held._lent == 0
         assert len(held._free) == 1
+
+
+# F01
+
+
+@implementer(IPairFactory)
+class WithoutBytes:
+    """A pair that the kernel relay serves."""
+
+    def buildPair(self, tunnel: TunnelInfo) -> tuple[ProxyServer, ProxyClient]:
+        return ProxyServer(), ProxyClient()
+
+
+HOWS: dict[str, dict[str, Any]] = {
+    "sockets": {},
+    "a parent's": {"legs": "transports"},
+    "pair": {"pairFactory": WithoutBytes()},
+    "transport relay": {"legs": "transports", "settings": {"relay": "transport"}},
+}
+
+
+def sendUrgent(peer: Any, data: bytes) -> None:
+    peer.transport.getHandle().send(data, socket.MSG_OOB)
+
+
+@pytest.mark.usefixtures("bulkAtOnce")
+@pytest.mark.parametrize("up", [True, False], ids=["up", "down"])
+@pytest.mark.parametrize("how", HOWS)
+def test_anUrgentOctetIsOneOfTheStream(makeRig: MakeRig, how: str, up: bool) -> None:
+    """
+    [F01] [TU-04] C{splice} stops in front of it, and says 0 as at the end: the
+    end is where C{recv} says so, and all octets come through, in order.
+    """
+    rig = makeRig(**HOWS[how])
+    client, destination = rig.tunnel()
+    writer, reader = (client, destination) if up else (destination, client)
+    sent = b""
+    for number in range(4):
+        writer.send(noise(50_000))
+        rig.flush()
+        sendUrgent(writer, b"%d" % number)
+        writer.send(noise(5_000))
+        rig.flush()
+        sent += noise(50_000) + b"%d" % number + noise(5_000)
+    writer.end()
+    rig.flush()
+    assert (reader.received if up else body(reader)) == sent
+    assert reader.ended
+    # The other direction goes on.
+    reader.send(b"seen")
+    rig.flush()
+    assert (body(writer) if up else writer.received) == b"seen"
+
+
+@pytest.mark.usefixtures("bulkAtOnce")
+@pytest.mark.parametrize("up", [True, False], ids=["up", "down"])
+@pytest.mark.parametrize("legs", ["sockets", "transports"])
+def test_anUrgentOctetDoesNotSpin(
+    makeRig: MakeRig, legs: str, up: bool, calls: Counter[End]
+) -> None:
+    """[F01] [K2] Also where it is the last one that came, nobody is told in vain."""
+    rig = makeRig(legs=legs)
+    client, destination = rig.tunnel()
+    writer, reader = (client, destination) if up else (destination, client)
+    writer.send(noise(50_000))
+    rig.flush()
+    sendUrgent(writer, b"!")
+    rig.flush()
+    calls.clear()
+    turns(rig)
+    assert calls.total() == 0
+    assert (reader.received if up else body(reader)) == noise(50_000) + b"!"
 
 
 # K7

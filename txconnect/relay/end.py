@@ -247,12 +247,19 @@ class End:
         try:
             size = os.splice(self._descriptor, pipe.entry, pipe.size, flags=_SPLICE)
         except OSError as error:
-            self._unpipe()
-            self._spliceFailed(error)
-            return
+            if error.errno in _UNABLE:
+                self._pipes.forgo()
+            elif error.errno != errno.EAGAIN:
+                self._unpipe()
+                self._broken()
+                return
+            size = 0
         if not size:
+            # Not the end yet: splice() says the same in front of an urgent
+            # octet, which recv() steps over.
             self._unpipe()
-            self._endOfInput()
+            self._bulk = 0
+            self._read()
             return
         self.count += size
         pipe.held = size
@@ -265,13 +272,6 @@ class End:
             self.other._watch()
         else:
             self._unpipe()
-
-    def _spliceFailed(self, error: OSError) -> None:
-        if error.errno in _UNABLE:
-            self._pipes.forgo()
-        elif error.errno != errno.EAGAIN:
-            # The pipe is empty: EAGAIN can only mean that the source is, too.
-            self._broken()
 
     def _drain(self, pipe: Pipe) -> bool:
         """Write what a pipe holds; whether this leg is still there."""

@@ -187,6 +187,8 @@ def openSocket(
     try:
         skt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         skt.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        # As at the client's; see txconnect.fronts.ports.
+        skt.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         if source is not None:
             # The port is chosen with the connection: there are many then.
             skt.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
