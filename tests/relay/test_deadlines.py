@@ -5,11 +5,13 @@ Deadlines of one length share a timer.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
+from rig import logging
 from twisted.internet.task import Clock
 
-from txconnect.relay.sweep import Deadlines
+from txconnect.relay.sweep import TURN, Deadlines
 
 
 class Late:
@@ -80,7 +82,7 @@ def test_manyAtOnce() -> None:
 
 
 def test_whoRaisesKeepsNobodyWaiting() -> None:
-    """[K1] [T12] The others are told all the same."""
+    """[K1] [T12] The others are told all the same, in the same turn."""
     late = Late()
 
     def fail() -> None:
@@ -88,10 +90,78 @@ def test_whoRaisesKeepsNobodyWaiting() -> None:
 
     late.deadlines.begin(fail)
     late.deadlines.begin(late.of("b"))
-    with pytest.raises(ValueError, match="a bug"):
+    with logging() as logged:
         late.clock.advance(10)
-    late.clock.advance(0)
     assert late.told == [("b", 10.0)]
+    (error,) = logged.errors
+    assert "a bug" in error
+
+
+class LongTurns(Clock):
+    """
+    A clock each of whose turns takes a while, as those of a busy reactor do.
+
+    C{Clock.advance} hides that: it calls, in one go, what is put off to a later
+    turn.
+    """
+
+    def turn(self, seconds: float) -> None:
+        """One turn: what is due at its beginning, and then its length passes."""
+        now = self.seconds()
+        for call in [one for one in self.calls if one.getTime() <= now]:
+            if call.active():
+                self.calls.remove(call)
+                call.called = 1
+                call.func(*call.args, **call.kw)
+        self.rightNow += seconds
+
+
+@pytest.mark.parametrize("count", [500, 1500])
+def test_allThatAreDueInOneTurn(count: int) -> None:
+    """[F02] However many there are, and however long the turns."""
+    late = Late(1.0)
+    late.clock = clock = LongTurns()
+    late.deadlines = Deadlines(clock, 1.0)
+    for number in range(count):
+        late.deadlines.begin(late.of(str(number)))
+    clock.turn(1.01)
+    clock.turn(0.01)
+    assert [name for name, _ in late.told] == [str(number) for number in range(count)]
+    assert late.timers == 0
+
+
+def test_aTurnIsBounded() -> None:
+    """[F02] Calls that take long leave the reactor its turn, and the rest follows."""
+    late = Late(1.0)
+    late.clock = clock = LongTurns()
+    late.deadlines = Deadlines(clock, 1.0)
+    told: list[int] = []
+
+    def slow(number: int) -> None:
+        told.append(number)
+        clock.rightNow += TURN / 3.5
+
+    for number in range(10):
+        late.deadlines.begin(partial(slow, number))
+    clock.turn(1.0)
+    clock.turn(0)
+    assert told == [0, 1, 2, 3]
+    assert late.timers == 1
+    clock.turn(0)
+    clock.turn(0)
+    assert told == [*range(10)]
+    assert late.timers == 0
+
+
+def test_whoIsToldMayEndOthers() -> None:
+    """[F02] One that was due, and ended in the same turn, is not told."""
+    late = Late()
+    late.deadlines.begin(lambda: late.deadlines.end(late.of("b")))
+    late.deadlines.begin(late.of("b"))
+    late.deadlines.begin(late.of("c"))
+    late.clock.advance(10)
+    assert [name for name, _ in late.told] == ["c"]
+    assert late.timers == 0
 
 
 def test_whoIsToldMayBeginAgain() -> None:

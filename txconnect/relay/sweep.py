@@ -5,6 +5,7 @@ One timer for the deadlines of many, instead of one for each.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, Protocol as Shape
 
 from twisted.logger import Logger
@@ -12,8 +13,13 @@ from twisted.logger import Logger
 INTERVAL = 1.0
 """Seconds between two sweeps: how late a deadline may be noticed."""
 
+TURN = 0.05
+"""Seconds of one turn of the reactor that are spent on what is late."""
+
 # Seconds that are none: sums of floats are compared.
 _TOGETHER = 1e-6
+
+_AT_ONCE = 512
 
 
 class Swept(Shape):
@@ -73,20 +79,26 @@ class Deadlines:
     Deadlines that all are equally far away when they begin: they come in the
     order in which they began, so that one timer serves them all.
 
+    All that are late when the timer comes are called in one turn of the reactor,
+    so that a busy one, whose turns are long, does not put them off one by one.
+
     @param clock: provides C{IReactorTime}.
     @param seconds: how far away.
     """
+
+    _log = Logger()
 
     def __init__(self, clock: Any, seconds: float) -> None:
         self._clock = clock
         self._seconds = seconds
         self._due: dict[Callable[[], None], float] = {}
         self._timer: Any = None
+        self._expiring = False
 
     def begin(self, late: Callable[[], None]) -> None:
         """Call C{late} when the time is over, but for an L{end} before."""
         self._due[late] = self._clock.seconds() + self._seconds
-        if self._timer is None:
+        if self._timer is None and not self._expiring:
             self._timer = self._clock.callLater(self._seconds, self._expire)
 
     def end(self, late: Callable[[], None]) -> None:
@@ -100,16 +112,42 @@ class Deadlines:
             self._timer = None
 
     def _expire(self) -> None:
-        """One is late, or was and has ended since: one at a time, in order."""
+        """Call all that are late, in order, for at most L{TURN} seconds."""
         self._timer = None
-        late, due = next(iter(self._due.items()))
-        now = self._clock.seconds()
-        isLate = due - now < _TOGETHER
-        if isLate:
+        self._expiring = True
+        began = self._clock.seconds()
+        try:
+            while self._expireSome(began):
+                pass
+        finally:
+            self._expiring = False
+            self._waitForNext()
+
+    def _expireSome(self, began: float) -> bool:
+        """
+        Call the first few that are late.
+
+        A copy, as each call may end or begin others.
+
+        @return: whether more of them may be late, and there is time for them.
+        """
+        some = list(islice(self._due.items(), _AT_ONCE))
+        for late, due in some:
+            now = self._clock.seconds()
+            if due - now >= _TOGETHER or now - began >= TURN:
+                return False
+            if self._due.get(late) != due:
+                continue  # ended meanwhile, or begun anew
             del self._due[late]
-        # Before the call, which may raise, or begin another.
+            try:
+                late()
+            except Exception:
+                # The deadlines of those behind it hold all the same.
+                self._log.failure("what follows a deadline failed")
+        return len(some) == _AT_ONCE
+
+    def _waitForNext(self) -> None:
         for following in self._due.values():
-            self._timer = self._clock.callLater(max(0, following - now), self._expire)
+            seconds = max(0, following - self._clock.seconds())
+            self._timer = self._clock.callLater(seconds, self._expire)
             break
-        if isLate:
-            late()
