@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 
 from txconnect.plugins import observerPlugin
 from txconnect.policy.hosts import HostsPolicy
-from txconnect.service import ConnectProxyFactory
+from txconnect.proxy import ConnectProxyFactory
 from txconnect.settings import Settings
 from txconnect.values import Event, TunnelRefused
 

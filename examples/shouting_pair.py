@@ -9,7 +9,7 @@ likes; back-pressure, half-close and resets stay the tunnel's.
 """
 
 from txconnect.plugins import pairPlugin
-from txconnect.relay.pair import ProxyClient, ProxyServer
+from txconnect.tunnel.pair import ProxyClient, ProxyServer
 from txconnect.values import TunnelInfo
 
 

@@ -13,7 +13,7 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
 from txconnect.interfaces import IAddressPolicy, IDestinationPolicy
-from txconnect.service import ConnectProxy, ConnectProxyFactory
+from txconnect.proxy import ConnectProxy, ConnectProxyFactory
 from txconnect.settings import Settings
 from txconnect.testing import (
     ImmediatePool,

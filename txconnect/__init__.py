@@ -1,9 +1,11 @@
 """
 txconnect: a pluggable HTTP CONNECT proxy on Twisted.
 
-Nothing is imported here, so that the version can be read without Twisted.
-Start at L{txconnect.service} to run a proxy, at L{txconnect.interfaces} to
+Importing it costs nothing, so that the version can be read without Twisted.
+Start at L{txconnect.proxy} to run a proxy, at L{txconnect.interfaces} to
 write a plugin.
 """
 
-__version__ = "26.11.0"
+from txconnect.naming import VERSION as __version__
+
+__all__ = ["__version__"]

@@ -23,7 +23,7 @@ def main() -> None:
     # No import of a reactor before twistd had its say.
     from twisted.scripts.twistd import run
 
-    from txconnect.console import LOG_OBSERVER
+    from txconnect.command.console import LOG_OBSERVER
 
     sys.argv[:] = [
         "txconnect",

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from txconnect.wire.http1.response import Relayed
 from txconnect.wire.refusals import Cause
-from txconnect.wire.response import Relayed
 
 
 class Refused(Exception):

@@ -201,8 +201,8 @@ class IPairFactory(Interface):
 
     def buildPair(tunnel: TunnelInfo) -> tuple[IProtocol, IProtocol]:
         """
-        Build a L{ProxyServer<txconnect.relay.pair.ProxyServer>} (the client's
-        leg) and a L{ProxyClient<txconnect.relay.pair.ProxyClient>} (the
+        Build a L{ProxyServer<txconnect.tunnel.pair.ProxyServer>} (the client's
+        leg) and a L{ProxyClient<txconnect.tunnel.pair.ProxyClient>} (the
         destination's), or subclasses of them.
 
         Called once a tunnel, before the client is sent its 200; raising makes

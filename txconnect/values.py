@@ -159,7 +159,7 @@ class Route:
     @ivar name: for the log: C{"direct"}, or the parent's name.
     @ivar connect: called with the request and the addresses that every policy
         allowed (empty when the route resolves itself); returns a Deferred of
-        the destination's leg (L{txconnect.relay.leg.Leg}) and the address it
+        the destination's leg (L{txconnect.tunnel.transport.leg.Leg}) and the address it
         leads to (L{None} when the route resolves itself); of a route with
         several ways, also the name of the one taken, for the log.
     @ivar resolves: who looks the name up.  L{False}: this proxy does, and its

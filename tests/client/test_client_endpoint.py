@@ -37,8 +37,8 @@ from txconnect.client.errors import (
 )
 from txconnect.client.negotiation import globalClock
 from txconnect.testing import CHUNKS, MemoryNetwork
-from txconnect.wire.answer import Flaw
 from txconnect.wire.authority import Authority, BadAuthority
+from txconnect.wire.http1.answer import Flaw
 
 everyChunk = pytest.mark.parametrize("chunk", CHUNKS)
 

@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 from txconnect.client.credentials import Basic
 from txconnect.client.endpoint import ConnectEndpoint
 from txconnect.client.errors import ProxyClosed, ProxyRefused, ProxyTimeout
-from txconnect.service import ConnectProxyFactory
+from txconnect.proxy import ConnectProxyFactory
 from txconnect.testing import CHUNKS, MemoryNetwork
 
 # Twisted's own use of what newer pyOpenSSLs deprecate.

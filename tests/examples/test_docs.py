@@ -20,8 +20,8 @@ from twisted.internet.endpoints import clientFromString
 from txconnect.client import ProxyURL
 from txconnect.command import Options
 from txconnect.observers.lines import FIELDS
-from txconnect.parents.targets import splitRoute
 from txconnect.plugins import KINDS, POLICY, installed, loadPlugin
+from txconnect.routing.targets import splitRoute
 from txconnect.testing import checkPolicy, decide
 from txconnect.values import Allow, Cause, Closed, Deny
 

@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from txconnect.command import Options
 from txconnect.plugins import OBSERVER, PAIR, POLICY, TAP
-from txconnect.service import ConnectProxyFactory
+from txconnect.proxy import ConnectProxyFactory
 from txconnect.testing import (
     CHUNKS,
     PUBLIC_ADDRESS,

@@ -23,14 +23,14 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 
-from txconnect.dialing import transportOpener
-from txconnect.relay.end import End
-from txconnect.relay.kernel import Kernel, KernelRelay
-from txconnect.relay.socketleg import openSocket
-from txconnect.service import ConnectProxy, ConnectProxyFactory
+from txconnect.dialing.dialer import transportOpener
+from txconnect.proxy import ConnectProxy, ConnectProxyFactory
 from txconnect.settings import Settings
 from txconnect.testing import ImmediatePool, RecordingObserver, scriptedLookup
 from txconnect.testing.peers import Peer
+from txconnect.tunnel.kernel.end import End
+from txconnect.tunnel.kernel.relay import Kernel, KernelRelay
+from txconnect.tunnel.kernel.socketleg import openSocket
 
 TCP_CLOSE = 7
 

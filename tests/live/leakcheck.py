@@ -26,7 +26,7 @@ from txconnect.interfaces import IDestinationPolicy
 from txconnect.policy.hosts import DenyHostsPolicy
 from txconnect.policy.networks import NetworksPolicy
 from txconnect.policy.ports import PortsPolicy
-from txconnect.service import ConnectProxy, ConnectProxyFactory
+from txconnect.proxy import ConnectProxy, ConnectProxyFactory
 from txconnect.values import Allow, ConnectRequest, Decision, MaybeAsync, Named
 from txconnect.wire.authority import parseAuthority
 

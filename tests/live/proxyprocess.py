@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import txconnect
-from txconnect.relay.pipes import KEPT
+from txconnect.tunnel.kernel.pipes import KEPT
 
 T = TypeVar("T")
 

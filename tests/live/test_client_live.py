@@ -56,7 +56,7 @@ from txconnect.client import (
     Socks5Endpoint,
     SocksRefused,
 )
-from txconnect.service import ConnectProxyFactory
+from txconnect.proxy import ConnectProxyFactory
 
 PROXIES = ("squid", "tinyproxy", "apache")
 eachProxy = pytest.mark.parametrize("name", PROXIES)

@@ -21,12 +21,12 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from txconnect.interfaces import IPairFactory, ITrafficTap
-from txconnect.relay import end
-from txconnect.relay.kernel import KernelRelay
-from txconnect.relay.pair import ProxyClient, ProxyServer
-from txconnect.relay.paired import PairedRelay
-from txconnect.relay.transport import TransportRelay
-from txconnect.service import ConnectProxyFactory
+from txconnect.proxy import ConnectProxyFactory
+from txconnect.tunnel.kernel import end
+from txconnect.tunnel.kernel.paired import PairedRelay
+from txconnect.tunnel.kernel.relay import KernelRelay
+from txconnect.tunnel.pair import ProxyClient, ProxyServer
+from txconnect.tunnel.transport.relay import TransportRelay
 from txconnect.values import Closed, TunnelInfo
 
 MakeRig = Callable[..., KernelRig]

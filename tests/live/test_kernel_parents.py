@@ -17,9 +17,9 @@ from rig import ESTABLISHED, connect
 from test_kernel_pairs import Pairs
 from twisted.internet.defer import Deferred
 
-from txconnect.relay.leg import Leg
-from txconnect.relay.paired import PairedRelay
-from txconnect.relay.transportleg import loseTransport
+from txconnect.tunnel.kernel.paired import PairedRelay
+from txconnect.tunnel.kernel.transportleg import loseTransport
+from txconnect.tunnel.transport.leg import Leg
 from txconnect.values import TunnelClosed, TunnelEstablished
 
 MakeRig = Callable[..., KernelRig]

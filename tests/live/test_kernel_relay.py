@@ -13,7 +13,7 @@ from kernelrig import KINDS, KernelRig
 from relaypromises import *  # noqa: F403 - the tests themselves
 from relaypromises import MakeRig
 
-from txconnect.relay import end
+from txconnect.tunnel.kernel import end
 
 LEGS = [(kind, "sockets") for kind in KINDS] + [
     # A parent was reached by a transport of the reactor's.

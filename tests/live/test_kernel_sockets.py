@@ -20,10 +20,10 @@ from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from txconnect.dialing import connectionCause
-from txconnect.relay.leg import Leg
-from txconnect.relay.nested import NestedEpoll
-from txconnect.relay.socketleg import SocketLeg, openSocket
+from txconnect.dialing.dialer import connectionCause
+from txconnect.tunnel.kernel.nested import NestedEpoll
+from txconnect.tunnel.kernel.socketleg import SocketLeg, openSocket
+from txconnect.tunnel.transport.leg import Leg
 from txconnect.values import Cause
 
 DEADLINE = 10.0

@@ -25,11 +25,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txconnect.interfaces import IPairFactory, ITrafficTap
-from txconnect.relay import end, pipes
-from txconnect.relay.end import End
-from txconnect.relay.kernel import KernelRelay
-from txconnect.relay.pair import ProxyClient, ProxyServer
-from txconnect.relay.transport import TransportRelay
+from txconnect.tunnel.kernel import end, pipes
+from txconnect.tunnel.kernel.end import End
+from txconnect.tunnel.kernel.relay import KernelRelay
+from txconnect.tunnel.pair import ProxyClient, ProxyServer
+from txconnect.tunnel.transport.relay import TransportRelay
 from txconnect.values import Closed, Direction, TunnelInfo
 
 MakeRig = Callable[..., KernelRig]

@@ -16,8 +16,8 @@ import pytest
 from twisted.internet import asyncioreactor, epollreactor, selectreactor
 from twisted.internet.protocol import Factory, Protocol
 
-from txconnect.relay.leaving import LeaveWatch
-from txconnect.relay.nested import NestedEpoll
+from txconnect.tunnel.kernel.leaving import LeaveWatch
+from txconnect.tunnel.kernel.nested import NestedEpoll
 
 KINDS = {
     "epoll": epollreactor.EPollReactor,

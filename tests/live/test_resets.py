@@ -17,7 +17,7 @@ from twisted.internet.epollreactor import EPollReactor
 
 from txconnect.policy.networks import NetworksPolicy
 from txconnect.policy.ports import PortsPolicy
-from txconnect.service import ConnectProxyFactory
+from txconnect.proxy import ConnectProxyFactory
 from txconnect.settings import Settings
 from txconnect.testing import RecordingObserver
 from txconnect.values import Closed, Named

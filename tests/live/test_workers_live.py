@@ -551,7 +551,7 @@ def interpreter() -> tuple[str, dict[str, str]]:
     for candidate in (sys.executable, version, "/usr/local" + version[4:]):
         with contextlib.suppress(OSError):
             subprocess.run(
-                [candidate, "-c", "import txconnect.service, OpenSSL"],
+                [candidate, "-c", "import txconnect.proxy, OpenSSL"],
                 cwd="/",
                 env=environment,
                 user=NOBODY,

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from zope.interface.verify import verifyObject
 
 from txconnect.interfaces import IAddressPolicy
-from txconnect.ownaddress import OwnAddresses
+from txconnect.ownaddresses import OwnAddresses
 from txconnect.policy import defaultPolicies
 from txconnect.policy.networks import Networks, NetworksPolicy
 from txconnect.values import Allow, Authority, Cause, ConnectRequest, Deny

@@ -50,7 +50,6 @@ from txconnect.plugins import (
 from txconnect.policy import defaultPolicies
 from txconnect.policy.networks import NetworksPolicy
 from txconnect.policy.ports import PortsPolicy
-from txconnect.relay.pair import ProxyClient, ProxyServer
 from txconnect.testing import (
     ImmediatePool,
     ManualPool,
@@ -69,6 +68,7 @@ from txconnect.testing import (
     scriptedLookup,
 )
 from txconnect.testing.samples import events
+from txconnect.tunnel.pair import ProxyClient, ProxyServer
 from txconnect.values import (
     Allow,
     Authority,

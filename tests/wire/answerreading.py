@@ -7,7 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from txconnect.testing import chunkings
-from txconnect.wire.answer import Answer, AnswerLimits, AnswerParser, BadAnswer, Flaw
+from txconnect.wire.http1.answer import (
+    Answer,
+    AnswerLimits,
+    AnswerParser,
+    BadAnswer,
+    Flaw,
+)
 
 Outcome = tuple[Answer, bytes] | tuple[Flaw, str] | None
 """An answer and what stands behind it, a flaw, or neither yet."""

@@ -10,7 +10,13 @@ import pytest
 from answerreading import answered, flawed, read
 from hypothesis import example, given, strategies as st
 
-from txconnect.wire.answer import Answer, AnswerLimits, AnswerParser, BadAnswer, Flaw
+from txconnect.wire.http1.answer import (
+    Answer,
+    AnswerLimits,
+    AnswerParser,
+    BadAnswer,
+    Flaw,
+)
 
 OK = b"HTTP/1.1 200 Connection established\r\n\r\n"
 

@@ -12,8 +12,8 @@ from hypothesis import given, strategies as st
 
 from txconnect.testing import chunkings
 from txconnect.wire.authority import Authority, parseAuthority
-from txconnect.wire.connect import RESERVED, checkField, renderConnect
-from txconnect.wire.head import HeadParser
+from txconnect.wire.http1.connect import RESERVED, checkField, renderConnect
+from txconnect.wire.http1.head import HeadParser
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from txconnect.testing import chunkings
-from txconnect.wire.answer import Answer
-from txconnect.wire.content import CHUNK_LINE, TRAILERS, ContentReader
+from txconnect.wire.http1.answer import Answer
+from txconnect.wire.http1.content import CHUNK_LINE, TRAILERS, ContentReader
 
 Outcome = tuple[bytes, bool, bool]
 """Content, whether it is complete, and whether the connection is reusable."""

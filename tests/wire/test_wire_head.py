@@ -10,7 +10,7 @@ import pytest
 from headreading import accepted, read, readPieces, refused
 
 from txconnect.wire.authority import Authority
-from txconnect.wire.head import EMPTY_LINES, Head, HeadLimits, HeadParser
+from txconnect.wire.http1.head import EMPTY_LINES, Head, HeadLimits, HeadParser
 from txconnect.wire.refusals import Cause
 
 LINE = b"CONNECT example.com:443 HTTP/1.1\r\n"

@@ -29,7 +29,7 @@ import httptools
 from headreading import read, readPieces
 from hypothesis import example, given, settings, strategies as st
 
-from txconnect.wire.head import Head, HeadLimits
+from txconnect.wire.http1.head import Head, HeadLimits
 
 TCHAR = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 VALUE = bytes(range(0x21, 0x7F)) + bytes(range(0x80, 0x100)) + b" \t"

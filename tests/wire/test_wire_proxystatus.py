@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import pytest
 
+from txconnect.wire.http1.response import Refusal, renderRefusal
 from txconnect.wire.proxystatus import ProxyStatusMember, parseProxyStatus
 from txconnect.wire.refusals import Cause
-from txconnect.wire.response import Refusal, renderRefusal
 
 
 def test_members() -> None:

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from txconnect.wire.authority import Authority
+from txconnect.wire.http1.response import ESTABLISHED, Refusal, Relayed, renderRefusal
 from txconnect.wire.proxystatus import ProxyStatusMember
 from txconnect.wire.refusals import Cause
-from txconnect.wire.response import ESTABLISHED, Refusal, Relayed, renderRefusal
 from txconnect.wire.structured import Token
 
 ANSWERED = [cause for cause in Cause if cause.error is not None]

@@ -23,7 +23,7 @@ from txconnect.client.credentials import IProxyCredentials, ProxyAttempt
 from txconnect.client.errors import ProxyAuthenticationRequired
 from txconnect.client.pooling import KeyedPool
 from txconnect.client.targets import Target
-from txconnect.consulting import settle
+from txconnect.maybeasync import settle
 from txconnect.values import Authority
 from txconnect.wire.challenges import parseChallenges
 from txconnect.wire.proxystatus import parseProxyStatus

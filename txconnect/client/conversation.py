@@ -18,7 +18,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txconnect.relay.transport import canHalfClose, wasReset
+from txconnect.transports import canHalfClose, wasReset
 
 __all__ = ["Conversation", "IStreams"]
 

@@ -23,12 +23,12 @@ from txconnect.client.errors import (
     ProxyRefused,
 )
 from txconnect.client.negotiation import Line
-from txconnect.consulting import settle
-from txconnect.wire.answer import Answer, AnswerParser, BadAnswer
+from txconnect.maybeasync import settle
 from txconnect.wire.authority import Authority
 from txconnect.wire.challenges import Challenge, parseChallenges
-from txconnect.wire.connect import renderConnect
-from txconnect.wire.content import ContentReader
+from txconnect.wire.http1.answer import Answer, AnswerParser, BadAnswer
+from txconnect.wire.http1.connect import renderConnect
+from txconnect.wire.http1.content import ContentReader
 from txconnect.wire.proxystatus import parseProxyStatus
 
 ASKED = 3

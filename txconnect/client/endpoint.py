@@ -23,7 +23,7 @@ from txconnect.client.credentials import asCredentials
 from txconnect.client.destination import makeDestination
 from txconnect.client.dialogue import ConnectDialogue
 from txconnect.client.negotiation import Negotiation, globalClock
-from txconnect.wire.connect import checkField
+from txconnect.wire.http1.connect import checkField
 
 __all__ = ["ConnectEndpoint"]
 

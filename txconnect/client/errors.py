@@ -17,9 +17,9 @@ from collections.abc import Sequence
 
 from twisted.internet.error import ConnectError, TimeoutError as TwistedTimeoutError
 
-from txconnect.wire.answer import Flaw
 from txconnect.wire.authority import Authority
 from txconnect.wire.challenges import Challenge
+from txconnect.wire.http1.answer import Flaw
 from txconnect.wire.proxystatus import ProxyStatusMember
 
 __all__ = [

@@ -13,8 +13,8 @@ from twisted.application.service import IService
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
+from txconnect.command.console import Welcome
 from txconnect.command.options import Options
-from txconnect.console import Welcome
 from txconnect.listening import Exit, Listener, ListeningService
 
 _Listening = Sequence[tuple[Listener, IAddress]]
@@ -48,7 +48,7 @@ def listeningService(
     """
     from twisted.internet import reactor
 
-    from txconnect.service import ConnectProxyFactory
+    from txconnect.proxy import ConnectProxyFactory
 
     def running(listening: _Listening) -> None:
         _tuneCollector()
@@ -85,7 +85,7 @@ def _crewService(
     """The parent's: it binds and judges the ports, and starts the workers."""
     from twisted.internet import reactor
 
-    from txconnect.admission import freshName
+    from txconnect.naming import freshName
     from txconnect.workers.crew import Crew
     from txconnect.workers.files import RootFiles
 

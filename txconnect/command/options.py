@@ -15,11 +15,10 @@ from twisted.copyright import version as twistedVersion
 from twisted.logger import Logger
 from twisted.python import usage
 
-from txconnect import __version__
+from txconnect.command.console import LOG_OBSERVER, Terminal
 from txconnect.command.help import optionName, usageText
 from txconnect.command.pluginoptions import PluginOptions
 from txconnect.command.settingoptions import settingParameters, settingsFrom
-from txconnect.console import LOG_OBSERVER, Terminal
 from txconnect.errors import ConfigurationError
 from txconnect.listening import (
     DEFAULT_LISTEN,
@@ -27,6 +26,7 @@ from txconnect.listening import (
     Listener,
     parseListener,
 )
+from txconnect.naming import VERSION
 from txconnect.plugins import (
     OBSERVER,
     POLICY,
@@ -49,7 +49,7 @@ class Options(PluginOptions):
     After parsing: C{["listeners"]} (L{Listener}s), C{["checkers"]},
     C{["schemes"]}, C{["policies"]}, C{["observers"]}, C{["taps"]},
     C{["routers"]} (L{Named} each), C{["routes"]}
-    (L{Rule<txconnect.parents.rules.Rule>}s), C{["pairFactory"]}, C{["settings"]}, and
+    (L{Rule<txconnect.routing.rules.Rule>}s), C{["pairFactory"]}, C{["settings"]}, and
     C{["proxy"]}, made of them and not started.
 
     @ivar isConsole: whether this is C{txconnect}, not C{twistd}.
@@ -96,7 +96,7 @@ class Options(PluginOptions):
         """
         show the versions and exit
         """
-        sys.stdout.write(f"txconnect {__version__}\nTwisted {twistedVersion}\n")
+        sys.stdout.write(f"txconnect {VERSION}\nTwisted {twistedVersion}\n")
         raise SystemExit(0)
 
     def parseArgs(self, *rest: str) -> None:
@@ -239,7 +239,7 @@ class Options(PluginOptions):
     def _proxy(self) -> Any:
         from twisted.internet import reactor
 
-        from txconnect.service import ConnectProxy
+        from txconnect.proxy import ConnectProxy
 
         try:
             return ConnectProxy(

@@ -116,7 +116,7 @@ class PluginOptions(CheckerOptions):
         if not texts:
             return []
         # It costs a good part of a start, for those who have parents.
-        from txconnect.parents.rules import parseRoute
+        from txconnect.routing.rules import parseRoute
 
         return [parseRoute(text, self._catalogue) for text in texts]
 

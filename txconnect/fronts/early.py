@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from txconnect.relay.leaving import LeaveWatch
+from txconnect.tunnel.kernel.leaving import LeaveWatch
 
 
 class EarlyData:

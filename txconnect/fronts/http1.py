@@ -17,24 +17,24 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txconnect.admission import Admission
-from txconnect.candidate import Admitted, Candidate
-from txconnect.dialing import connectionCause
+from txconnect.admission.admission import Admission
+from txconnect.admission.candidate import Admitted, Candidate
+from txconnect.dialing.dialer import connectionCause
 from txconnect.errors import Refused
 from txconnect.fronts.early import EarlyData
 from txconnect.fronts.ports import Ports
 from txconnect.fronts.refusing import Lingering, answerTo, mayStay, tellHeadRefused
-from txconnect.relay.choice import (
+from txconnect.transports import canHalfClose
+from txconnect.tunnel.choice import (
     kernelServes,
     startKernelRelay,
     startTransportRelay,
 )
-from txconnect.relay.face import Relay
-from txconnect.relay.kernel import Kernel
-from txconnect.relay.leaving import LeaveWatch
-from txconnect.relay.leg import Side
-from txconnect.relay.transport import canHalfClose
-from txconnect.tunnel import Tunnel
+from txconnect.tunnel.kernel.leaving import LeaveWatch
+from txconnect.tunnel.kernel.relay import Kernel
+from txconnect.tunnel.relay import Relay
+from txconnect.tunnel.transport.leg import Side
+from txconnect.tunnel.tunnel import Tunnel
 from txconnect.values import (
     Authority,
     Cause,
@@ -44,8 +44,8 @@ from txconnect.values import (
     TunnelEstablished,
     TunnelInfo,
 )
-from txconnect.wire.head import BadHead, Head, HeadLimits, HeadParser
-from txconnect.wire.response import ESTABLISHED
+from txconnect.wire.http1.head import BadHead, Head, HeadLimits, HeadParser
+from txconnect.wire.http1.response import ESTABLISHED
 
 
 class Proxy(Shape):

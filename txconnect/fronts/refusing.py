@@ -11,11 +11,11 @@ import attrs
 from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 
-from txconnect.admission import Admission
+from txconnect.admission.admission import Admission
 from txconnect.errors import Refused
 from txconnect.settings import Settings
 from txconnect.values import Authority, Cause, ConnectRequest, TunnelRefused
-from txconnect.wire.response import Refusal, renderRefusal
+from txconnect.wire.http1.response import Refusal, renderRefusal
 
 STAYS = 3
 """The most 407s behind which a connection may stay open."""

@@ -68,7 +68,7 @@ class ListeningService(Service):
     C{startService}; starts the proxy once all ports are bound, and stops it
     once all are closed.
 
-    @ivar proxy: the L{txconnect.service.ConnectProxy}: an C{IService} that
+    @ivar proxy: the L{txconnect.proxy.ConnectProxy}: an C{IService} that
         also has C{addListener(host)}.
     """
 

@@ -18,7 +18,7 @@ from ipaddress import IPv6Address, ip_address
 from zope.interface import implementer
 
 from txconnect.interfaces import IAddressPolicy, IDestinationPolicy
-from txconnect.ownaddress import unmapped
+from txconnect.ownaddresses import unmapped
 from txconnect.values import (
     Allow,
     Authority,

@@ -16,7 +16,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from zope.interface import implementer
 
 from txconnect.interfaces import IAddressPolicy
-from txconnect.ownaddress import OwnAddresses, unmapped
+from txconnect.ownaddresses import OwnAddresses, unmapped
 from txconnect.values import Allow, Cause, ConnectRequest, Decision, Deny, IPAddress
 from txconnect.wire.addresses import specialUse
 

@@ -19,7 +19,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol
 from twisted.python.failure import Failure
 
-from txconnect.consulting import settle
 from txconnect.interfaces import (
     IAddressPolicy,
     IAuthScheme,
@@ -30,6 +29,7 @@ from txconnect.interfaces import (
     ITrafficTap,
     IUnresolvedPolicy,
 )
+from txconnect.maybeasync import settle
 from txconnect.plugins import KINDS
 from txconnect.testing.complaints import call, must, plain, verify
 from txconnect.testing.kit import hear, makeTunnel, nameOf

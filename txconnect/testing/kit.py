@@ -16,8 +16,8 @@ from twisted.internet.interfaces import IAddress
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txconnect.consulting import settle
 from txconnect.interfaces import IAddressPolicy, IDestinationPolicy, ITrafficObserver
+from txconnect.maybeasync import settle
 from txconnect.values import (
     Allow,
     Authority,

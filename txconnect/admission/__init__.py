@@ -1,0 +1,3 @@
+"""
+The decision about a request: may it go, and where to.
+"""

@@ -1,0 +1,166 @@
+"""
+Steps 3 to 9: from a request's head to a destination that has answered, or to
+a refusal.  Here is what all requests share; L{txconnect.admission.candidate} is the way
+of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol as Shape
+
+import attrs
+from OpenSSL.crypto import X509
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.logger import Logger
+
+from txconnect.admission.candidate import Admitted, Candidate
+from txconnect.dialing.lookups import Lookups
+from txconnect.errors import Refused
+from txconnect.naming import RequestIds, freshName
+from txconnect.ownaddresses import OwnAddresses
+from txconnect.settings import Settings
+from txconnect.timers import Deadlines, Sweep
+from txconnect.values import (
+    Cause,
+    ConnectRequest,
+    Event,
+    Identity,
+    IPAddress,
+    Named,
+    Route,
+)
+from txconnect.wire.forwarding import pseudonymOf
+from txconnect.wire.http1.head import Head
+
+
+class Authenticates(Shape):
+    """What admission needs of authentication."""
+
+    def authenticate(
+        self, request: ConnectRequest, credentials: bytes | None
+    ) -> Identity | Deferred[Identity]:
+        """Say who it is, or fail with L{Refused}."""
+
+    def challenges(self, cause: Cause) -> tuple[bytes, ...]:
+        """The challenges of a 407, one for each scheme."""
+
+
+@attrs.frozen
+class Plugins:
+    """
+    The plugins of one proxy, each under its name and already verified.
+
+    @ivar destination: the policies that judge names.
+    @ivar address: the policies that judge addresses.
+    @ivar unresolved: those that judge where no address is.
+    """
+
+    destination: tuple[Named, ...]
+    address: tuple[Named, ...]
+    routers: tuple[Named, ...] = ()
+    observers: tuple[Named, ...] = ()
+    taps: tuple[Named, ...] = ()
+    pairFactory: Named | None = None
+    unresolved: tuple[Named, ...] = ()
+
+
+class Admission:
+    """
+    What admits requests: it lives as long as the proxy's service.
+
+    @param certificateIdentity: who a verified client certificate names, or
+        L{None} when it names nobody.
+    @ivar settings: how the proxy behaves.
+    @ivar pseudonym: this deployment's name in C{Via}.
+    @ivar sweep: the deadlines of all tunnels.
+    @ivar heads: the deadlines of all requests' heads.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: Any,
+        settings: Settings,
+        plugins: Plugins,
+        lookups: Lookups,
+        direct: Route,
+        own: OwnAddresses,
+        authenticator: Authenticates | None = None,
+        certificateIdentity: Callable[[X509], Identity | None] = lambda _: None,
+    ) -> None:
+        self.clock = clock
+        self.settings = settings
+        self.plugins = plugins
+        self.lookups = lookups
+        self.direct = direct
+        self.authenticator = authenticator
+        self.certificateIdentity = certificateIdentity
+        self.ids = RequestIds()
+        self.name = settings.name or freshName(self.ids.start)
+        self.pseudonym = pseudonymOf(self.name)
+        self.sweep = Sweep(clock)
+        self.heads = Deadlines(clock, settings.headTimeout)
+        self._own = own
+        self._ports: set[int] = set()
+
+    def addRouters(self, routers: tuple[Named, ...]) -> None:
+        """Ask C{routers} too, after those that are there."""
+        asked = (*self.plugins.routers, *routers)
+        self.plugins = attrs.evolve(self.plugins, routers=asked)
+
+    def addListener(self, address: IAddress) -> None:
+        """Remember where this proxy listens: what it never dials."""
+        port = getattr(address, "port", None)
+        if port is not None:
+            self._ports.add(port)
+
+    def isSelf(self, address: IPAddress, port: int) -> bool:
+        """
+        Whether dialling C{address} would reach this proxy (RFC 9110, 7.6).
+
+        Any address of this machine counts, on any port on which it listens.
+        """
+        return port in self._ports and self._own.isOwn(address)
+
+    def challenges(self, cause: Cause) -> tuple[bytes, ...]:
+        """The challenges for a refusal: some for a 407, else none."""
+        if cause.status != 407 or self.authenticator is None:
+            return ()
+        return self.authenticator.challenges(cause)
+
+    def notify(self, event: Event) -> None:
+        """Tell every observer, in order."""
+        for observer in self.plugins.observers:
+            try:
+                observer.plugin.observe(event)
+            except Exception:
+                self._log.failure("observer {name} failed", name=observer.name)
+
+    def admit(
+        self,
+        head: Head,
+        client: IAddress | None,
+        server: IAddress | None,
+        certificate: X509 | None,
+        decided: Callable[[Admitted | Refused], None],
+    ) -> Candidate:
+        """
+        Take a request up.
+
+        @param decided: called once, perhaps before this returns, unless the
+            candidate is given up.
+        """
+        request = ConnectRequest(
+            head.authority,
+            head.headers,
+            head.httpVersion,
+            client,
+            server,
+            None,
+            certificate,
+            self.ids.next(),
+        )
+        return Candidate(self, request, head.credentials, decided)

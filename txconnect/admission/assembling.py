@@ -1,0 +1,127 @@
+"""
+What a proxy is made of, put in order and looked at: names, the policies that
+stand without being asked for, and whether each plugin provides its interface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from zope.interface import Interface
+from zope.interface.exceptions import Invalid
+from zope.interface.verify import verifyObject
+
+from txconnect.admission.admission import Plugins
+from txconnect.errors import ConfigurationError
+from txconnect.interfaces import (
+    IAddressPolicy,
+    IDestinationPolicy,
+    IPairFactory,
+    IRouter,
+    ITrafficObserver,
+    ITrafficTap,
+    IUnresolvedPolicy,
+)
+from txconnect.values import Named
+
+__all__ = ["assemble", "named", "verified", "withDefaults"]
+
+
+def assemble(
+    policies: Sequence[Named],
+    routers: Iterable[Any],
+    observers: Iterable[Any],
+    taps: Iterable[Any],
+    pairFactory: Any,
+) -> Plugins:
+    """
+    The plugins of a proxy, each verified and at its step.
+
+    @param policies: with the defaults.
+    @param pairFactory: may be L{None}.
+    @raise ConfigurationError: one does not provide its interface.
+    """
+    unresolved = [p for p in policies if IUnresolvedPolicy.providedBy(p.plugin)]
+    pairs = [] if pairFactory is None else [pairFactory]
+    return Plugins(
+        judging(policies, IDestinationPolicy),
+        judging(policies, IAddressPolicy),
+        verified(routers, IRouter),
+        verified(observers, ITrafficObserver),
+        verified(taps, ITrafficTap),
+        next(iter(verified(pairs, IPairFactory)), None),
+        verified(unresolved, IUnresolvedPolicy),
+    )
+
+
+def named(plugins: Iterable[Any]) -> list[Named]:
+    """Give each plugin a name: what it was given, its own, or its class's."""
+    return [
+        each
+        if isinstance(each, Named)
+        else Named(getattr(each, "name", None) or type(each).__name__, each)
+        for each in plugins
+    ]
+
+
+def withDefaults(policies: list[Named], defaults: Iterable[Any]) -> tuple[Named, ...]:
+    """
+    Put the defaults in front, but for those that a policy replaces.
+
+    @param defaults: policies.
+    @raise ConfigurationError: one of the same name judges another step, so
+        that its name alone would take a rule away.
+    """
+    given = {policy.name: policy for policy in policies}
+    standing = []
+    for default in named(defaults):
+        if default.name not in given:
+            standing.append(default)
+            continue
+        for step in (IDestinationPolicy, IAddressPolicy):
+            replaces = step.providedBy(given[default.name].plugin)
+            if step.providedBy(default.plugin) and not replaces:
+                raise ConfigurationError(
+                    f"policy {default.name!r} would replace the default of that "
+                    f"name, but provides no {step.__name__}: give it another name"
+                )
+    return (*standing, *policies)
+
+
+def judging(policies: Sequence[Named], step: type[Interface]) -> tuple[Named, ...]:
+    """
+    The policies that have a rule at a step.
+
+    @raise ConfigurationError: there is none, or one is no policy.
+    """
+    for policy in policies:
+        if not any(
+            kind.providedBy(policy.plugin)
+            for kind in (IDestinationPolicy, IAddressPolicy)
+        ):
+            raise ConfigurationError(
+                f"policy {policy.name!r} provides neither IDestinationPolicy nor "
+                f"IAddressPolicy: {policy.plugin!r}"
+            )
+    having = [each for each in policies if step.providedBy(each.plugin)]
+    if not having:
+        raise ConfigurationError(
+            f"no policy provides {step.__name__}, so nothing could be allowed"
+        )
+    return verified(having, step)
+
+
+def verified(plugins: Iterable[Any], interface: type[Interface]) -> tuple[Named, ...]:
+    """
+    The plugins, each with its name.
+
+    @raise ConfigurationError: one does not provide C{interface}.
+    """
+    given = tuple(named(plugins))
+    for each in given:
+        try:
+            verifyObject(interface, each.plugin)
+        except Invalid as error:
+            raise ConfigurationError(f"{each.name!r}: {error}") from None
+    return given

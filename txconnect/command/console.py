@@ -1,0 +1,224 @@
+"""
+What a person at a terminal sees: the lines at start-up, and the log of
+C{txconnect}, without Twisted's own boilerplate but with every warning and
+error in full.
+
+Nothing here opens anything or knows about tunnels: the lines for those are
+L{txconnect.observers.console}'s.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+import sys
+import time
+from collections.abc import Sequence
+from typing import TextIO
+
+import attrs
+from twisted.copyright import version as twistedVersion
+from twisted.internet.interfaces import IAddress
+from twisted.logger import (
+    FileLogObserver,
+    FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
+    Logger,
+    LogLevel,
+    LogLevelFilterPredicate,
+    eventAsText,
+)
+
+from txconnect.listening import Listener, shownAddress
+from txconnect.naming import VERSION
+
+LOG_OBSERVER = "txconnect.command.console.logObserver"
+"""What C{txconnect} gives to C{twistd --logger}."""
+
+_DEFAULTS = ("ports:443", "networks:public")
+_WIDTH = 52
+"""Columns before what stands to the right in the lines at start-up."""
+
+
+class Terminal:
+    """
+    Standard output, for whole lines.
+
+    C{twistd -n} makes C{sys.stdout} a log; this is the real one.  A reader
+    that goes away (C{txconnect | head}) ends the lines, not the proxy, and one
+    that does not keep up loses lines rather than stop it.
+    """
+
+    _log = Logger()
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = sys.__stdout__ if stream is None else stream
+        self._poll = _pollOf(self._stream)
+        self._lost = 0
+
+    def write(self, text: str) -> None:
+        """Write one line, with or without its end."""
+        if self._stream is None:
+            return
+        if self._poll is not None and not self._poll.poll(0):
+            self._lost += 1
+            return
+        lost, self._lost = self._lost, 0
+        said = f"(lines lost, nobody read them: {lost})\n" if lost else ""
+        try:
+            self._stream.write(said + text.rstrip("\n") + "\n")
+            self._stream.flush()
+        except (OSError, ValueError) as error:
+            self._stream = None
+            self._log.warn(
+                "Standard output is gone, its lines end here: {error}", error=error
+            )
+
+
+def _pollOf(stream: TextIO | None) -> select.poll | None:
+    """What says whether a pipe or a terminal has room; a file always has."""
+    try:
+        if stream is None or stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            return None
+        poll = select.poll()
+        poll.register(stream.fileno(), select.POLLOUT)
+    except (OSError, ValueError):  # closed, or nothing that has a descriptor
+        return None
+    return poll
+
+
+@attrs.frozen
+class Welcome:
+    """
+    What the lines at start-up are made of.
+
+    @ivar policies: the policies that stand, as on the command line.
+    @ivar checkers: the names of the checkers; none: nobody is asked.
+    @ivar reactor: the class name of the reactor.
+    @ivar processes: how many accept connections.
+    @ivar routes: the patterns of the routes, each with where it leads.
+    @ivar unasked: the policies that no parent's look-up lets judge addresses;
+        empty where no route leads through a parent.
+    """
+
+    policies: Sequence[str] = _DEFAULTS
+    checkers: Sequence[str] = ()
+    reactor: str = ""
+    processes: int = 1
+    routes: Sequence[tuple[str, str]] = ()
+    unasked: Sequence[str] = ()
+
+    def lines(self, listening: Sequence[tuple[Listener, IAddress]]) -> list[str]:
+        """
+        Four lines: where it listens, who may, where to, what to try; and
+        where there are routes, those behind the third.
+
+        @param listening: the listeners, and the addresses that they got.
+        """
+        urls = [_url(listener, host) for listener, host in listening]
+        count = "1 process" if self.processes == 1 else f"{self.processes} processes"
+        return [
+            _columns(
+                f"txconnect {VERSION} on {', '.join(urls)}",
+                f"(Twisted {twistedVersion}, {_reactorName(self.reactor)}, {count})",
+            ),
+            "  who   " + self._who(listening),
+            "  where " + self._where(),
+            *self._ways(),
+            "  try   " + self._attempt(*listening[0]),
+        ]
+
+    def _who(self, listening: Sequence[tuple[Listener, IAddress]]) -> str:
+        if self.checkers:
+            return f"users that {' or '.join(self.checkers)} knows"
+        if all(listener.certified for listener, _ in listening):
+            return "clients with a certificate"
+        if all(
+            listener.certified or listener.isLocal(host) for listener, host in listening
+        ):
+            text = "anyone on this machine (loopback only)"
+            if any(listener.certified for listener, _ in listening):
+                return text + ", and clients with a certificate"
+            return _columns("  who   " + text, "add users:  --auth htpasswd:users")[8:]
+        return "ANYONE who can reach it, as --open-proxy says"
+
+    def _where(self) -> str:
+        if tuple(self.policies) == _DEFAULTS:
+            return (
+                "public addresses, port 443; private, link-local and metadata "
+                "addresses refused"
+            )
+        return "what all of these allow:  " + "  ".join(self.policies)
+
+    def _ways(self) -> list[str]:
+        lines = [
+            f"  via   {way}  for what {pattern} allows"
+            if pattern
+            else f"  via   {way}  for everything{' else' * (len(self.routes) > 1)}"
+            for pattern, way in self.routes
+        ]
+        if self.unasked:
+            lines.append(
+                "        a parent looks names up itself: "
+                f"{', '.join(self.unasked)} cannot judge their addresses there"
+            )
+        return lines
+
+    def _attempt(self, listener: Listener, host: IAddress) -> str:
+        user = "-U USER " if self.checkers else ""
+        certificate = "--proxy-cert CERT --proxy-key KEY " if listener.certified else ""
+        if shownAddress(host).startswith("unix:"):
+            return (
+                "printf 'CONNECT example.com:443 HTTP/1.1\\r\\n"
+                "Host: example.com:443\\r\\n\\r\\n' "
+                f"| nc -U {shownAddress(host)[5:]}"
+            )
+        url = _url(listener, host)
+        # What is bound to every address is reached at this one.
+        url = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+        return f"curl {certificate}{user}-x {url} https://example.com/"
+
+
+def _url(listener: Listener, host: IAddress) -> str:
+    shown = shownAddress(host)
+    if shown.startswith("unix:"):
+        return shown
+    return f"{'https' if listener.encrypted else 'http'}://{shown}"
+
+
+def _columns(left: str, right: str) -> str:
+    return f"{left:<{_WIDTH}}  {right}"
+
+
+def _reactorName(name: str) -> str:
+    return name.removesuffix("Reactor").lower() or "reactor unknown"
+
+
+def logObserver() -> ILogObserver:
+    """
+    The log of C{txconnect}, on standard error: warnings and errors of
+    everything, tracebacks included, and the notices of all but Twisted.
+
+    Called by C{twistd --logger}.
+    """
+    return makeLogObserver(sys.__stderr__ or sys.stderr)
+
+
+def makeLogObserver(stream: TextIO) -> ILogObserver:
+    """L{logObserver} on another stream."""
+    levels = LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)
+    for namespace in ("twisted", "log_legacy"):
+        levels.setLogLevelForNamespace(namespace, LogLevel.warn)
+    return FilteringLogObserver(FileLogObserver(stream, _asLine), [levels])
+
+
+def _asLine(event: LogEvent) -> str | None:
+    text = eventAsText(event, includeTimestamp=False, includeSystem=False)
+    if not text:
+        return None
+    clock = time.strftime("%H:%M:%S", time.localtime(event["log_time"]))
+    level = event.get("log_level")
+    word = f"{level.name} " if level and level >= LogLevel.warn else ""
+    return f"{clock} {word}{text}\n"

@@ -1,0 +1,3 @@
+"""
+From a name to a connection: look-ups, and the addresses that are dialled.
+"""

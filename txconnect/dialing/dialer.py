@@ -1,0 +1,313 @@
+"""
+Step 8: dial exactly the addresses that were judged, never a name.
+
+Happy Eyeballs (RFC 8305, 4 and 5) without its resolution delay, because one
+look-up has answered for both families.  Every failure is kept, and the best
+informed one chooses the refusal.  How one address is opened is behind one
+seam, L{Open}.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IAddress, IConnector
+from twisted.internet.protocol import ClientFactory
+from twisted.python.failure import Failure
+
+from txconnect.errors import Refused
+from txconnect.settings import Settings
+from txconnect.timers import Deadlines
+from txconnect.tunnel.transport.leg import Leg
+from txconnect.values import Cause, ConnectRequest, IPAddress, Route
+
+Open = Callable[[IPAddress, int], "Deferred[Any]"]
+"""
+Open a connection to one address and port.  The Deferred can be cancelled, and
+fails with an exception whose C{osError} is the errno where there is one.
+"""
+
+_CAUSES = {
+    errno.ECONNREFUSED: Cause.CONNECTION_REFUSED,
+    errno.ECONNRESET: Cause.CONNECTION_TERMINATED,
+    errno.ECONNABORTED: Cause.CONNECTION_TERMINATED,
+    # Gone between its first answer and a transport made of it.
+    errno.ENOTCONN: Cause.CONNECTION_TERMINATED,
+    errno.EPIPE: Cause.CONNECTION_TERMINATED,
+    errno.ETIMEDOUT: Cause.CONNECTION_TIMEOUT,
+    errno.ENETUNREACH: Cause.UNROUTABLE,
+    errno.EHOSTUNREACH: Cause.UNROUTABLE,
+    errno.ENETDOWN: Cause.UNROUTABLE,
+    errno.EHOSTDOWN: Cause.UNROUTABLE,
+    # A firewall of the proxy's own machine; a scope or a broadcast address.
+    errno.EACCES: Cause.UNROUTABLE,
+    errno.EPERM: Cause.UNROUTABLE,
+    errno.EINVAL: Cause.UNROUTABLE,
+    errno.EAFNOSUPPORT: Cause.UNROUTABLE,
+    errno.EMFILE: Cause.EXHAUSTED,
+    errno.ENFILE: Cause.EXHAUSTED,
+    errno.ENOMEM: Cause.EXHAUSTED,
+    errno.ENOBUFS: Cause.EXHAUSTED,
+    # No more descriptors may be watched (fs.epoll.max_user_watches).
+    errno.ENOSPC: Cause.EXHAUSTED,
+    errno.EADDRNOTAVAIL: Cause.EXHAUSTED,
+    errno.EADDRINUSE: Cause.EXHAUSTED,
+    errno.EAGAIN: Cause.EXHAUSTED,
+}
+
+# Who got furthest knows most.
+_INFORMED = (
+    Cause.CONNECTION_REFUSED,
+    Cause.CONNECTION_TERMINATED,
+    Cause.CONNECTION_TIMEOUT,
+    Cause.EXHAUSTED,
+    Cause.UNROUTABLE,
+    Cause.INTERNAL,
+)
+
+
+MOST_ATTEMPTS = 6
+"""The most attempts of one request that are under way at once."""
+
+
+def connectionCause(error: BaseException | None) -> Cause:
+    """The row of the refusals table for a failed attempt."""
+    code = getattr(error, "osError", None) or getattr(error, "errno", None)
+    return _CAUSES.get(code, Cause.INTERNAL)  # type: ignore[arg-type]
+
+
+class _LegFactory(ClientFactory):
+    """Makes one leg, and tells a Deferred of it."""
+
+    noisy = False
+
+    def __init__(self, opened: Deferred[Leg]) -> None:
+        self._opened: Deferred[Leg] | None = opened
+
+    def buildProtocol(self, addr: IAddress | None) -> _OpeningLeg:
+        return _OpeningLeg(self)
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        self.tell(reason)
+
+    def tell(self, outcome: Leg | Failure) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.callback(outcome)
+
+
+class _OpeningLeg(Leg):
+    """A leg that says when it is up."""
+
+    def __init__(self, factory: _LegFactory) -> None:
+        super().__init__()
+        self._opening = factory
+
+    def connectionMade(self) -> None:
+        self.transport.setTcpNoDelay(True)
+        self.transport.setTcpKeepAlive(True)
+        self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+        self._opening.tell(self)
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        # Lost before it could be told: setting an option had failed.
+        self._opening.tell(reason)
+        super().connectionLost(reason)
+
+
+def transportOpener(reactor: Any, bindAddress: tuple[str, int] | None = None) -> Open:
+    """
+    Open addresses as the reactor's transports.
+
+    C{connectTCP} rather than an endpoint: the leg itself is the transport's
+    protocol, with no wrapper in the path of the bytes.
+
+    @param reactor: provides C{IReactorTCP}.
+    """
+
+    def open(address: IPAddress, port: int) -> Deferred[Leg]:
+        def stop(_: Deferred[Leg]) -> None:
+            connector.disconnect()
+
+        opened: Deferred[Leg] = Deferred(stop)
+        connector = reactor.connectTCP(
+            str(address),
+            port,
+            _LegFactory(opened),
+            # The race has one deadline for all attempts together.
+            timeout=None,
+            bindAddress=bindAddress,
+        )
+        return opened
+
+    return open
+
+
+def interleave(addresses: Sequence[IPAddress]) -> list[IPAddress]:
+    """
+    Order addresses so that the families alternate, beginning with the
+    family that the resolver put first (RFC 8305, 4).
+    """
+    if len(addresses) == 1:
+        return list(addresses)
+    first = [each for each in addresses if each.version == addresses[0].version]
+    second = [each for each in addresses if each.version != addresses[0].version]
+    mixed: list[IPAddress] = []
+    while first or second:
+        mixed += first[:1] + second[:1]
+        first, second = first[1:], second[1:]
+    return mixed
+
+
+class _Race:
+    """The attempts at one destination; the first that is up wins."""
+
+    def __init__(
+        self,
+        clock: Any,
+        open: Open,
+        addresses: Sequence[IPAddress],
+        port: int,
+        settings: Settings,
+        deadlines: Deadlines,
+    ) -> None:
+        self._clock = clock
+        self._open = open
+        self._deadlines = deadlines
+        self._left = deque(interleave(addresses))
+        self._port = port
+        self._settings = settings
+        self._attempts: dict[Deferred[Leg], IPAddress] = {}
+        self._over = False
+        self._failures: list[tuple[IPAddress, BaseException | None]] = []
+        self._nextAttempt: Any = None
+        self.won: Deferred[tuple[Leg, IPAddress]] = Deferred(self._cancelled)
+
+    def run(self) -> Deferred[tuple[Leg, IPAddress]]:
+        self._deadlines.begin(self._expired)
+        self._attempt()
+        return self.won
+
+    def _attempt(self) -> None:
+        self._nextAttempt = None
+        address = self._left.popleft()
+        if self._left:
+            self._nextAttempt = self._clock.callLater(
+                self._settings.attemptDelay, self._attempt
+            )
+        if len(self._attempts) >= MOST_ATTEMPTS:
+            # One request costs only so many descriptors, whatever a zone says.
+            oldest, silent = next(iter(self._attempts.items()))
+            del self._attempts[oldest]
+            self._failures.append((silent, TimeoutError(errno.ETIMEDOUT, "no answer")))
+            oldest.cancel()
+        try:
+            attempt = self._open(address, self._port)
+        except Exception:
+            attempt = fail()
+        self._attempts[attempt] = address
+        attempt.addCallbacks(
+            self._connected,
+            self._failed,
+            callbackArgs=(attempt,),
+            errbackArgs=(attempt,),
+        )
+
+    def _connected(self, leg: Leg, attempt: Deferred[Leg]) -> None:
+        if self._over or attempt not in self._attempts:
+            # It was up already when it was given up.
+            leg.abort()
+            return
+        address = self._attempts.pop(attempt)
+        self._finish()
+        self.won.callback((leg, address))
+
+    def _failed(self, failure: Failure, attempt: Deferred[Leg]) -> None:
+        if self._over or attempt not in self._attempts:
+            return
+        self._failures.append((self._attempts.pop(attempt), failure.value))
+        if self._left:
+            # RFC 8305, 5: a failure starts the next attempt at once.
+            if self._nextAttempt is not None:
+                self._nextAttempt.cancel()
+            self._attempt()
+        elif not self._attempts:
+            self._lose(Refused(self._cause(), self._story()))
+
+    def _expired(self) -> None:
+        seconds = self._settings.connectTimeout
+        waiting = ", ".join(str(each) for each in self._attempts.values())
+        reason = f"no answer within {seconds:g} seconds from {waiting}"
+        story = self._story()
+        self._lose(
+            Refused(Cause.CONNECTION_TIMEOUT, f"{reason}; {story}" if story else reason)
+        )
+
+    def _lose(self, refused: Refused) -> None:
+        self._finish()
+        self.won.errback(refused)
+
+    def _cancelled(self, _: Deferred[tuple[Leg, IPAddress]]) -> None:
+        self._finish()
+
+    def _finish(self) -> None:
+        self._over = True
+        self._left.clear()
+        self._deadlines.end(self._expired)
+        timer = self._nextAttempt
+        if timer is not None and timer.active():
+            timer.cancel()
+        attempts, self._attempts = self._attempts, {}
+        for attempt in attempts:
+            attempt.cancel()
+
+    def _cause(self) -> Cause:
+        causes = {connectionCause(error) for _, error in self._failures}
+        return next(cause for cause in _INFORMED if cause in causes)
+
+    def _story(self) -> str:
+        return "; ".join(f"{address}: {error}" for address, error in self._failures)
+
+
+class Dialer:
+    """
+    Dials.
+
+    @param clock: provides C{IReactorTime}.
+    @param open: the seam; how one address is opened.
+    """
+
+    def __init__(self, clock: Any, settings: Settings, open: Open) -> None:
+        self._clock = clock
+        self._settings = settings
+        self._open = open
+        self._deadlines = Deadlines(clock, settings.connectTimeout)
+
+    def dial(
+        self, addresses: Sequence[IPAddress], port: int
+    ) -> Deferred[tuple[Leg, IPAddress]]:
+        """
+        Reach one of C{addresses}, at least one.
+
+        @return: the leg that is up first, and its address; every other
+            attempt is given up.  Fails with L{Refused}.  Cancelling it gives
+            every attempt up.
+        """
+        return _Race(
+            self._clock, self._open, addresses, port, self._settings, self._deadlines
+        ).run()
+
+    def direct(self, name: str = "direct") -> Route:
+        """A route that dials the destination's own addresses."""
+
+        def connect(
+            request: ConnectRequest, addresses: Sequence[IPAddress]
+        ) -> Deferred[tuple[Leg, IPAddress]]:
+            return self.dial(addresses, request.authority.port)
+
+        return Route(name, connect)

@@ -1,0 +1,314 @@
+"""
+The proxy as a service, and the factory by which any endpoint becomes one.
+
+Embedding is one line::
+
+    serverFromString(reactor, "tcp:3128").listen(ConnectProxyFactory(reactor))
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import IService, MultiService
+from twisted.copyright import version as twistedVersion
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory
+from twisted.internet.protocol import Factory
+from zope.interface import classImplements
+
+from txconnect.admission.admission import Admission, Plugins
+from txconnect.admission.assembling import assemble, named, verified, withDefaults
+from txconnect.auth.authenticator import Authenticator
+from txconnect.auth.basic import BasicScheme
+from txconnect.auth.certificate import certificateIdentity
+from txconnect.dialing.dialer import Dialer, Open, transportOpener
+from txconnect.dialing.lookups import Lookups, Pool
+from txconnect.errors import ConfigurationError
+from txconnect.fronts.http1 import Http1Front
+from txconnect.fronts.ports import Ports
+from txconnect.interfaces import IAuthScheme
+from txconnect.ownaddresses import OwnAddresses
+from txconnect.policy import defaultPolicies
+from txconnect.settings import Settings
+from txconnect.tunnel.choice import makeNested
+from txconnect.tunnel.kernel.leaving import LeaveWatch
+from txconnect.tunnel.kernel.relay import Kernel
+from txconnect.tunnel.kernel.socketleg import openSocket
+from txconnect.values import Named
+from txconnect.wire.http1.head import HeadLimits
+
+if TYPE_CHECKING:
+    from txconnect.routing.routes import Routes
+
+
+class ConnectProxy(MultiService):
+    """
+    A CONNECT proxy without its listeners: it owns the plugins, the look-ups
+    and every tunnel.
+
+    Any plugin may be given as a L{Named} to say what it is called, and any
+    plugin that is also an L{IService} without a parent is started and stopped
+    with this one.
+
+    @param reactor: provides C{IReactorTime}, C{IReactorTCP} and
+        C{IReactorFromThreads}.
+    @param policies: L{IDestinationPolicy} and L{IAddressPolicy} providers.
+        The defaults, C{ports} and C{networks}, stand in front of them until a
+        policy of the same name is among them.
+    @param routers: L{IRouter} providers; the first that answers wins.
+    @param routes: asked after the routers: what C{--route} takes, such as
+        C{"hosts:*.corp.example=http://parent:3128"}, or
+        L{Rule<txconnect.routing.rules.Rule>}s.
+    @param observers: L{ITrafficObserver} providers.
+    @param taps: L{ITrafficTap} providers.
+    @param pairFactory: an L{IPairFactory} provider; without one, the stock
+        pair.
+    @param checkers: C{twisted.cred} checkers; with at least one, every
+        request has to authenticate.
+    @param schemes: L{IAuthScheme} providers; Basic when there is a checker.
+    @param getaddrinfo: as L{socket.getaddrinfo}; called in a thread.
+    @param pool: the threads of the look-ups, for tests.
+    @param open: how one address is opened; by default as sockets for the
+        kernel relay where that can serve, else as the reactor's transports.
+    @raise ConfigurationError: a plugin does not provide its interface, or there
+        are schemes and no checker.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        *,
+        policies: Iterable[Any] = (),
+        routers: Iterable[Any] = (),
+        routes: Iterable[Any] = (),
+        observers: Iterable[Any] = (),
+        taps: Iterable[Any] = (),
+        pairFactory: Any = None,
+        schemes: Iterable[Any] = (),
+        checkers: Iterable[Any] = (),
+        settings: Settings | None = None,
+        getaddrinfo: Callable[..., Iterable[Any]] = socket.getaddrinfo,
+        pool: Pool | None = None,
+        open: Open | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        settings = self.settings = settings or Settings()
+        own = OwnAddresses(reactor)
+        self.policies = withDefaults(named(policies), defaultPolicies())
+        self.routes = _routes(routes)
+        plugins = assemble(self.policies, routers, observers, taps, pairFactory)
+        asking = verified(schemes, IAuthScheme)
+        checking = verified(checkers, ICredentialsChecker)
+        self._adoptServices(plugins, (*self.policies, *asking, *checking))
+        self.lookups = Lookups(reactor, settings, getaddrinfo, pool)
+        self._nested = makeNested(reactor)
+        self.kernel: Kernel | None = None
+        if self._nested is not None and settings.relay == "auto":
+            self.kernel = Kernel(self._nested)
+        self.dialer = Dialer(reactor, settings, open or self._opener(reactor))
+        self.leaving = LeaveWatch(self._nested)
+        self.ports = Ports()
+        self.limits = HeadLimits(settings.headLimit, settings.fieldLimit)
+        self.admission = Admission(
+            reactor,
+            settings,
+            plugins,
+            self.lookups,
+            self.dialer.direct(),
+            own,
+            _authenticator(asking, checking, settings.realm),
+            certificateIdentity,
+        )
+        if self.routes is not None:
+            self._addRoutes(self.routes, reactor)
+        self._fronts: dict[Any, None] = {}
+        self._idle: list[Deferred[None]] = []
+        self._stopping: list[Deferred[None]] = []
+
+    def _addRoutes(self, routes: Routes, reactor: Any) -> None:
+        routes.setServiceParent(self)  # type: ignore[no-untyped-call]
+        admission = self.admission
+        admission.addRouters(
+            routes.routers(
+                reactor,
+                self.settings,
+                self.lookups,
+                admission.direct,
+                partial(self._opener, reactor),
+                admission.pseudonym,
+            )
+        )
+
+    def _opener(self, reactor: Any, source: str | None = None) -> Open:
+        if self.kernel is None:
+            return transportOpener(reactor, None if source is None else (source, 0))
+        if source is None:
+            return partial(openSocket, self.kernel.nested)
+        return partial(openSocket, self.kernel.nested, source=source)
+
+    def buildProtocol(self, addr: IAddress | None = None) -> Http1Front | None:
+        """
+        Make the protocol for one client's connection; L{None}, which closes
+        it, when the proxy does not run or is being stopped.
+        """
+        return Http1Front(self) if self.running and not self._stopping else None
+
+    def addListener(self, address: IAddress) -> None:
+        """Tell where the proxy listens, so that it never dials itself."""
+        self.admission.addListener(address)
+
+    def startService(self) -> None:
+        self.lookups.start()
+        super().startService()  # type: ignore[no-untyped-call]
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Reset every tunnel and every connection, and stop the plugins behind
+        the last.
+
+        @return: fires when all is given back.
+        """
+        stopped: Deferred[None] = Deferred()
+        self._stopping.append(stopped)
+        if len(self._stopping) == 1:
+            for front in list(self._fronts):
+                front.stop()
+            self.whenIdle().addCallback(self._stopPlugins).addBoth(self._stopped)
+        return stopped
+
+    def whenIdle(self) -> Deferred[None]:
+        """Fires when there is no connection and no tunnel."""
+        idle: Deferred[None] = Deferred()
+        if self._fronts:
+            self._idle.append(idle)
+        else:
+            idle.callback(None)
+        return idle
+
+    def frontMade(self, front: Http1Front) -> None:
+        """A client has connected; called by its front."""
+        self._fronts[front] = None
+
+    def frontLost(self, front: Http1Front) -> None:
+        """All of a client's connection is gone; called by its front."""
+        self._fronts.pop(front, None)
+        if not self._fronts:
+            idle, self._idle = self._idle, []
+            for waiting in idle:
+                waiting.callback(None)
+
+    def _stopPlugins(self, _: None) -> Deferred[Any]:
+        if self._nested is not None:
+            self._nested.stop()
+        if self.kernel is not None:
+            self.kernel.stop()
+        self.lookups.stop()
+        stopping = super().stopService()  # type: ignore[no-untyped-call]
+        return maybeDeferred(lambda: stopping).addCallback(lambda _: None)
+
+    def _stopped(self, result: Any) -> None:
+        stopping, self._stopping = self._stopping, []
+        for stopped in stopping:
+            stopped.callback(result)
+
+    def _adoptServices(self, plugins: Plugins, others: Sequence[Named]) -> None:
+        pair = () if plugins.pairFactory is None else (plugins.pairFactory,)
+        for each in (
+            *others,
+            *plugins.routers,
+            *plugins.observers,
+            *plugins.taps,
+            *pair,
+        ):
+            plugin = each.plugin
+            # One that has a parent is started by that: this proxy, when it is
+            # of several kinds, or the program around.
+            if IService.providedBy(plugin) and plugin.parent is None:
+                # Two plugins may have one name, two services of a parent not.
+                holder = MultiService()
+                holder.setServiceParent(self)
+                plugin.setServiceParent(holder)
+
+
+class ConnectProxyFactory(Factory):
+    """
+    Makes any server endpoint a CONNECT proxy.
+
+    Without C{proxy} it makes a L{ConnectProxy} of the other arguments, starts
+    it when the first port starts, and stops it after the last tunnel when the
+    last port has stopped.  With one, whoever made that starts and stops it.
+    """
+
+    noisy = False
+
+    def __init__(
+        self, reactor: Any, proxy: ConnectProxy | None = None, **arguments: Any
+    ) -> None:
+        if proxy is not None and arguments:
+            raise TypeError("give a proxy, or the arguments to make one, not both")
+        self.proxy = ConnectProxy(reactor, **arguments) if proxy is None else proxy
+        self._owned = proxy is None
+
+    def startFactory(self) -> None:
+        if self._owned and not self.proxy.running:
+            self.proxy.startService()
+
+    def stopFactory(self) -> None:
+        if self._owned:
+            self.proxy.whenIdle().addCallback(self._lastTunnelGone)
+
+    def buildProtocol(self, addr: IAddress | None) -> Http1Front | None:
+        return self.proxy.buildProtocol(addr)
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """
+        What is spoken here, for clients that ask in the TLS handshake
+        (RFC 7301), as curl and browsers do.  See L{IProtocolNegotiationFactory}.
+        """
+        return [b"http/1.1", b"http/1.0"]
+
+    def _lastTunnelGone(self, _: None) -> Any:
+        # It may listen again by now.
+        if not self.numPorts and self.proxy.running:
+            return self.proxy.stopService()
+        return None
+
+
+# Twisted 26.4 and newer ask, and end the handshake of a client that asks where
+# there is no answer.  Older ones ignore what the client asks; told of an answer,
+# they change the TLS context of a live connection, which pyOpenSSL forbids.
+if tuple(map(int, twistedVersion.split(".")[:2])) >= (26, 4):
+    classImplements(ConnectProxyFactory, IProtocolNegotiationFactory)
+
+
+def _routes(rules: Iterable[Any]) -> Routes | None:
+    rules = tuple(rules)
+    if not rules:
+        return None
+    # Who has no parents does not pay for what reaches them.
+    from txconnect.routing.routes import Routes
+
+    return Routes(rules)
+
+
+def _authenticator(
+    schemes: Sequence[Named], checkers: Sequence[Named], realm: str
+) -> Authenticator | None:
+    """
+    Make what asks every request who sends it; L{None} where everyone may come.
+
+    @raise ConfigurationError: there are schemes and no checker.
+    """
+    if checkers:
+        return Authenticator(schemes or [BasicScheme()], checkers, realm)
+    if schemes:
+        raise ConfigurationError(
+            "there are schemes, which say how clients send who they are, but no "
+            "checker, which says who may pass"
+        )
+    return None

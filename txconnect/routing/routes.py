@@ -1,0 +1,136 @@
+"""
+The routes of one proxy: made of its rules, started and stopped with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
+
+from twisted.application.service import IService, MultiService
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from txconnect.dialing.dialer import Dialer, Open, transportOpener
+from txconnect.dialing.lookups import Lookups
+from txconnect.errors import ConfigurationError, Refused
+from txconnect.plugins import Catalogue
+from txconnect.routing.dialled import DialledEndpoint
+from txconnect.routing.failover import Failover
+from txconnect.routing.health import Health
+from txconnect.routing.parent import Parent
+from txconnect.routing.rules import Rule, RuleRouter, parseRoute
+from txconnect.routing.targets import Bind, Direct, ParentTarget, Target
+from txconnect.settings import Settings
+from txconnect.values import Cause, Named, Route
+
+__all__ = ["Routes"]
+
+
+class Routes(MultiService):
+    """
+    What the rules of a proxy lead to.
+
+    @ivar rules: the rules, in order.
+    """
+
+    def __init__(self, rules: Iterable[Rule | str]) -> None:
+        """
+        @param rules: L{Rule}s, or what L{parseRoute} reads.
+        @raise ConfigurationError: one is wrong, or can never be reached.
+        """
+        super().__init__()  # type: ignore[no-untyped-call]
+        catalogue = Catalogue()
+        self.rules = tuple(
+            parseRoute(rule, catalogue) if isinstance(rule, str) else rule
+            for rule in rules
+        )
+        for rule in self.rules:
+            if IService.providedBy(rule.pattern) and rule.pattern.parent is None:
+                # Two may have one name, two services of a parent may not.
+                holder = MultiService()
+                holder.setServiceParent(self)
+                rule.pattern.setServiceParent(holder)
+        for before, rule in zip(self.rules, self.rules[1:], strict=False):
+            if before.pattern is None:
+                raise ConfigurationError(
+                    f"{rule.text.label} is never taken: the one before it has no "
+                    "pattern, and takes every request"
+                )
+        self._health: Health | None = None
+
+    def routers(
+        self,
+        reactor: Any,
+        settings: Settings,
+        lookups: Lookups,
+        direct: Route,
+        openFrom: Callable[[str], Open],
+        pseudonym: str,
+    ) -> tuple[Named, ...]:
+        """
+        Make the router of each rule; called once.
+
+        @param reactor: provides C{IReactorTime} and C{IReactorTCP}.
+        @param direct: the proxy's own direct route.
+        @param openFrom: how it opens addresses, from one of this machine's.
+        @param pseudonym: the proxy's in C{Via}.
+        @raise ConfigurationError: a file or credentials are of no use.
+        """
+        health = self._health = Health(reactor)
+        dialer = Dialer(reactor, settings, transportOpener(reactor))
+        seconds = settings.connectTimeout
+        parents: dict[ParentTarget, Parent] = {}
+
+        def parentOf(target: ParentTarget) -> Parent:
+            # One of several routes is the same one, and down in all of them.
+            if target not in parents:
+                endpoint = DialledEndpoint(lookups, dialer, target.url.authority)
+                parents[target] = Parent(target, reactor, endpoint, seconds)
+            return parents[target]
+
+        def routeTo(targets: tuple[Target, ...]) -> Route:
+            first = targets[0]
+            if isinstance(first, Direct):
+                return direct
+            if isinstance(first, Bind):
+                open = openFrom(str(first.address))
+                return _bound(first, Dialer(reactor, settings, open))
+            through = [parentOf(t) for t in targets if isinstance(t, ParentTarget)]
+            return Failover(through, health, reactor, seconds).route(pseudonym)
+
+        return tuple(
+            Named(rule.text.label, RuleRouter(rule.pattern, routeTo(rule.text.targets)))
+            for rule in self.rules
+        )
+
+    def stopService(self) -> Any:
+        """Look at no parent any more, and stop the patterns."""
+        if self._health is not None:
+            self._health.stop()
+        return super().stopService()  # type: ignore[no-untyped-call]
+
+
+def _bound(target: Bind, dialer: Dialer) -> Route:
+    """A direct route from one source address, to addresses of its family."""
+    source = target.address
+
+    def connect(request: Any, addresses: Any) -> Deferred[Any]:
+        alike = [each for each in addresses if each.version == source.version]
+        if not alike:
+            raise Refused(
+                Cause.UNROUTABLE,
+                f"the route is bound to {source}, and the destination has no IPv"
+                f"{source.version} address",
+            )
+        dialing = dialer.dial(alike, request.authority.port)
+        return dialing.addErrback(named)
+
+    def named(failure: Failure) -> NoReturn:
+        # Whose fault it is may be told by the source alone: an address that this
+        # machine does not have (EADDRNOTAVAIL).
+        failure.trap(Refused)
+        refused: Any = failure.value
+        raise Refused(refused.cause, f"{target}: {refused.reason}") from refused
+
+    return Route(str(target), connect)

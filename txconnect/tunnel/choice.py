@@ -1,0 +1,134 @@
+"""
+Which relay serves a tunnel: one plain rule, asked once, at its establishment.
+
+Whichever it is, the 200 leaves before the relay may write: with the kernel
+relay it is sent on the socket itself, because what a transport has been given
+to write leaves only when the reactor comes round, and the destination's bytes
+would overtake it.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.internet.interfaces import IProtocol
+from twisted.internet.posixbase import PosixReactorBase
+
+from txconnect.tunnel.kernel.nested import NestedEpoll
+from txconnect.tunnel.kernel.paired import PairedRelay
+from txconnect.tunnel.kernel.relay import Kernel, KernelRelay
+from txconnect.tunnel.kernel.socketleg import SocketLeg
+from txconnect.tunnel.kernel.transportleg import TransportLeg, isPlain, loseTransport
+from txconnect.tunnel.pair import ProxyClient, ProxyServer, join
+from txconnect.tunnel.relay import Told
+from txconnect.tunnel.transport.leg import Leg, Side
+from txconnect.tunnel.transport.relay import Tap, TransportRelay
+
+_STOCK = (ProxyServer, ProxyClient)
+
+
+def makeNested(reactor: Any) -> NestedEpoll | None:
+    """
+    The nested epoll of a reactor, or L{None} where there can be none: it wants
+    Linux, and a reactor that watches real descriptors.
+    """
+    able = hasattr(select, "epoll") and hasattr(os, "splice")
+    if not able or not isinstance(reactor, PosixReactorBase):
+        return None
+    return NestedEpoll(reactor)
+
+
+def kernelServes(
+    client: Any,
+    leg: Leg | SocketLeg,
+    taps: tuple[Tap, ...],
+    pair: tuple[IProtocol, IProtocol] | None,
+) -> bool:
+    """
+    Whether the kernel relay serves: nothing taps; both halves of the pair do
+    without the bytes; the accepted transport is exactly a C{tcp.Server} (a
+    C{unix.Server} is one by inheritance, and is not meant) without TLS; and the
+    other leg is a socket that the dialler opened, or the reactor's plain TCP, by
+    which a parent was reached.
+    """
+    return (
+        not taps
+        and type(client) is tcp.Server
+        and not client.TLS
+        and (isinstance(leg, SocketLeg) or isPlain(leg))
+        and (pair is None or all(map(_doesWithoutBytes, pair)))
+    )
+
+
+def _doesWithoutBytes(half: IProtocol) -> bool:
+    """
+    Whether a half may be one that sees no bytes: a stock one, or one whose own
+    class says so.  A class that inherits has perhaps more to do.
+    """
+    kind = type(half)
+    if "dataReceived" in vars(half):
+        return False
+    return kind in _STOCK or vars(kind).get("kernelRelay") is True
+
+
+def startKernelRelay(
+    kernel: Kernel,
+    told: Told,
+    client: Any,
+    leg: Leg | SocketLeg,
+    pair: tuple[IProtocol, IProtocol] | None,
+    answer: bytes,
+) -> KernelRelay:
+    """
+    Make the relay, take the client's socket from the reactor, and the
+    destination's where that has it, and send C{answer}.
+
+    @raise OSError: no more sockets can be watched; nothing has been sent.
+    """
+    handle, lose = client.getHandle(), partial(loseTransport, client)
+    relay: KernelRelay
+    bare = leg if isinstance(leg, SocketLeg) else TransportLeg(leg)
+    if pair is None:
+        relay = KernelRelay(kernel, told, handle, lose, bare)
+    else:
+        relay = PairedRelay(kernel, told, handle, lose, bare)
+        relay.pair(pair, client)
+    relay.watch()
+    client.stopReading()
+    try:
+        sent = handle.send(answer)
+    except OSError:
+        # Full, or reset already: the relay will see which.
+        sent = 0
+    relay.unsent = answer[sent:]
+    return relay
+
+
+def startTransportRelay(
+    told: Told,
+    client: Any,
+    adopt: Callable[[Side], None],
+    leg: Leg | SocketLeg,
+    pair: tuple[IProtocol, IProtocol] | None,
+    taps: tuple[Tap, ...],
+    answer: bytes,
+) -> TransportRelay:
+    """
+    Make the relay, and send C{answer}.
+
+    @raise OSError: there is no descriptor for the destination's transport;
+        nothing has been sent.
+    """
+    if isinstance(leg, SocketLeg):
+        leg = leg.asTransport()
+    if pair is None:
+        pair = ProxyServer(), ProxyClient()
+        join(*pair)
+    relay = TransportRelay(told, client, adopt, leg, pair, taps)
+    client.write(answer)
+    return relay

@@ -1,0 +1,70 @@
+"""
+A watch for clients that leave while their transport is paused.
+
+A paused Twisted transport sees neither FIN nor reset, because the reactor no
+longer watches it.  Here its descriptor is watched for C{EPOLLRDHUP} alone, in
+the nested epoll.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import tcp
+
+from txconnect.tunnel.kernel.nested import NestedEpoll
+from txconnect.values import Closed
+
+
+class _Leaving:
+    """One client that is watched."""
+
+    def __init__(self, forget: Callable[[], None], left: Callable[[], None]) -> None:
+        self._forget = forget
+        self._left = left
+
+    def ready(self, events: int) -> None:
+        """It has ended or reset its connection: told once."""
+        self._forget()
+        self._left()
+
+    def ended(self, reason: Closed) -> None:
+        """The reactor stops, or telling has failed: whoever cares is told else."""
+
+
+class LeaveWatch:
+    """
+    Tells when the other end of a plain TCP connection has ended or reset it.
+
+    @param nested: what watches; with L{None} nothing is ever told.
+    """
+
+    def __init__(self, nested: NestedEpoll | None) -> None:
+        self._nested = nested
+        self._watched: dict[int, NestedEpoll] = {}
+
+    def watch(self, transport: Any, left: Callable[[], None]) -> None:
+        """
+        Call C{left} once when the peer of C{transport} has left.
+
+        Only for exactly a C{tcp.Server}: a wrapper's descriptor is not its
+        own to watch.
+        """
+        nested = self._nested
+        if nested is None or type(transport) is not tcp.Server:
+            return
+        descriptor = transport.fileno()
+        self._watched[descriptor] = nested
+        leaving = _Leaving(lambda: self._forget(descriptor), left)
+        nested.watch(descriptor, select.EPOLLRDHUP, leaving)
+
+    def unwatch(self, transport: Any) -> None:
+        """Watch it no more; must be called before it is closed."""
+        descriptor = transport.fileno() if type(transport) is tcp.Server else -1
+        if descriptor in self._watched:
+            self._forget(descriptor)
+
+    def _forget(self, descriptor: int) -> None:
+        self._watched.pop(descriptor).unwatch(descriptor)

@@ -1,0 +1,3 @@
+"""
+The transport relay: Twisted transports that are each other's producers.
+"""
