@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from txconnect.admission.hooks import Asking, told
 from txconnect.dialing.dialer import connectionCause
 from txconnect.errors import Refused
-from txconnect.maybeasync import Steps, bounded, settle
+from txconnect.maybeasync import GeneratorRunner, settle, withTimeout
 from txconnect.tunnel.kernel.socketleg import SocketLeg
 from txconnect.tunnel.pair import join
 from txconnect.tunnel.transport.leg import Leg
@@ -77,7 +77,7 @@ class Candidate(Asking):
         self._decided = decided
         self._began = admission.clock.seconds()
         self._leg: Leg | SocketLeg | None = None
-        self._work = Steps(self._steps(), self._finished)
+        self._work = GeneratorRunner(self._steps(), self._finished)
 
     def run(self) -> None:
         """Begin; called once, by the front."""
@@ -200,7 +200,7 @@ class Candidate(Asking):
                 admission.authenticator.authenticate(request, credentials)
             )
             if isinstance(identity, Deferred):
-                identity = yield bounded(
+                identity = yield withTimeout(
                     admission.clock,
                     admission.settings.hookTimeout,
                     identity,
@@ -302,7 +302,7 @@ class Candidate(Asking):
         if not isinstance(connecting, Deferred):
             return succeed(connecting)
         reason = f"route {route.name}: no answer within {seconds:g} seconds"
-        return bounded(
+        return withTimeout(
             self._admission.clock,
             seconds,
             connecting,

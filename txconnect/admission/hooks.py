@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txconnect.errors import Refused
-from txconnect.maybeasync import CANCELLED, bounded, settle
+from txconnect.maybeasync import CANCELLED, settle, withTimeout
 from txconnect.values import Allow, Cause, ConnectRequest, Deny, Named, Route
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Asking:
                 raise Refused(Cause.SHUTDOWN)
             return answer
         admission = self._admission
-        return bounded(
+        return withTimeout(
             admission.clock,
             admission.settings.hookTimeout,
             answer,

@@ -13,14 +13,14 @@ what it returned.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NoReturn
 
 import attrs
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import ICredentials
 from twisted.cred.error import LoginFailed, UnauthorizedLogin
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import Interface
@@ -31,6 +31,7 @@ from txconnect.auth.basic import BasicScheme, IBasicCredentials
 from txconnect.auth.redaction import Secrets, framesOf
 from txconnect.errors import ConfigurationError, Refused
 from txconnect.interfaces import IAuthScheme
+from txconnect.maybeasync import run, settle
 from txconnect.values import (
     AuthAttempt,
     Cause,
@@ -61,6 +62,9 @@ class _Try:
     name: str
     checker: Any
     credentials: ICredentials
+
+    def ask(self) -> Any:
+        return self.checker.requestAvatarId(self.credentials)
 
 
 class Authenticator:
@@ -121,8 +125,7 @@ class Authenticator:
             raise Refused(Cause.CREDENTIALS_MISSING)
         secrets = Secrets(credentials)
         parsed = self._parse(request, credentials, secrets)
-        login = _Login(request.id, secrets, self._tries(parsed))
-        return login.start()
+        return run(_Login(request.id, secrets).steps(self._tries(parsed)))
 
     def challenges(self, cause: Cause) -> tuple[bytes, ...]:
         """
@@ -187,61 +190,29 @@ class Authenticator:
 
 
 class _Login:
-    """
-    Asks one checker after the other until one accepts.
+    """Asks one checker after the other until one accepts."""
 
-    No coroutine: where all answer at once, this is one plain loop.
-    """
-
-    def __init__(self, id: str, secrets: Secrets, tries: Iterator[_Try]) -> None:
+    def __init__(self, id: str, secrets: Secrets) -> None:
         self._id = id
         self._secrets = secrets
-        self._tries = tries
         self._refusals: list[str] = []
-        self._cancelled = False
-        self._asked: Deferred[Any]
-        self._done: Deferred[Identity]
 
-    def start(self) -> Identity | Deferred[Identity]:
-        identity = self._ask()
-        if identity is not None:
-            return identity
-        self._done = Deferred(self._cancel)
-        return self._done
-
-    def _ask(self) -> Identity | None:
-        """Ask on; L{None} when a checker has yet to answer."""
-        for attempt in self._tries:
-            answers: list[Any] = []
-            asked = maybeDeferred(attempt.checker.requestAvatarId, attempt.credentials)
-            asked.addBoth(answers.append)
-            if not answers:
-                self._asked = asked
-                asked.addCallback(self._resume, attempt, answers)
-                return None
-            identity = self._judge(attempt, answers[0])
+    def steps(self, tries: Iterator[_Try]) -> Generator[Deferred[Any], Any, Identity]:
+        for attempt in tries:
+            answer: Any
+            try:
+                answer = settle(attempt.ask())
+                if isinstance(answer, Deferred):
+                    answer = yield answer
+            except Exception:
+                answer = Failure()
+            identity = self._judge(attempt, answer)
             if identity is not None:
                 return identity
         raise Refused(
             Cause.CREDENTIALS_REFUSED,
             "; ".join(self._refusals) or "no checker takes credentials of this kind",
         )
-
-    def _resume(self, _: object, attempt: _Try, answers: list[Any]) -> None:
-        if self._cancelled:
-            # Whatever a checker makes of its cancellation: nobody waits.
-            return
-        try:
-            identity = self._judge(attempt, answers[0]) or self._ask()
-        except Exception:
-            self._done.errback(Failure())
-            return
-        if identity is not None:
-            self._done.callback(identity)
-
-    def _cancel(self, _: Deferred[Identity]) -> None:
-        self._cancelled = True
-        self._asked.cancel()
 
     def _judge(self, attempt: _Try, answer: Any) -> Identity | None:
         """Who it is, or L{None} when this checker says no."""
