@@ -259,7 +259,7 @@ def test_routes() -> None:
         "hosts:*.corp.example=http://parent:3128",
         "ports:22=direct",
     ]
-    routers = options["proxy"].admission.plugins.routers
+    routers = options["proxy"].rules.routers
     assert names(routers) == ["route 'hosts:*.corp.example'", "route 'ports:22'"]
     lines = making._welcome(options, None).lines([(Listener("x", None), HERE)])
     assert lines[3:-1] == [

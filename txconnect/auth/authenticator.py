@@ -40,15 +40,14 @@ from txconnect.values import (
     Identity,
     Named,
 )
+from txconnect.wire.grammar import TOKEN_OCTETS
 
 __all__ = ["Authenticator"]
 
 _log = Logger()
 
 # credentials = auth-scheme [ 1*SP ... ] (RFC 9110, 11.4).  A tab is no SP.
-_CREDENTIALS = re.compile(
-    rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?: +([^ \t].*))?", re.ASCII | re.DOTALL
-)
+_CREDENTIALS = re.compile(rb"(" + TOKEN_OCTETS + rb")(?: +([^ \t].*))?", re.DOTALL)
 # A challenge goes into a response's head as it is.
 _ONE_LINE = re.compile(rb"[\x21-\x7e][\x20-\x7e]*")
 

@@ -122,7 +122,7 @@ def _guarded(options: Options) -> bool:
 
 def _welcome(options: Options, reactor: Any) -> Welcome:
     rules = options["routes"]
-    judges = options["proxy"].admission.plugins.address
+    judges = options["proxy"].rules.address
     return Welcome(
         options.standing(),
         [named.name for named in options["checkers"]],

@@ -14,7 +14,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from txconnect.maybeasync import settle
-from txconnect.values import Allow, ConnectRequest, Deny
+from txconnect.values import Allow, ConnectRequest, Decision, Deny
 
 __all__ = [
     "Abstain",
@@ -42,7 +42,9 @@ Judgement = Generator[Deferred[Any], Any, Opinion]
 """Yields what it has to wait for, and returns an opinion."""
 
 
-def atTop(judgement: Judgement, hasRule: bool) -> Judgement:
+def atTop(
+    judgement: Judgement, hasRule: bool
+) -> Generator[Deferred[Any], Any, Decision]:
     """
     Turn abstaining, of which only combinators know, into an allowance.
 
