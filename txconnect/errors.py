@@ -11,8 +11,8 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 
-from txconnect.wire.http1.response import Relayed
 from txconnect.wire.refusals import Cause
+from txconnect.wire.responses import Relayed
 
 
 class Refused(Exception):

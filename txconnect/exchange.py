@@ -142,6 +142,7 @@ class Exchange:
 
     # Thousands may be idle with their tunnels: they are kept small.
     __slots__ = (
+        "__weakref__",
         "_began",
         "_decision",
         "_early",

@@ -26,7 +26,7 @@ from txconnect.admission.rules import Rules
 from txconnect.errors import Refused
 from txconnect.exchange import Exchange, Prepared, Resources
 from txconnect.fronts.ports import Ports
-from txconnect.fronts.refusing import Lingering, answerTo, mayStay
+from txconnect.fronts.refusing import Lingering, mayStay, responseTo
 from txconnect.timers import EqualTimeouts
 from txconnect.transports import canHalfClose
 from txconnect.tunnel.choice import (
@@ -39,7 +39,7 @@ from txconnect.tunnel.transport.leg import Side
 from txconnect.tunnel.tunnel import Tunnel
 from txconnect.values import Cause, ConnectRequest
 from txconnect.wire.http1.head import BadHead, Head, HeadParser
-from txconnect.wire.http1.response import ESTABLISHED
+from txconnect.wire.http1.rendering import ESTABLISHED, renderResponse
 
 
 class Proxy(Shape):
@@ -287,11 +287,13 @@ class Http1Front(Protocol):
             self._challengesKeptOpen += 1
             self.dataReceived = self._headReceived  # type: ignore[method-assign]
             self._awaitHead()
-            self.transport.write(answerTo(refused, exchange, closes=False))
+            self.transport.write(
+                renderResponse(responseTo(refused, exchange), closes=False)
+            )
             return
         self._linger()
         transport = self.transport
-        transport.write(answerTo(refused, exchange, closes=True))
+        transport.write(renderResponse(responseTo(refused, exchange), closes=True))
         if canHalfClose(transport):
             transport.loseWriteConnection()
         elif hasattr(transport, "getPeerCertificate"):

@@ -14,7 +14,7 @@ from txconnect.errors import Refused
 from txconnect.exchange import Exchange
 from txconnect.settings import Settings
 from txconnect.values import Cause, ConnectRequest
-from txconnect.wire.http1.response import Refusal, renderRefusal
+from txconnect.wire.responses import Refusal, Response, responseOf
 
 STAYS = 3
 """The most 407s behind which a connection may stay open."""
@@ -22,12 +22,8 @@ STAYS = 3
 _log = Logger()
 
 
-def answerTo(refused: Refused, exchange: Exchange, closes: bool) -> bytes:
-    """
-    Write the answer to a request that is refused.
-
-    @param closes: whether the connection is closed behind it.
-    """
+def responseTo(refused: Refused, exchange: Exchange) -> Response:
+    """Say a refusal as a response, in no protocol's form."""
     rules, request = exchange.rules, exchange.request
     refusal = Refusal(
         refused.cause,
@@ -39,16 +35,15 @@ def answerTo(refused: Refused, exchange: Exchange, closes: bool) -> bytes:
         parameters=refused.parameters,
         challenges=rules.challenges(refused.cause),
         full=rules.settings.errors == "full",
-        closes=closes,
         relayed=refused.relayed,
     )
     try:
-        return renderRefusal(refusal)
+        return responseOf(refusal)
     except (ValueError, TypeError, AttributeError):
         # Parameters of a plugin's own that have no form on the wire.
         _log.failure("{id}: a refusal could not be written", id=exchange.id)
         plain = attrs.evolve(refusal, cause=Cause.INTERNAL, parameters={}, relayed=None)
-        return renderRefusal(plain)
+        return responseOf(plain)
 
 
 def mayStay(
