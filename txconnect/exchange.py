@@ -365,7 +365,7 @@ class Exchange:
 
     def _establish(self, prepared: Prepared) -> None:
         resources = self._resources
-        early = self._takeEarly()
+        early = self._takeEarly() if self.sentEarly else []
         tunnel = Tunnel(
             prepared.info,
             resources.clock,
@@ -378,18 +378,19 @@ class Exchange:
         self._leg = self._decision = None
         self._tunnel = tunnel
         tunnel.begin(relay, early)
-        self._tellEstablished(prepared.info)
+        if not self._established:
+            self._tellEstablished(prepared.info)
 
     def _tellEstablished(self, info: TunnelInfo) -> None:
         """Tell the observers of the tunnel, once and before its end."""
-        if not self._established:
-            self._established = True
-            tellObservers(self.rules.observers, TunnelEstablished(info))
+        self._established = True
+        tellObservers(self.rules.observers, TunnelEstablished(info))
 
     def tunnelClosed(self, closed: TunnelClosed) -> None:
         """Both legs are gone; called by the tunnel."""
-        # The first write may have found that a leg has been reset.
-        self._tellEstablished(closed.tunnel)
+        if not self._established:
+            # The first write has found that a leg has been reset.
+            self._tellEstablished(closed.tunnel)
         self._tunnel = None
         self._finish(closed)
 
@@ -422,7 +423,8 @@ class Exchange:
         leg, self._leg = self._leg, None
         if leg is not None:
             leg.abort()
-        self._takeEarly()
+        if self._paused:
+            self._takeEarly()
         tellObservers(self.rules.observers, event)
         self._stream.exchangeFinished()
 

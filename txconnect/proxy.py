@@ -129,13 +129,14 @@ class ConnectProxy(MultiService):
         if self._nested is not None and settings.relay == "auto":
             self.kernel = Kernel(self._nested)
         self.dialer = Dialer(reactor, settings, open or self._opener(reactor))
-        self.ports = Ports()
+        listeners = OwnListeners(OwnAddresses(reactor))
+        self.ports = Ports(listeners)
         self.resources = Resources(
             reactor,
             Surroundings(
                 reactor,
                 self.lookups,
-                OwnListeners(OwnAddresses(reactor)),
+                listeners,
                 self.dialer.direct(),
             ),
             ids,

@@ -16,6 +16,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 
 from txconnect.fronts.ports import Ports
+from txconnect.ownaddresses import OwnAddresses, OwnListeners
 
 
 class Accepting(Factory):
@@ -45,7 +46,7 @@ class Bench:
         self.reactor = reactorOf("epoll")
         self.clock = Clock()
         self.reactor.useClock(self.clock)
-        self.accepting = Accepting(Ports())
+        self.accepting = Accepting(Ports(OwnListeners(OwnAddresses())))
         self.clients: list[socket.socket] = []
         self.listening: list[Any] = []
 
@@ -105,10 +106,10 @@ def test_everyConnectionIsPrepared(bench: Bench) -> None:
     assert all(map(prepared, bench.accept(4)))
     (known,) = bench.accepting.ports._known.values()
     # The port has the options by now, but none that came with them was seen.
-    assert not known._inherited
+    assert not known.inherited
     bench.connect(port, 4)
     assert all(map(prepared, bench.accept(8)))
-    assert known._inherited
+    assert known.inherited
 
 
 def test_inheritedOptionsAreNotSetAgain(
@@ -120,23 +121,33 @@ def test_inheritedOptionsAreNotSetAgain(
         bench.connect(port, 1)
         bench.accept(count)
     (known,) = bench.accepting.ports._known.values()
-    handle = object()
-    known.prepare(handle)  # type: ignore[arg-type]
+    assert known.inherited
+
+    def prepare(self: Any, handle: Any) -> None:
+        raise AssertionError("it has been asked again")
+
+    monkeypatch.setattr(type(known), "prepare", prepare)
     bench.connect(port, 1)
     assert prepared(bench.accept(3)[2])
 
 
 def test_whereTheyCome(bench: Bench) -> None:
-    """A port on one address says it once; one on all asks each connection."""
+    """
+    A port on one address says it once; one on all asks each connection.  All are
+    places where this proxy listens.
+    """
     one, everywhere = bench.listen("127.0.0.1"), bench.listen("0.0.0.0")
     bench.connect(one, 2)
     bench.accept(2)
     bench.connect(everywhere, 2)
     bench.accept(4)
-    assert bench.accepting.hosts == [one.getHost(), one.getHost(), None, None]
-    hosts = [transport.getHost() for transport in bench.accepting.transports]
-    assert hosts[:2] == bench.accepting.hosts[:2]
+    hosts = bench.accepting.hosts
+    assert hosts == [each.getHost() for each in bench.accepting.transports]
     assert [host.host for host in hosts] == ["127.0.0.1"] * 4
+    assert hosts[0] is hosts[1]
+    assert hosts[2] is not hosts[3]
+    listening = {one.getHost().port, everywhere.getHost().port}
+    assert bench.accepting.ports._listeners._ports == listening
     assert all(map(prepared, bench.accepting.transports))
 
 
@@ -160,8 +171,8 @@ def test_unix(bench: Bench, tmp_path: Path) -> None:
     client = socket.socket(socket.AF_UNIX)
     bench.clients.append(client)
     client.connect(path)
-    bench.accept(1)
-    assert bench.accepting.hosts == [None]
+    (transport,) = bench.accept(1)
+    assert bench.accepting.hosts == [transport.getHost()]
 
 
 def test_adopted(bench: Bench) -> None:
@@ -175,5 +186,6 @@ def test_adopted(bench: Bench) -> None:
         accepted.fileno(), socket.AF_INET, bench.accepting
     )
     accepted.close()
-    assert all(map(prepared, bench.accept(1)))
-    assert bench.accepting.hosts == [None]
+    (transport,) = bench.accept(1)
+    assert prepared(transport)
+    assert bench.accepting.hosts == [transport.getHost()]

@@ -28,6 +28,7 @@ from txconnect.admission.rules import Rules
 from txconnect.errors import Refused, causeOf
 from txconnect.maybeasync import settle
 from txconnect.values import (
+    Allow,
     Cause,
     ConnectRequest,
     Identity,
@@ -161,7 +162,8 @@ class Decision(HookCaller):
             answer = self.ask(policy, policy.plugin.decide, self.request)
             if isinstance(answer, Deferred):
                 answer = yield answer
-            self.judge(policy, answer)
+            if type(answer) is not Allow or answer.reason:
+                self.judge(policy, answer)
 
     def judgeAddresses(
         self, addresses: Sequence[IPAddress]
@@ -198,7 +200,8 @@ class Decision(HookCaller):
             )
             if isinstance(answer, Deferred):
                 answer = yield answer
-            self.judge(policy, answer)
+            if type(answer) is not Allow or answer.reason:
+                self.judge(policy, answer)
         listeners = self._surroundings.listeners
         try:
             own = listeners.isSelf(address, self.request.authority.port)
@@ -213,7 +216,8 @@ class Decision(HookCaller):
             answer = self.ask(policy, policy.plugin.decideUnresolved, self.request)
             if isinstance(answer, Deferred):
                 answer = yield answer
-            self.judge(policy, answer)
+            if type(answer) is not Allow or answer.reason:
+                self.judge(policy, answer)
 
     def _authenticate(self) -> _Waiting:
         credentials, self._credentials = self._credentials, None

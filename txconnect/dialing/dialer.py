@@ -119,8 +119,6 @@ def interleave(addresses: Sequence[IPAddress]) -> list[IPAddress]:
     Order addresses so that the families alternate, beginning with the
     family that the resolver put first (RFC 8305, 4).
     """
-    if len(addresses) == 1:
-        return list(addresses)
     first = [each for each in addresses if each.version == addresses[0].version]
     second = [each for each in addresses if each.version != addresses[0].version]
     mixed: list[IPAddress] = []
@@ -145,7 +143,7 @@ class _Race:
         self._clock = clock
         self._open = open
         self._deadlines = deadlines
-        self._left = deque(interleave(addresses))
+        self._left = deque(addresses if len(addresses) == 1 else interleave(addresses))
         self._port = port
         self._settings = settings
         self._attempts: dict[Deferred[Leg], IPAddress] = {}
@@ -269,9 +267,9 @@ class Dialer:
     def direct(self, name: str = "direct") -> Route:
         """A route that dials the destination's own addresses."""
 
-        def connect(
-            request: ConnectRequest, addresses: Sequence[IPAddress]
-        ) -> Deferred[Reached]:
-            return self.dial(addresses, request.authority.port)
+        return Route(name, self._connect)
 
-        return Route(name, connect)
+    def _connect(
+        self, request: ConnectRequest, addresses: Sequence[IPAddress]
+    ) -> Deferred[Reached]:
+        return self.dial(addresses, request.authority.port)

@@ -96,10 +96,6 @@ class Http1Front(Protocol):
         self._proxy.frontMade(self)
         self._awaitHead()
 
-    def dataReceived(self, data: bytes) -> None:
-        """What the client sends, for the phase that it is in."""
-        self._headReceived(data)
-
     def readConnectionLost(self) -> None:
         if self._side is not None:
             self._side.readConnectionLost()
@@ -125,7 +121,8 @@ class Http1Front(Protocol):
         # A circle of references otherwise, which only the collector breaks.
         vars(self).pop("dataReceived", None)
         self._disconnected = True
-        self._goIfOver()
+        if self._exchange is None:
+            self._proxy.frontLost(self)
 
     def stop(self) -> None:
         """The proxy stops: end whatever is under way, at once."""
@@ -137,10 +134,7 @@ class Http1Front(Protocol):
     def exchangeFinished(self) -> None:
         """See L{txconnect.exchange.ClientStream}."""
         self._exchange = None
-        self._goIfOver()
-
-    def _goIfOver(self) -> None:
-        if self._disconnected and self._exchange is None:
+        if self._disconnected:
             self._proxy.frontLost(self)
 
     # The head
@@ -153,7 +147,8 @@ class Http1Front(Protocol):
         self._headTimeouts = resources.timeouts.of(rules.settings.headTimeout)
         self._headTimeouts.begin(self._headLate)
 
-    def _headReceived(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes) -> None:
+        """Read the head; in later phases another method stands in its place."""
         parser: Any = self._parser
         try:
             head = parser.feed(data)
@@ -209,15 +204,13 @@ class Http1Front(Protocol):
         if trailing:
             exchange.earlyReceived(trailing)
         transport = self.transport
-        host = self._host or transport.getHost()
-        self._proxy.resources.surroundings.listeners.add(host)
         certificate = getattr(transport, "getPeerCertificate", None)
         request = ConnectRequest(
             head.authority,
             head.headers,
             head.httpVersion,
             transport.getPeer(),
-            host,
+            self._host,
             None,
             certificate() if certificate is not None else None,
             exchange.id,
@@ -285,7 +278,7 @@ class Http1Front(Protocol):
             and mayStay(rules.settings, refused, request, self._challengesKeptOpen)
         ):
             self._challengesKeptOpen += 1
-            self.dataReceived = self._headReceived  # type: ignore[method-assign]
+            vars(self).pop("dataReceived")
             self._awaitHead()
             self.transport.write(
                 renderResponse(responseTo(refused, exchange), closes=False)

@@ -13,6 +13,8 @@ from twisted.internet import tcp, unix
 from twisted.internet.interfaces import IAddress
 from twisted.protocols.policies import ProtocolWrapper
 
+from txconnect.ownaddresses import OwnListeners
+
 _OPTIONS = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
@@ -28,6 +30,7 @@ class _Port:
 
     @ivar host: the address to which all its connections come, or L{None}
         where it listens on several.
+    @ivar inherited: whether its connections begin with the options they need.
     """
 
     def __init__(self, first: tcp.Server) -> None:
@@ -35,7 +38,7 @@ class _Port:
         self.host = host if first.server.getHost() == host else None
         self._socket: Any = first.server.socket
         self._asked = False
-        self._inherited = False
+        self.inherited = False
 
     def prepare(self, handle: socket.socket) -> None:
         """
@@ -46,10 +49,8 @@ class _Port:
         So behind the first that came with them all have them; until then some
         may be older than the asking.
         """
-        if self._inherited:
-            return
         if self._asked and all(handle.getsockopt(*option) for option in _OPTIONS):
-            self._inherited = True
+            self.inherited = True
             return
         for option in _OPTIONS:
             handle.setsockopt(*option, 1)
@@ -59,28 +60,40 @@ class _Port:
 
 
 class Ports:
-    """What is known of the ports of one proxy."""
+    """
+    What is known of the ports of one proxy.
 
-    def __init__(self) -> None:
+    @param listeners: is told of the address of each.
+    """
+
+    def __init__(self, listeners: OwnListeners) -> None:
+        self._listeners = listeners
         self._known: WeakKeyDictionary[tcp.Port, _Port] = WeakKeyDictionary()
 
-    def accepted(self, transport: Any) -> IAddress | None:
+    def accepted(self, transport: Any) -> IAddress:
         """
         Prepare a connection: no delay, keep-alive, urgent octets in line.
 
         @param transport: just accepted, by whatever listens.
-        @return: the address to which it came, or L{None} when only the
-            connection itself knows.
+        @return: the address to which it came.
         """
         # A wrapper's connection, or one that was adopted, has no port to ask.
         if type(transport) is not tcp.Server or transport.server is None:
             _prepare(transport)
-            return None
+            return self._asked(transport)
         port = self._known.get(transport.server)
         if port is None:
             port = self._known[transport.server] = _Port(transport)
-        port.prepare(transport.getHandle())
-        return port.host
+            self._asked(transport)
+        if not port.inherited:
+            port.prepare(transport.getHandle())
+        return port.host or self._asked(transport)
+
+    def _asked(self, transport: Any) -> IAddress:
+        """Ask a connection where it came to: an address of this proxy."""
+        host: IAddress = transport.getHost()
+        self._listeners.add(host)
+        return host
 
 
 def _prepare(transport: Any) -> None:

@@ -194,7 +194,12 @@ class HeadParser:
         while True:
             match = self._rule.pattern.match(octets, start, self._left)
             if match is not None:
-                self._takeRequest(*match.groups())
+                self._method, self._target, minor = match.groups()
+                self._version = "1.0" if minor == b"0" else "1.1"
+                try:
+                    self._authority = self._rule.parse(self._target)
+                except BadAuthority as bad:
+                    raise BadHead(Cause.BAD_TARGET, str(bad)) from None
                 return match.end()
             end = octets.find(b"\n", scanned, self._left)
             if end < 0:
@@ -227,7 +232,9 @@ class HeadParser:
     def _judge(self, name: bytes, value: bytes) -> None:
         """Judge a field that means something to a proxy, or to its framing."""
         if name == b"host":
-            self._takeHost(value)
+            if self._host is not None:
+                raise _malformed("there is more than one Host field")
+            self._host = value
         elif name == b"proxy-authorization":
             self._takeCredentials(value)
         elif name == b"content-length":
@@ -261,16 +268,6 @@ class HeadParser:
             Cause.METHOD_TOO_LONG, "the method alone is over the head's size limit"
         )
 
-    def _takeRequest(self, method: bytes, target: bytes, minor: bytes) -> None:
-        """Take a request line that the rule allows (RFC 9112, 3)."""
-        self._method = method
-        self._target = target
-        self._version = "1.0" if minor == b"0" else "1.1"
-        try:
-            self._authority = self._rule.parse(target)
-        except BadAuthority as bad:
-            raise BadHead(Cause.BAD_TARGET, str(bad)) from None
-
     def _skipEmpty(self, line: bytes) -> None:
         """Skip an empty line in front of the request line (RFC 9112, 2.2)."""
         _checkFirst(line, 0, len(line))
@@ -284,11 +281,6 @@ class HeadParser:
         if self._credentials is not None:
             raise _malformed("there is more than one Proxy-Authorization field")
         self._credentials = value
-
-    def _takeHost(self, value: bytes) -> None:
-        if self._host is not None:
-            raise _malformed("there is more than one Host field")
-        self._host = value
 
     def _takeLength(self, value: bytes) -> None:
         if self._hasLength:
