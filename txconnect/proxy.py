@@ -33,6 +33,7 @@ from txconnect.dialing.lookups import Lookups, Pool
 from txconnect.errors import ConfigurationError
 from txconnect.exchange import Resources
 from txconnect.fronts.http1 import Http1Front
+from txconnect.fronts.opening import FirstOctets, Opening
 from txconnect.fronts.ports import Ports
 from txconnect.interfaces import IAuthScheme
 from txconnect.naming import RequestIds, freshName
@@ -175,12 +176,22 @@ class ConnectProxy(MultiService):
             return partial(openSocket, self.kernel.nested)
         return partial(openSocket, self.kernel.nested, source=source)
 
-    def buildProtocol(self, addr: IAddress | None = None) -> Http1Front | None:
+    def buildProtocol(
+        self,
+        addr: IAddress | None = None,
+        first: Callable[[], FirstOctets] | None = None,
+    ) -> Http1Front | Opening | None:
         """
-        Make the protocol for one client's connection; L{None}, which closes
-        it, when the proxy does not run or is being stopped.
+        Make the protocol for one client's connection.
+
+        @param first: makes what looks at the first octets of a connection, and
+            says which front serves it; without it, HTTP/1 does.
+        @return: L{None}, which closes the connection, when the proxy does not run
+            or is being stopped.
         """
-        return Http1Front(self) if self.running and not self._stopping else None
+        if not self.running or self._stopping:
+            return None
+        return Http1Front(self) if first is None else Opening(self, first())
 
     def addListener(self, address: IAddress) -> None:
         """Tell where the proxy listens, so that it never dials itself."""
@@ -214,11 +225,11 @@ class ConnectProxy(MultiService):
             idle.callback(None)
         return idle
 
-    def frontMade(self, front: Http1Front) -> None:
+    def frontMade(self, front: Http1Front | Opening) -> None:
         """A client has connected; called by its front."""
         self._fronts[front] = None
 
-    def frontLost(self, front: Http1Front) -> None:
+    def frontLost(self, front: Http1Front | Opening) -> None:
         """All of a client's connection is gone; called by its front."""
         self._fronts.pop(front, None)
         if not self._fronts:
@@ -266,17 +277,25 @@ class ConnectProxyFactory(Factory):
     Without C{proxy} it makes a L{ConnectProxy} of the other arguments, starts
     it when the first port starts, and stops it after the last tunnel when the
     last port has stopped.  With one, whoever made that starts and stops it.
+
+    @param first: see L{ConnectProxy.buildProtocol}.
     """
 
     noisy = False
 
     def __init__(
-        self, reactor: Any, proxy: ConnectProxy | None = None, **arguments: Any
+        self,
+        reactor: Any,
+        proxy: ConnectProxy | None = None,
+        *,
+        first: Callable[[], FirstOctets] | None = None,
+        **arguments: Any,
     ) -> None:
         if proxy is not None and arguments:
             raise TypeError("give a proxy, or the arguments to make one, not both")
         self.proxy = ConnectProxy(reactor, **arguments) if proxy is None else proxy
         self._owned = proxy is None
+        self._first = first
 
     def startFactory(self) -> None:
         if self._owned and not self.proxy.running:
@@ -286,8 +305,8 @@ class ConnectProxyFactory(Factory):
         if self._owned:
             self.proxy.whenIdle().addCallback(self._lastTunnelGone)
 
-    def buildProtocol(self, addr: IAddress | None) -> Http1Front | None:
-        return self.proxy.buildProtocol(addr)
+    def buildProtocol(self, addr: IAddress | None) -> Http1Front | Opening | None:
+        return self.proxy.buildProtocol(addr, self._first)
 
     def acceptableProtocols(self) -> list[bytes]:
         """

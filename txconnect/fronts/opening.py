@@ -1,0 +1,137 @@
+"""
+The seam between accepting and a front: what looks at a connection's first octets.
+
+Where the first octets decide what follows (a PROXY header, SOCKS beside HTTP, TLS on
+the same port), an L{Opening} is the transport's protocol.  It shows them to a
+L{FirstOctets}, which is pure, and once that has decided hands the connection to a
+front, with what is left of them.
+
+The front does not become the transport's protocol, as that cannot be changed through
+wrappers.  What comes later is passed on by a call, which a tunnel of the kernel relay
+never pays: its bytes do not come this way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol as Shape
+
+import attrs
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txconnect.fronts.http1 import Proxy
+from txconnect.timers import EqualTimeouts
+
+__all__ = ["BadOpening", "FirstOctets", "Opened", "Opening"]
+
+
+class BadOpening(Exception):
+    """The first octets are none that are served here; the connection is closed."""
+
+
+@attrs.frozen
+class Opened:
+    """
+    The decision about a connection.
+
+    @ivar front: makes the front that serves it.
+    @ivar rest: the octets, of those that have been fed, that are the front's.
+    """
+
+    front: Callable[[Proxy], Any]
+    rest: bytes
+
+
+class FirstOctets(Shape):
+    """Reads the first octets of one connection.  Does no I/O."""
+
+    def feed(self, data: bytes) -> Opened | None:
+        """
+        Take the next octets.
+
+        @return: the decision, after which nothing more is fed; L{None} while
+            it needs more.
+        @raise BadOpening: they begin nothing that is served here.
+        """
+
+
+@implementer(IHalfCloseableProtocol)
+class Opening(Protocol):
+    """
+    One connection, until its first octets have decided, and then in front of its
+    front.
+
+    As many octets as a head may have, and as much time, is all that it takes.
+    """
+
+    # Any connected stream transport, of the reactor or of a wrapper.
+    transport: Any = None
+
+    _front: Any = None
+    _timeouts: EqualTimeouts | None = None
+
+    def __init__(self, proxy: Proxy, octets: FirstOctets) -> None:
+        self._proxy = proxy
+        self._octets = octets
+        self._left = proxy.rules.headLimits.size
+
+    def connectionMade(self) -> None:
+        proxy = self._proxy
+        proxy.frontMade(self)
+        self._timeouts = proxy.resources.timeouts.of(proxy.rules.settings.headTimeout)
+        self._timeouts.begin(self.stop)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Show the first octets, and pass on the others."""
+        if self._front is not None:
+            self._front.dataReceived(data)
+            return
+        self._left -= len(data)
+        try:
+            opened = self._octets.feed(data)
+        except BadOpening:
+            self.stop()
+            return
+        if opened is not None:
+            self._handOver(opened)
+        elif self._left <= 0:
+            self.stop()
+
+    def readConnectionLost(self) -> None:
+        if self._front is not None:
+            self._front.readConnectionLost()
+        else:
+            # Nothing was asked, so there is nothing to answer.
+            self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        if self._front is not None:
+            self._front.writeConnectionLost()
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        if self._front is not None:
+            self._front.connectionLost(reason)
+        else:
+            self._end()
+
+    def stop(self) -> None:
+        """Close the connection at once; no front has it yet."""
+        self.transport.abortConnection()
+
+    def _end(self) -> None:
+        timeouts, self._timeouts = self._timeouts, None
+        if timeouts is not None:
+            timeouts.end(self.stop)
+            self._proxy.frontLost(self)
+
+    def _handOver(self, opened: Opened) -> None:
+        front = opened.front(self._proxy)
+        # Before this one goes: there is a connection all the time.
+        self._front = front
+        front.makeConnection(self.transport)
+        self._end()
+        if opened.rest:
+            front.dataReceived(opened.rest)
