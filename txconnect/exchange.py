@@ -35,6 +35,7 @@ from txconnect.errors import Refused, causeOf
 from txconnect.maybeasync import GeneratorRunner, settle, withTimeout
 from txconnect.naming import RequestIds
 from txconnect.timers import Timeouts
+from txconnect.tunnel.early import EarlyData
 from txconnect.tunnel.kernel.leaving import LeaveWatch
 from txconnect.tunnel.kernel.relay import Kernel
 from txconnect.tunnel.kernel.socketleg import SocketLeg
@@ -82,7 +83,7 @@ class Resources:
     leaving: LeaveWatch
 
 
-@attrs.frozen
+@attrs.define
 class Prepared:
     """
     A destination that has answered, and what will stand between.
@@ -137,7 +138,6 @@ class Exchange:
 
     @ivar id: the request's id.
     @ivar rules: those that it began with.
-    @ivar sentEarly: whether anything came behind the head.
     """
 
     # Thousands may be idle with their tunnels: they are kept small.
@@ -146,18 +146,15 @@ class Exchange:
         "_began",
         "_decision",
         "_early",
-        "_earlySize",
         "_established",
         "_finished",
         "_leg",
-        "_paused",
         "_resources",
         "_runner",
         "_stream",
         "_tunnel",
         "id",
         "rules",
-        "sentEarly",
     )
 
     def __init__(
@@ -168,7 +165,6 @@ class Exchange:
         """
         self.rules = rules
         self.id = resources.ids.next()
-        self.sentEarly = False
         self._resources = resources
         self._stream = stream
         self._began = began
@@ -176,11 +172,14 @@ class Exchange:
         self._runner: GeneratorRunner | None = None
         self._leg: Leg | SocketLeg | None = None
         self._tunnel: Tunnel | None = None
-        self._early: list[bytes] = []
-        self._earlySize = 0
-        self._paused = False
+        self._early: EarlyData | None = None
         self._established = False
         self._finished = False
+
+    @property
+    def sentEarly(self) -> bool:
+        """Whether anything came behind the head."""
+        return self._early is not None
 
     @property
     def request(self) -> ConnectRequest | None:
@@ -209,19 +208,10 @@ class Exchange:
             )
 
     def earlyReceived(self, data: bytes) -> None:
-        """
-        Keep what the client sends behind its head, ahead of the 200.
-
-        It belongs to the tunnel if there will be one, and to nobody else
-        (RFC 9931).  Reading on is also how a client that leaves is noticed; one
-        that has filled the bound is paused.
-        """
-        self.sentEarly = True
-        self._early.append(data)
-        self._earlySize += len(data)
-        limit = self.rules.settings.earlyDataLimit
-        if self._earlySize >= limit and not self._paused:
-            self._paused = True
+        """Hold what the client sends behind its head, ahead of the 200."""
+        if self._early is None:
+            self._early = EarlyData()
+        if self._early.take(data, self.rules.settings.earlyDataLimit):
             self._stream.pauseReading()
 
     def refuse(self, refused: Refused) -> None:
@@ -365,7 +355,7 @@ class Exchange:
 
     def _establish(self, prepared: Prepared) -> None:
         resources = self._resources
-        early = self._takeEarly() if self.sentEarly else []
+        early = [] if self._early is None else self._takeEarly(self._early)
         tunnel = Tunnel(
             prepared.info,
             resources.clock,
@@ -375,7 +365,7 @@ class Exchange:
         )
         relay = self._stream.accept(tunnel, prepared)
         # The tunnel's from now on, as all that the decision has found.
-        self._leg = self._decision = None
+        self._leg = self._decision = self._early = None
         self._tunnel = tunnel
         tunnel.begin(relay, early)
         if not self._established:
@@ -423,15 +413,14 @@ class Exchange:
         leg, self._leg = self._leg, None
         if leg is not None:
             leg.abort()
-        if self._paused:
-            self._takeEarly()
+        if self._early is not None:
+            self._takeEarly(self._early)
         tellObservers(self.rules.observers, event)
         self._stream.exchangeFinished()
 
-    def _takeEarly(self) -> list[bytes]:
+    def _takeEarly(self, early: EarlyData) -> list[bytes]:
         """Let go of the early data, and read on."""
-        early, self._early = self._early, []
-        if self._paused:
-            self._paused = False
+        if early.paused:
+            early.paused = False
             self._stream.resumeReading()
-        return early
+        return early.release()

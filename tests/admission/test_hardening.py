@@ -273,7 +273,7 @@ def test_noSecretOutlivesTheHead() -> None:
     (front,) = rig.proxy._fronts
     # What held them is gone.
     assert front._parser is None
-    assert front._exchange._early == []
+    assert front._exchange._early is None
     assert front._exchange._decision is None
     assert body(client) == b""
 

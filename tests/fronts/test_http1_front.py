@@ -314,7 +314,7 @@ def test_earlyDataIsBounded() -> None:
     client.send(bytes(1_000_000))
     rig.flush()
     (front,) = rig.proxy._fronts
-    assert 10_000 <= front._exchange._earlySize <= 10_000 + 65536
+    assert 10_000 <= front._exchange._early.size <= 10_000 + 65536
     rig.network.advance(16)
     assert status(client) == 504
     client.abort()

@@ -70,24 +70,41 @@ class Http1Front(Protocol):
     # Any connected stream transport, of the reactor or of a wrapper.
     transport: Any = None
 
-    # Most connections need few of these.
-    _exchange: Exchange | None = None
-    _side: Side | None = None
-    _lingering: Lingering | None = None
-    _host: IAddress | None = None
-    _relaying = False
-    _disconnected = False
-    _challengesKeptOpen = 0
-    # The id of the first request.
-    _connection = ""
-    # While a head is awaited.
-    _parser: HeadParser | None = None
-    _headTimeouts: EqualTimeouts | None = None
+    # Thousands may be idle with their tunnels: what is the front's own is kept out
+    # of the instance's dict, which doubles in size with its sixth key.
+    __slots__ = (
+        "_began",
+        "_challengesKeptOpen",
+        "_connection",
+        "_disconnected",
+        "_exchange",
+        "_headTimeouts",
+        "_host",
+        "_lingering",
+        "_parser",
+        "_proxy",
+        "_relaying",
+        "_rules",
+        "_side",
+    )
+
     _rules: Rules
     _began: float
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
+        self._exchange: Exchange | None = None
+        self._side: Side | None = None
+        self._lingering: Lingering | None = None
+        self._host: IAddress | None = None
+        self._relaying = False
+        self._disconnected = False
+        self._challengesKeptOpen = 0
+        # The id of the first request.
+        self._connection = ""
+        # While a head is awaited.
+        self._parser: HeadParser | None = None
+        self._headTimeouts: EqualTimeouts | None = None
 
     # The connection
 
@@ -118,8 +135,9 @@ class Http1Front(Protocol):
             self._giveUp(Cause.CLIENT_LEFT)
         if self._lingering is not None:
             self._lingering.over()
-        # A circle of references otherwise, which only the collector breaks.
-        vars(self).pop("dataReceived", None)
+        if self._side is not None or not self._relaying:
+            # A circle of references otherwise, which only the collector breaks.
+            vars(self).pop("dataReceived", None)
         self._disconnected = True
         if self._exchange is None:
             self._proxy.frontLost(self)
@@ -252,7 +270,7 @@ class Http1Front(Protocol):
         relay: Relay
         if kernel is not None and kernelServes(client, leg, taps, pair):
             relay = startKernelRelay(kernel, tunnel, client, leg, pair, ESTABLISHED)
-            vars(self).pop("dataReceived")
+            del self.dataReceived
         else:
             relay = startTransportRelay(
                 tunnel, client, self._adopt, leg, pair, taps, ESTABLISHED
@@ -278,7 +296,7 @@ class Http1Front(Protocol):
             and mayStay(rules.settings, refused, request, self._challengesKeptOpen)
         ):
             self._challengesKeptOpen += 1
-            vars(self).pop("dataReceived")
+            del self.dataReceived
             self._awaitHead()
             self.transport.write(
                 renderResponse(responseTo(refused, exchange), closes=False)
