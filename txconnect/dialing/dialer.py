@@ -1,5 +1,5 @@
 """
-Step 8: dial exactly the addresses that were judged, never a name.
+Dialling: exactly the addresses that were judged, never a name.
 
 Happy Eyeballs (RFC 8305, 4 and 5) without its resolution delay, because one
 look-up has answered for both families.  Every failure is kept, and the best

@@ -1,5 +1,5 @@
 """
-Step 6: one look-up of one name.
+Looking names up: once a request.
 
 C{getaddrinfo} is called in threads of its own, so that slow names delay
 nobody but those who ask for them; one flight a name, a deadline for each who

@@ -1,4 +1,4 @@
 """
-Floor 3: one module for each HTTP version, each of which turns its connection
-into requests, and what follows into its version's answers.
+The fronts: one module a protocol, each of which turns a client's connection into
+exchanges, and what becomes of them into its protocol's answers.
 """
