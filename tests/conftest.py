@@ -57,9 +57,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
+    """What was collected stays to the end."""
+    _settle()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settled() -> None:
     """
-    What stands by now stays: tests that look for what nobody holds any more,
-    by a collection each, need not go through all of it again and again.
+    Tests that look for what nobody holds any more, by a collection each, go
+    through what came to be in their own module.
+
+    Else they would go through all reports and modules of the tests before,
+    again and again: half the time of all tests.  And so it does not matter
+    that a test thaws all there is.
+    """
+    _settle()
+
+
+def _settle() -> None:
+    """
+    Keep what is held now out of later collections.
+
+    It is collected first, so that nothing is kept which nobody holds.
     """
     gc.collect()
     gc.freeze()
