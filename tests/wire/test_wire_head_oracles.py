@@ -23,11 +23,12 @@ Where an oracle legitimately differs, and what the tests make of it:
 from __future__ import annotations
 
 import random
+import re
 
 import h11
 import httptools
 from headreading import read, readPieces
-from hypothesis import example, given, settings, strategies as st
+from hypothesis import example, given, note, settings, strategies as st
 
 from txconnect.wire.http1.head import Head, HeadLimits
 
@@ -63,8 +64,14 @@ MUTANTS = [
 
 
 def octets(alphabet: bytes, least: int, most: int) -> st.SearchStrategy[bytes]:
-    """Octets out of an alphabet."""
-    return st.lists(st.sampled_from(alphabet), min_size=least, max_size=most).map(bytes)
+    """
+    Octets out of an alphabet.
+
+    Drawn all at once: to draw each by itself took most of the time here.
+    """
+    table = bytes(alphabet[code % len(alphabet)] for code in range(256))
+    drawn = st.binary(min_size=least, max_size=most)
+    return drawn.map(lambda data: data.translate(table))
 
 
 NAMES = st.sampled_from(
@@ -82,35 +89,48 @@ BLANK = st.sampled_from([b"", b" ", b"\t", b"  \t "])
 VALUES = st.one_of(
     octets(VALUE, 0, 20), st.sampled_from([b"close", b"h2c", b"0", b"chunked", b"x=y"])
 )
-FIELDS = st.tuples(
-    st.one_of(octets(TCHAR, 1, 8), st.sampled_from(KNOWN[:10])), BLANK, VALUES, BLANK
-).map(lambda parts: parts[0] + b":" + b"".join(parts[1:]))
+FIELDS = st.lists(
+    st.tuples(
+        st.one_of(octets(TCHAR, 1, 8), st.sampled_from(KNOWN[:10])),
+        BLANK,
+        VALUES,
+        BLANK,
+    ).map(lambda parts: parts[0] + b":" + b"".join(parts[1:])),
+    max_size=5,
+)
+# Made once: a strategy made within a draw is checked in each.
+VERSIONS = st.sampled_from([b"1.1"] * 6 + [b"1.0"] * 3 + [b"1.2"])
+SPELLINGS = st.sampled_from([b"Host: ", b"host:", b"HOST:\t"])
+EMPTY = st.sampled_from([b"", b"\r\n", b"\r\n\r\n"])
+EDGE = re.compile(rb"\A|(?=[ \t:\r\n])|(?<=[ \t:\r\n])")
+SEEDS = st.integers(0, 2**32)
 
 
 @st.composite
 def heads(draw: st.DrawFn) -> bytes:
     """Heads that are valid or nearly so, with odd but legal parts."""
     name, port = draw(NAMES), draw(PORTS)
-    version = draw(st.sampled_from([b"1.1"] * 6 + [b"1.0"] * 3 + [b"1.2"]))
-    fields = draw(st.lists(FIELDS, max_size=5))
+    version = draw(VERSIONS)
+    fields = draw(FIELDS)
     if version != b"1.0" or draw(st.booleans()):
         host = draw(st.sampled_from([name, name + b":", name + b":" + port]))
         at = draw(st.integers(0, len(fields)))
-        spelling = draw(st.sampled_from([b"Host: ", b"host:", b"HOST:\t"]))
-        fields.insert(at, spelling + host + draw(BLANK))
+        fields.insert(at, draw(SPELLINGS) + host + draw(BLANK))
     line = b"CONNECT " + name + b":" + port + b" HTTP/" + version
-    empty = b"\r\n" * draw(st.integers(0, 2))
-    return empty + b"\r\n".join([line, *fields, b"", b""])
+    return draw(EMPTY) + b"\r\n".join([line, *fields, b"", b""])
 
 
-@st.composite
-def mutated(draw: st.DrawFn) -> bytes:
-    """Heads in which an octet or two was changed, put in or left out."""
-    stream = draw(heads())
-    for _ in range(draw(st.integers(1, 2))):
-        at = draw(st.integers(0, len(stream)))
-        instead = draw(st.one_of(st.sampled_from(MUTANTS), octets(VALUE, 0, 2)))
-        stream = stream[:at] + instead + stream[at + draw(st.integers(0, 2)) :]
+def damaged(stream: bytes, source: random.Random) -> bytes:
+    """
+    A stream in which an octet or two was changed, put in or left out: anywhere,
+    or where one part ends and another begins.
+    """
+    for _ in range(source.randint(1, 2)):
+        edges = [match.start() for match in EDGE.finditer(stream)]
+        at = source.choice([source.randint(0, len(stream)), source.choice(edges)])
+        some = bytes(source.choices(VALUE, k=source.randint(0, 2)))
+        instead = source.choice([source.choice(MUTANTS), some])
+        stream = stream[:at] + instead + stream[at + source.randint(0, 2) :]
     return stream
 
 
@@ -189,17 +209,27 @@ def check(stream: bytes) -> bool:
 @settings(max_examples=400)
 @given(heads(), st.binary(max_size=30))
 @example(b"CONNECT a:1 HTTP/1.0\r\n\r\n", b"")
+@example(b" \r\nCONNECT a:1 HTTP/1.0\r\n\r\n", b"")
 @example(b"CONNECT a:1 HTTP/1.1\r\nhost:a\r\nContent-Length: 0\r\n\r\n", b"\r\n")
 def test_validHeads(stream: bytes, early: bytes) -> None:
     """[H1-01] [H1-17] [T1] Odd but legal heads mean the same to all three."""
     check(stream + early)
 
 
-@settings(max_examples=1000)
-@given(mutated(), st.binary(max_size=10))
-def test_mutatedHeads(stream: bytes, early: bytes) -> None:
-    """[H1-12] [T14] What passes although it was damaged is not two things at once."""
-    check(stream + early)
+@settings(max_examples=150)
+@given(heads(), SEEDS, st.binary(max_size=10))
+def test_mutatedHeads(stream: bytes, seed: int, early: bytes) -> None:
+    """
+    [H1-12] [T14] What passes although it was damaged is not two things at once.
+
+    A head takes longer to draw than to read, so each is damaged in many ways:
+    3000 in all, of which about 400 pass.
+    """
+    source = random.Random(seed)
+    for _ in range(20):
+        mutant = damaged(stream, source) + early
+        note(repr(mutant))
+        check(mutant)
 
 
 def test_theGeneratorIsWorthSomething() -> None:
@@ -225,15 +255,24 @@ def test_everyChangeOfOneOctet() -> None:
     assert accepted > len(stream)
 
 
-@settings(max_examples=300)
-@given(st.one_of(heads(), mutated()), st.integers(0, 2**32), st.integers(1, 120))
-def test_splitsDecideNothing(stream: bytes, seed: int, size: int) -> None:
-    """[T1] One outcome for one stream, at any split and any limit."""
-    limits = HeadLimits(size=size, fields=seed % 4)
-    whole = readPieces([stream], limits)
+@settings(max_examples=100)
+@given(heads(), SEEDS)
+def test_splitsDecideNothing(stream: bytes, seed: int) -> None:
+    """
+    [T1] One outcome for one stream, at any split and any limit.
+
+    A head takes longer to draw than to read, so each is read ten times, at other
+    limits and splits, whole and damaged.
+    """
     source = random.Random(seed)
-    cuts = sorted(source.sample(range(len(stream)), min(len(stream), seed % 7)))
-    edges = [0, *cuts, len(stream)]
-    pieces = [stream[a:b] for a, b in zip(edges, edges[1:], strict=False)]
-    assert readPieces(pieces, limits) == whole
-    assert read(stream, limits) == whole
+    for number in range(10):
+        variant = damaged(stream, source) if number % 2 else stream
+        limits = HeadLimits(size=source.randint(1, 120), fields=source.randint(0, 3))
+        count = min(len(variant), source.randint(0, 6))
+        cuts = sorted(source.sample(range(len(variant)), count))
+        edges = [0, *cuts, len(variant)]
+        pieces = [variant[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+        note(f"{limits} {pieces}")
+        whole = readPieces([variant], limits)
+        assert readPieces(pieces, limits) == whole
+        assert read(variant, limits) == whole
