@@ -116,12 +116,15 @@ class MemorySocket:
             return 0
         ended = self.finReceived or self._readShut or self.resetReceived
         mute = self._writeShut or self.resetReceived
-        return (
-            (IN if self._inbox or ended else 0)
-            | (OUT if mute or self._other.space() else 0)
-            | (HUP if ended and mute else 0)
-            | (ERR if self._error else 0)
-        )
+        events = IN if self._inbox or ended else 0
+        # Asked at every turn: so not by space().
+        if mute or len(self._other._inbox) < self._kernel.windowSize:
+            events |= OUT
+        if ended and mute:
+            events |= HUP
+        if self._error:
+            events |= ERR
+        return events
 
     # Getting connected.
 
