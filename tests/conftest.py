@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import importlib
 import shutil
+import unittest
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -56,9 +57,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.live)
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """What was collected stays to the end."""
+    _leaveTrialAlone(session)
     _settle()
+
+
+def _leaveTrialAlone(session: pytest.Session) -> None:
+    """
+    Do without pytest's support of C{unittest} where there is no such test: it
+    reads the version of Twisted from the disk before each test, once anything
+    has imported trial, as L{twisted.internet.testing} does.
+    """
+    classes = [getattr(item, "cls", None) or object for item in session.items]
+    plugin = session.config.pluginmanager.get_plugin("unittest")
+    if plugin and not any(issubclass(each, unittest.TestCase) for each in classes):
+        session.config.pluginmanager.unregister(plugin)
 
 
 @pytest.fixture(scope="module", autouse=True)
