@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ def namedIn(source: str) -> Iterator[str]:
                     yield from ID.findall(inner.value)
 
 
+@cache
 def namedByTests() -> dict[str, set[str]]:
     """Which files name which id."""
     named = defaultdict(set)
