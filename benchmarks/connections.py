@@ -1,24 +1,84 @@
 """
-What one connection of the load does: how it asks for a tunnel, and what it
-does in it.  L{benchmarks.load} serves many of them.
+One connection of the load: how it asks for a tunnel, and what it does in it.
+L{benchmarks.load} serves many of them.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import select
 import socket
 import time
+from array import array
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from benchmarks.load import Load
-
-__all__ = ["WORKLOADS", "Connection"]
+__all__ = [
+    "WORKLOADS",
+    "Connection",
+    "Holder",
+    "OneShot",
+    "Refusals",
+    "Trips",
+    "isComplete",
+    "statusOf",
+]
 
 MESSAGE = bytes(64)
+_LENGTH = re.compile(rb"(?i)\ncontent-length: *(\d+)")
+
+
+class Holder(Protocol):
+    """
+    The load that holds a connection, as the connection sees it.
+
+    @ivar proxy: the address to dial.
+    @ivar request: the head that asks for a tunnel.
+    @ivar steps: by descriptor, the callable for its next event.
+    @ivar times: seconds that each finished unit of work took.
+    @ivar buffer: the bulk to send, or the place for what is received.
+    @ivar octets: bulk that was moved.
+    @ivar open: tunnels that stand.
+    """
+
+    proxy: tuple[str, int]
+    request: bytes
+    steps: dict[int, Callable[[], None]]
+    times: array[float]
+    buffer: bytearray
+    octets: int
+    open: int
+
+    @property
+    def register(self) -> Callable[[int, int], None]:
+        """Watch a new descriptor for events."""
+
+    @property
+    def modify(self) -> Callable[[int, int], None]:
+        """Watch a known descriptor for other events."""
+
+    def beginNext(self) -> None:
+        """Open one more, if one is left to open."""
+
+    def again(self, connection: Connection) -> None:
+        """Let a connection that has finished a unit of work do the next."""
+
+    def failed(self, why: str) -> None:
+        """Count an error."""
+
+
+def statusOf(answer: bytes) -> str:
+    """The status code of an answer."""
+    return answer.split(b" ", 2)[1].decode("latin-1")
+
+
+def isComplete(answer: bytes) -> bool:
+    """True once an answer has its head and the content that it announces."""
+    head, end, content = answer.partition(b"\r\n\r\n")
+    length = _LENGTH.search(head)
+    return bool(end) and len(content) >= (int(length[1]) if length else 0)
 
 
 class Connection:
@@ -26,7 +86,7 @@ class Connection:
     One tunnel after the other, or one for good: C{opened} says which.
     """
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Holder) -> None:
         self.load = load
         self.began = 0.0
         self.head = b""
@@ -76,14 +136,22 @@ class Connection:
         self.head += data
         if b"\r\n\r\n" not in self.head:
             return
-        status = self.head.split(b" ", 2)[1]
-        if status[:1] != b"2":
-            raise ConnectionError(f"answered {status.decode('latin-1')}")
+        status = statusOf(self.head)
+        if status[:1] != "2":
+            raise ConnectionError(f"answered {status}")
         self.opened()
 
     def opened(self) -> None:
         """The tunnel stands; its events go to C{load.steps} from here."""
         raise NotImplementedError
+
+    def repeat(self) -> None:
+        """Do one more unit of work."""
+        raise NotImplementedError
+
+    def finished(self) -> None:
+        """Note the time that a unit of work took."""
+        self.load.times.append(time.perf_counter() - self.began)
 
     def close(self) -> None:
         """End the tunnel."""
@@ -112,13 +180,34 @@ class OneShot(Connection):
         if not data:
             raise ConnectionError("closed in the middle")
         if self.got >= len(MESSAGE):
-            self.load.times.append(time.perf_counter() - self.began)
+            self.finished()
             self.close()
-            self.begin()
+            self.load.again(self)
+
+    def repeat(self) -> None:
+        self.begin()
 
     def fail(self, error: OSError) -> None:
         super().fail(error)
         self.begin()
+
+
+class Refusals(OneShot):
+    """Ask for a tunnel that is refused, read the whole answer, close; again."""
+
+    def answered(self) -> None:
+        data = self.sock.recv(65536)
+        if not data:
+            raise ConnectionError("closed in the middle")
+        self.head += data
+        if not isComplete(self.head):
+            return
+        status = statusOf(self.head)
+        if status != "403":
+            raise ConnectionError(f"answered {status} in place of 403")
+        self.finished()
+        self.close()
+        self.load.again(self)
 
 
 class Steady(Connection):
@@ -158,8 +247,11 @@ class Trips(Steady):
             raise ConnectionError("closed in the middle")
         self.got += len(data)
         if self.got >= len(MESSAGE):
-            self.load.times.append(time.perf_counter() - self.began)
-            self.send()
+            self.finished()
+            self.load.again(self)
+
+    def repeat(self) -> None:
+        self.send()
 
 
 class Down(Steady):

@@ -112,6 +112,10 @@ class Load:
             self._connections.append(connection)
             connection.begin()
 
+    def again(self, connection: Connection) -> None:
+        """Let a connection that has finished a unit of work do the next."""
+        connection.repeat()
+
     def start(self, count: int) -> None:
         """Begin to open C{count} tunnels, a burst at a time."""
         self._left = count

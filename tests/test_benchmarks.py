@@ -5,12 +5,14 @@ business: no assertion here is about time.
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import random
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -19,7 +21,7 @@ import pytest
 
 from benchmarks.__main__ import options, works
 from benchmarks.chart import axis, chart
-from benchmarks.connections import Connection
+from benchmarks.connections import Connection, isComplete, statusOf
 from benchmarks.figures import (
     COLUMNS,
     Column,
@@ -59,6 +61,27 @@ def stat(pid: int, parent: int, session: int, **more: Any) -> str:
 def column(key: str) -> Column:
     """The column of that key."""
     return next(column for column in COLUMNS if column.key == key)
+
+
+# --- the package
+
+
+def importedBenchmarks(path: Path) -> Iterator[str]:
+    """The modules of the package that a module imports, for types or not."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            package, _, module = node.module.partition(".")
+            if package == "benchmarks":
+                yield from [module] if module else [name.name for name in node.names]
+
+
+def test_noCircleOfImports() -> None:
+    """Each module can be read after those that it imports."""
+    modules = (ROOT / "benchmarks").glob("*.py")
+    graph = {path.stem: set(importedBenchmarks(path)) for path in modules}
+    assert "load" in graph["target"]
+    order = list(TopologicalSorter(graph).static_order())
+    assert order.index("connections") < order.index("load")
 
 
 # --- /proc
@@ -230,6 +253,22 @@ def test_loadCountsErrorsAndGivesUp() -> None:
         for _ in range(1000):
             load.failed("answered 403")
     assert 1 < load.errors["answered 403"] < 1000
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n", False),
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n", False),
+        (b"HTTP/1.1 403 Forbidden\r\ncontent-length:2\r\n\r\nno", True),
+        (b"HTTP/1.1 403 Forbidden\r\nX-Content-Length: 2\r\n\r\n", True),
+        (b"HTTP/1.1 403 Forbidden\r\n\r\n", True),
+    ],
+)
+def test_refusalIsReadToItsEnd(answer: bytes, expected: bool) -> None:
+    """A proxy that closes before its answer is read may lose some of it."""
+    assert isComplete(answer) is expected
+    assert statusOf(answer) == "403"
 
 
 # --- who runs where, and how much
