@@ -10,12 +10,12 @@ import platform
 import signal
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks import report
 from benchmarks.chart import chart
+from benchmarks.conditions import machine, show
 from benchmarks.figures import Measured, problems
 from benchmarks.load import raiseDescriptorLimit
 from benchmarks.measuring import Cores, Rounds, Work
@@ -29,11 +29,6 @@ BULK = 8
 """Tunnels of a bulk workload: enough to never wait for one of them."""
 
 QUICK = {"rounds": 1, "seconds": 0.5, "idle": 500}
-
-
-def show(line: str) -> None:
-    """Say something to who runs it, aside from the table."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -98,11 +93,8 @@ def works(chosen: argparse.Namespace) -> list[Work]:
 def conditions(chosen: argparse.Namespace, cores: Cores) -> dict[str, Any]:
     """What one has to know to read the figures, and to repeat the run."""
     return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{_processor()}, {os.cpu_count()} cores",
-        "system": f"{platform.system()} {platform.release()}",
+        **machine(),
         "python": platform.python_version(),
-        "load": round(os.getloadavg()[0], 1),
         "cores": {
             "proxy": cores.proxy,
             "two workers": sorted(cores.proxies),
@@ -114,13 +106,6 @@ def conditions(chosen: argparse.Namespace, cores: Cores) -> dict[str, Any]:
         "concurrency": chosen.concurrency,
         "reference": REFERENCE,
     }
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -18,7 +18,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["PEERS", "Peer", "Setup", "found", "versionOf"]
+__all__ = [
+    "CHECKOUT",
+    "PEERS",
+    "Peer",
+    "Setup",
+    "found",
+    "squid",
+    "txconnect",
+    "versionOf",
+]
 
 CHECKOUT = Path(__file__).parent.parent
 DESCRIPTORS = 20000
@@ -40,12 +49,15 @@ class Setup:
     @ivar files: configuration by its path; written before it is started.
     @ivar build: a command that has to be run once before, or nothing.
     @ivar environment: what it needs in its environment.
+    @ivar user: the user to run it as where root starts it; nothing means root,
+        or a user of the proxy's own choice.
     """
 
     command: tuple[str, ...]
     files: Mapping[Path, str] = field(default_factory=dict)
     build: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,15 +83,25 @@ class Peer:
     present: Callable[[], bool] = lambda: True
 
 
-def _txconnect(*options: str) -> Callable[[str, Path, int], Setup]:
+def txconnect(
+    *options: str, ports: str = "any", checkout: Path = CHECKOUT
+) -> Callable[[str, Path, int], Setup]:
+    """
+    Make the C{setup} of this proxy.
+
+    @param options: further ones of its command.
+    @param ports: the ports that its policy allows.
+    @param checkout: the tree that is run.
+    """
+
     def setup(program: str, home: Path, port: int) -> Setup:
         command = (
-            f"{program} -m txconnect --listen 127.0.0.1:{port} --policy networks:any"
-            " --policy ports:any --observer counters"
+            f"-m txconnect --listen 127.0.0.1:{port} --policy networks:any"
+            f" --policy ports:{ports} --observer counters"
         )
         log = ("--observer", f"accesslog:{home / 'access.log'}")
-        where = {"PYTHONPATH": str(CHECKOUT)}
-        return Setup((*command.split(), *log, *options), environment=where)
+        where = {"PYTHONPATH": str(checkout)}
+        return Setup((program, *command.split(), *log, *options), environment=where)
 
     return setup
 
@@ -94,13 +116,24 @@ def _hasWorkers() -> bool:
     return "--workers" in shown.stdout
 
 
-def _squid(program: str, home: Path, port: int) -> Setup:
-    # "stdio" is the cheaper of its logs: "daemon", Debian's, hands each line to
-    # another process.  Squid drops root for the user that Debian made for it.
-    text = f"""\
+def squid(ports: str = "", user: str = "") -> Callable[[str, Path, int], Setup]:
+    """
+    Make the C{setup} of squid.
+
+    @param ports: the ports that its rule allows; any when it names none.
+    @param user: see L{Setup}; squid itself changes from root to the user that
+        Debian made for it.
+    """
+    rules = "http_access allow localhost\n"
+    if ports:
+        rules = f"acl allowed port {ports}\nhttp_access allow localhost allowed\n"
+
+    def setup(program: str, home: Path, port: int) -> Setup:
+        # "stdio" is the cheaper of its logs: "daemon", Debian's, hands each
+        # line to another process.
+        text = f"""\
 http_port 127.0.0.1:{port}
-http_access allow localhost
-http_access deny all
+{rules}http_access deny all
 cache deny all
 access_log stdio:{home}/access.log
 cache_log {home}/cache.log
@@ -110,8 +143,12 @@ pinger_enable off
 max_filedescriptors {DESCRIPTORS}
 shutdown_lifetime 0 seconds
 """
-    config = home / "squid.conf"
-    return Setup((program, "-N", "-f", str(config)), {config: text})
+        config = home / "squid.conf"
+        # Squids of one name share memory, and a second one does not start.
+        command = (program, "-N", "-n", f"benchmark{port}", "-f", str(config))
+        return Setup(command, {config: text}, user=user)
+
+    return setup
 
 
 def _tinyproxy(program: str, home: Path, port: int) -> Setup:
@@ -218,16 +255,16 @@ _GO_VERSION = (
 )
 
 PEERS: tuple[Peer, ...] = (
-    Peer("txconnect", sys.executable, _txconnect(), _VERSION),
+    Peer("txconnect", sys.executable, txconnect(), _VERSION),
     Peer(
         "txconnect-2-workers",
         sys.executable,
-        _txconnect("--workers", "2"),
+        txconnect("--workers", "2"),
         _VERSION,
         cores=2,
         present=_hasWorkers,
     ),
-    Peer("squid", "squid", _squid),
+    Peer("squid", "squid", squid()),
     Peer("tinyproxy", "tinyproxy", _tinyproxy, (PROGRAM, "-v")),
     Peer(
         "goproxy",
@@ -245,17 +282,20 @@ PEERS: tuple[Peer, ...] = (
 
 
 def found(
-    wanted: Sequence[str], programs: Mapping[str, str]
+    wanted: Sequence[str],
+    programs: Mapping[str, str],
+    peers: Sequence[Peer] = PEERS,
 ) -> dict[str, tuple[Peer, str]]:
     """
     Which of the C{wanted} proxies are installed, with their executables.
 
     @param programs: executables by the proxy's name, where not in C{PATH}.
+    @param peers: the proxies to choose from.
     """
     # Debian keeps servers where the PATH of a mere user does not look.
     path = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin"
     here = {}
-    for peer in PEERS:
+    for peer in peers:
         if peer.name in wanted:
             program = shutil.which(programs.get(peer.name, peer.program), path=path)
             if program is not None and peer.present():

@@ -12,7 +12,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PROC", "Tree", "Process", "members", "parsePss", "parseStat"]
+__all__ = [
+    "PROC",
+    "Tree",
+    "Process",
+    "members",
+    "parsePss",
+    "parseStat",
+    "parseState",
+    "sleeps",
+]
 
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -49,6 +58,11 @@ def parseStat(line: str) -> Process:
         session=int(fields[3]),
         ticks=sum(map(int, fields[11:15])),
     )
+
+
+def parseState(line: str) -> str:
+    """The letter for a process's state in its C{stat} line: C{S} is asleep."""
+    return line.rpartition(")")[2].split()[0]
 
 
 def parsePss(text: str) -> int:
@@ -89,6 +103,15 @@ def _all(proc: Path) -> Iterator[Process]:
                 yield parseStat((proc / entry / "stat").read_text("utf-8", "replace"))
             except (FileNotFoundError, ProcessLookupError):
                 continue  # it has ended since the directory was read
+
+
+def sleeps(pid: int, proc: Path = PROC) -> bool:
+    """
+    Find out if a process waits for something to happen.  One that has work and
+    is kept from it, because others run, does not.
+    """
+    line = (proc / str(pid) / "stat").read_text("utf-8", "replace")
+    return parseState(line) == "S"
 
 
 @dataclass(frozen=True)

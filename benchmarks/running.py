@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import signal
 import socket
 import subprocess
@@ -21,7 +22,7 @@ from typing import Any
 from benchmarks.peers import CHECKOUT, Peer, Setup
 from benchmarks.procfs import Tree
 
-__all__ = ["Failed", "Running", "destinations", "started"]
+__all__ = ["Failed", "Running", "asUser", "destinations", "started"]
 
 STARTING = 60.0
 """Seconds a proxy may take until it listens."""
@@ -60,6 +61,14 @@ class Running:
             now = tree.cpu()
             resting = resting + 1 if now - before <= QUIET else 0
             before = now
+
+
+def asUser(name: str) -> dict[str, Any]:
+    """Arguments of C{Popen} by which root, and only root, becomes that user."""
+    if not name or os.geteuid() != 0:
+        return {}
+    user = pwd.getpwnam(name)
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
 def freePort() -> int:
@@ -148,6 +157,7 @@ def started(peer: Peer, program: str, home: Path, cores: set[int]) -> Iterator[R
             stderr=subprocess.STDOUT,
             start_new_session=True,
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
+            **asUser(setup.user),
         )
     try:
         if not _listens(process, port):

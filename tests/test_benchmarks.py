@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import pwd
 import random
 import subprocess
 import sys
@@ -35,10 +36,18 @@ from benchmarks.figures import (
 )
 from benchmarks.load import GaveUp, Load
 from benchmarks.measuring import Cores, Rounds, Work
-from benchmarks.peers import PEERS, Peer, Setup, found, versionOf
-from benchmarks.procfs import Process, Tree, members, parsePss, parseStat
+from benchmarks.peers import PEERS, Peer, Setup, found, squid, txconnect, versionOf
+from benchmarks.procfs import (
+    Process,
+    Tree,
+    members,
+    parsePss,
+    parseStat,
+    parseState,
+    sleeps,
+)
 from benchmarks.report import Run, document, line, pages, table, write
-from benchmarks.running import prepare
+from benchmarks.running import asUser, prepare
 
 ROOT = Path(__file__).parent.parent
 STAT = (
@@ -92,6 +101,7 @@ def test_statIsReadBehindTheName(name: str) -> None:
     """The name may hold what the fields are divided by."""
     text = stat(7, 3, 5, name=name, user=1, system=20, waitedUser=300)
     assert parseStat(text) == Process(pid=7, parent=3, session=5, ticks=321)
+    assert parseState(text) == "S"
 
 
 def test_endedChildrenCount() -> None:
@@ -138,6 +148,15 @@ def test_pssIsNotGuessed() -> None:
     """A kernel that does not tell is an error, and no proxy of 0 octets."""
     with pytest.raises(ValueError, match="Pss"):
         parsePss("Rss: 1 kB\n")
+
+
+def test_whoIsKeptWaitingDoesNotSleep(tmp_path: Path) -> None:
+    """On a busy machine a process that has work may not run; it is not at rest."""
+    for pid, state in ((10, "S"), (11, "R"), (12, "T")):
+        (tmp_path / str(pid)).mkdir()
+        line = stat(pid, 1, pid).replace(") S ", f") {state} ")
+        (tmp_path / str(pid) / "stat").write_text(line)
+    assert [sleeps(pid, tmp_path) for pid in (10, 11, 12)] == [True, False, False]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this /proc")
@@ -384,10 +403,38 @@ def test_ownCommand(tmp_path: Path) -> None:
     assert (peers["txconnect"].cores, peers["txconnect-2-workers"].cores) == (1, 2)
 
 
+def test_otherPortsAndCheckout(tmp_path: Path) -> None:
+    """A proxy that refuses some ports, and this proxy from another tree."""
+    ours = txconnect(ports="1024-65535", checkout=tmp_path)("python", tmp_path, 4711)
+    assert "ports:1024-65535" in ours.command and "ports:any" not in ours.command
+    assert ours.environment["PYTHONPATH"] == str(tmp_path)
+    theirs = squid("1024-65535", "nobody")("squid", tmp_path, 4711)
+    [text] = theirs.files.values()
+    assert "acl allowed port 1024-65535\nhttp_access allow localhost allowed\n" in text
+    assert theirs.user == "nobody"
+
+
+def test_squidsDoNotShareMemory(tmp_path: Path) -> None:
+    """A second squid of the same name does not start."""
+    one, two = (squid()("squid", tmp_path, port).command for port in (4711, 4712))
+    assert one[one.index("-n") + 1] != two[two.index("-n") + 1]
+
+
+def test_onlyRootCanBecomeAnother(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is not root runs it as it is."""
+    own = pwd.getpwuid(os.getuid())
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert asUser(own.pw_name) == {}
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert asUser("") == {}
+    expected = {"user": own.pw_uid, "group": own.pw_gid, "extra_groups": []}
+    assert asUser(own.pw_name) == expected
+
+
 def test_prepareWrites(tmp_path: Path) -> None:
     """Configuration is on disk before the program starts."""
-    squid = next(peer for peer in PEERS if peer.name == "squid")
-    setup = prepare(squid, "/usr/sbin/squid", tmp_path, 4711)
+    peer = next(peer for peer in PEERS if peer.name == "squid")
+    setup = prepare(peer, "/usr/sbin/squid", tmp_path, 4711)
     assert [path.read_text("utf-8") for path in setup.files] == [*setup.files.values()]
 
 
