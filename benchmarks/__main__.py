@@ -1,5 +1,6 @@
 """
-The command: options in, table, JSON and chart out.
+The command: options in, table, JSON and chart out.  The word C{instructions}
+in front of the options makes it another: L{benchmarks.instructions}.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report
+from benchmarks import instructions, report
 from benchmarks.chart import chart
 from benchmarks.conditions import machine, show
 from benchmarks.figures import Measured, problems
@@ -37,7 +38,9 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
         prog="python -m benchmarks",
         description="Measure this proxy beside others that are installed: the same"
         " work for each, each on one core and its load on another.",
-        epilog="benchmarks/README.rst says how to install the others.",
+        epilog="benchmarks/README.rst says how to install the others."
+        ' "python -m benchmarks instructions" counts instructions in place of'
+        " times, and has options of its own.",
     )
     add = parser.add_argument
     known = [peer.name for peer in PEERS]
@@ -114,6 +117,8 @@ def main(arguments: Sequence[str]) -> int:
 
     @return: 0, or 1 where a measurement did not count.
     """
+    if arguments[:1] == ["instructions"]:
+        return instructions.main(arguments[1:])
     chosen = options(arguments)
     if sys.platform != "linux":
         show("This needs Linux: epoll, CPU affinity and /proc.")

@@ -27,6 +27,7 @@ __all__ = [
     "squid",
     "txconnect",
     "versionOf",
+    "versionSaid",
 ]
 
 CHECKOUT = Path(__file__).parent.parent
@@ -304,8 +305,12 @@ def found(
 
 
 def versionOf(peer: Peer, program: str) -> str:
-    """What the program says its version is: the first number with a dot."""
-    command = [part.replace(PROGRAM, program) for part in peer.version]
+    """What the program says its version is."""
+    return versionSaid([part.replace(PROGRAM, program) for part in peer.version])
+
+
+def versionSaid(command: Sequence[str]) -> str:
+    """The first number with a dot in what a command says."""
     try:
         said = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
     except FileNotFoundError:

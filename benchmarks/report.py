@@ -25,7 +25,16 @@ from benchmarks.figures import (
 )
 from benchmarks.measuring import Work
 
-__all__ = ["Run", "document", "line", "pages", "table", "write"]
+__all__ = [
+    "Run",
+    "aligned",
+    "csvTable",
+    "document",
+    "line",
+    "pages",
+    "table",
+    "write",
+]
 
 COSTS = ("cpu_us_tunnel", "cpu_us_trip", "cpu_s_gib_down", "cpu_s_gib_up", "kib_idle")
 """The figures to trust on any machine: what the work cost."""
@@ -96,7 +105,8 @@ def ratioCell(run: Run, column: Column, proxy: str) -> str:
     return NONE if value is None else f"{value:.2f}"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Lay out a table for the terminal: names to the left, figures to the right."""
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
@@ -115,13 +125,13 @@ def table(run: Run) -> str:
     for column in run.columns:
         cells = [cell(run, column, proxy) for proxy in run.proxies]
         rows.append([" ".join(column.title), *cells])
-    text = _aligned(rows)
+    text = aligned(rows)
     if run.reference in run.proxies:
         rows = [[f"ratio to {run.reference}", *run.proxies]]
         for column in run.columns:
             cells = [ratioCell(run, column, proxy) for proxy in run.proxies]
             rows.append([" ".join(column.title), *cells])
-        text += "\n\n" + _aligned(rows)
+        text += "\n\n" + aligned(rows)
     return text + "\n"
 
 
@@ -136,7 +146,8 @@ def document(run: Run) -> dict[str, Any]:
     }
 
 
-def _csvTable(title: str, rows: Iterable[Sequence[str]]) -> str:
+def csvTable(title: str, rows: Iterable[Sequence[str]]) -> str:
+    """Write a table in reStructuredText; the first row is its heading."""
     lines = [f".. csv-table:: {title}", "   :header-rows: 1", ""]
     for row in rows:
         lines.append("   " + ",".join(f'"{cell}"' for cell in row))
@@ -184,8 +195,8 @@ def pages(run: Run) -> str:
     against = f"in brackets: times {run.reference}'s"
     parts = [
         "\n".join(_conditionLines(run)) + "\n",
-        _csvTable(f"What the work costs ({against})", _costRows(run)),
-        _csvTable("How fast it goes", _paceRows(run)),
+        csvTable(f"What the work costs ({against})", _costRows(run)),
+        csvTable("How fast it goes", _paceRows(run)),
     ]
     bad = problems(run.measured)
     if bad:
