@@ -195,14 +195,14 @@ def _conditionLines(run: CountRun) -> list[str]:
 
 def countPage(run: CountRun) -> str:
     """The reStructuredText that the documentation includes."""
-    versions = run.conditions["versions"]
-    head = ["", "unit", *(f"{name} {versions[name]}" for name in run.proxies), "ratio"]
-    rows = [head]
+    versions, first = run.conditions["versions"], run.proxies[:1]
+    head = ["", "unit", *(f"{name} {versions[name]}" for name in run.proxies)]
+    rows = [[*head, *("ratio" for _ in first)]]
     for unit in run.units:
+        work = f"{_WORK[unit.name]}; {unit.concurrency} at a time"
         cells = (_cell(run, name, unit.name) for name in run.proxies)
-        work = f"{_WORK[unit.name]}, {unit.concurrency} at a time"
-        ratio = _ratioCell(run, run.proxies[0], unit.name)
-        rows.append([unit.name, work, *cells, ratio])
+        ratios = (_ratioCell(run, name, unit.name) for name in first)
+        rows.append([unit.name, work, *cells, *ratios])
     reference = run.conditions["reference"]
     title = f"Instructions in user space (ratio: to {reference}'s)"
     return "\n".join(_conditionLines(run)) + "\n\n" + csvTable(title, rows)
