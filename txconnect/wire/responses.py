@@ -29,6 +29,7 @@ _NAME = 64
 _RELAYED = 2000
 """Most octets of other proxies' C{Proxy-Status}."""
 
+_PLAIN = re.compile(r"[!#-\[\]-~]+(?: [!#-\[\]-~]+)*")
 _UNPRINTABLE = re.compile(r"[^ -~]")
 _CHALLENGE = re.compile(rb"[\t -~]+")
 
@@ -109,6 +110,9 @@ def responseOf(refusal: Refusal) -> Response:
     cause = refusal.cause
     if cause.error is None:
         raise ValueError(f"{cause.label} is never answered")
+    details = _sentence(refusal, _DETAILS)
+    # The same, where it is short.
+    phrase = details if len(details) <= _PHRASE else _sentence(refusal, _PHRASE)
     fields: list[tuple[bytes, bytes]] = []
     if cause.status == 407:
         fields += _challengeFields(refusal.challenges)
@@ -118,13 +122,16 @@ def responseOf(refusal: Refusal) -> Response:
         via = viaOf(refusal.relayed.httpVersion, pseudonymOf(refusal.name))
         fields.append((b"Via", via))
     fields += [
-        (b"Proxy-Status", _proxyStatuses(refusal, cause.error).encode("ascii")),
+        (
+            b"Proxy-Status",
+            _proxyStatuses(refusal, cause.error, details).encode("ascii"),
+        ),
         (b"Content-Type", b"text/plain; charset=us-ascii"),
         (b"Cache-Control", b"no-store"),
     ]
     return Response(
         cause.status,
-        _sentence(refusal, _PHRASE),
+        phrase,
         tuple(fields),
         _body(refusal).encode("ascii"),
     )
@@ -138,6 +145,8 @@ def _plain(text: str, limit: int) -> str:
     Lossy on purpose: an escape would need room and a reader who knows it, and
     the log has the text itself.
     """
+    if len(text) <= limit and _PLAIN.fullmatch(text):
+        return text  # as most are
     line = " ".join(text.split()).replace('"', "'").replace("\\", "/")
     line = _UNPRINTABLE.sub("?", line)
     return line if len(line) <= limit else line[: limit - 3] + "..."
@@ -186,12 +195,14 @@ def _challengeFields(challenges: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
     return [(b"Proxy-Authenticate", challenge) for challenge in challenges]
 
 
-def _proxyStatuses(refusal: Refusal, error: str) -> str:
+def _proxyStatuses(refusal: Refusal, error: str, details: str) -> str:
     """Those of the proxies behind this one, and then its own (RFC 9209, 2)."""
-    kept = [_proxyStatus(refusal, error)]
+    kept = [_proxyStatus(refusal, error, details)]
+    if refusal.relayed is None:
+        return kept[0]
     room = _RELAYED
     # From the nearest on: of a trail that is too long, its far end is left out.
-    for member in reversed(refusal.relayed.members if refusal.relayed else ()):
+    for member in reversed(refusal.relayed.members):
         said = _relayedStatus(member, refusal.full)
         room -= len(said)
         if room < 0:
@@ -216,7 +227,7 @@ def _nameItem(text: str) -> str:
     return Token(name) if isToken(name) else name
 
 
-def _proxyStatus(refusal: Refusal, error: str) -> str:
+def _proxyStatus(refusal: Refusal, error: str, details: str) -> str:
     """One member of the List that RFC 9209, 2 describes."""
     own: dict[str, BareItem] = {"error": Token(error)}
     if error == "http_request_error":
@@ -227,7 +238,7 @@ def _proxyStatus(refusal: Refusal, error: str) -> str:
         if refusal.full or key in _HARMLESS
     }
     # Ours first, and ours where both name the same.
-    parameters = {**own, **given, **own, "details": _sentence(refusal, _DETAILS)}
+    parameters = {**own, **given, **own, "details": details}
     return serializeItem(_nameItem(refusal.name), parameters)
 
 
