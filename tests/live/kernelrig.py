@@ -28,8 +28,8 @@ from txconnect.proxy import ConnectProxy, ConnectProxyFactory
 from txconnect.settings import Settings
 from txconnect.testing import ImmediatePool, RecordingObserver, scriptedLookup
 from txconnect.testing.peers import Peer
-from txconnect.tunnel.kernel.end import End
 from txconnect.tunnel.kernel.relay import Kernel, KernelRelay
+from txconnect.tunnel.kernel.socketchannel import SocketChannel
 from txconnect.tunnel.kernel.socketleg import openSocket
 
 TCP_CLOSE = 7
@@ -205,16 +205,16 @@ class KernelRig:
             self.clock.advance(min([until, *due]) - self.clock.seconds())
             self.flush()
 
-    def watchesNoMore(self, monkeypatch: pytest.MonkeyPatch, ends: int = 0) -> None:
-        """From now on there is room in the nested epoll for so many ends."""
+    def watchesNoMore(self, monkeypatch: pytest.MonkeyPatch, channels: int = 0) -> None:
+        """From now on there is room in the nested epoll for so many channels."""
         nested = self.kernel.nested
         watch, seen = nested.watch, 0
 
         def full(descriptor: int, events: int, watched: Any) -> None:
             nonlocal seen
-            if isinstance(watched, End):
+            if isinstance(watched, SocketChannel):
                 seen += 1
-                if seen > ends:
+                if seen > channels:
                     raise OSError(errno.ENOSPC, "no space left on device")
             watch(descriptor, events, watched)
 

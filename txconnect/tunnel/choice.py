@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from twisted.internet import tcp
@@ -23,11 +22,16 @@ from txconnect.tunnel.kernel.nested import NestedEpoll
 from txconnect.tunnel.kernel.paired import PairedRelay
 from txconnect.tunnel.kernel.relay import Kernel, KernelRelay
 from txconnect.tunnel.kernel.socketleg import SocketLeg
-from txconnect.tunnel.kernel.transportleg import TransportLeg, isPlain, loseTransport
+from txconnect.tunnel.kernel.transportchannel import (
+    ParentChannel,
+    TransportChannel,
+    isPlain,
+)
 from txconnect.tunnel.pair import ProxyClient, ProxyServer, join
-from txconnect.tunnel.relay import Told
+from txconnect.tunnel.relay import RelayEvents
 from txconnect.tunnel.transport.leg import Leg, Side
-from txconnect.tunnel.transport.relay import Tap, TransportRelay
+from txconnect.tunnel.transport.relay import TransportRelay
+from txconnect.tunnel.transport.side import Tap
 
 _STOCK = (ProxyServer, ProxyClient)
 
@@ -78,7 +82,7 @@ def _doesWithoutBytes(half: IProtocol) -> bool:
 
 def startKernelRelay(
     kernel: Kernel,
-    told: Told,
+    events: RelayEvents,
     client: Any,
     leg: Leg | SocketLeg,
     pair: tuple[IProtocol, IProtocol] | None,
@@ -90,18 +94,18 @@ def startKernelRelay(
 
     @raise OSError: no more sockets can be watched; nothing has been sent.
     """
-    handle, lose = client.getHandle(), partial(loseTransport, client)
+    nested = kernel.nested
+    near = TransportChannel(nested, client)
+    far = leg if isinstance(leg, SocketLeg) else ParentChannel(nested, leg)
     relay: KernelRelay
-    bare = leg if isinstance(leg, SocketLeg) else TransportLeg(leg)
     if pair is None:
-        relay = KernelRelay(kernel, told, handle, lose, bare)
+        relay = KernelRelay(kernel, events, near, far)
     else:
-        relay = PairedRelay(kernel, told, handle, lose, bare)
-        relay.pair(pair, client)
+        relay = PairedRelay(kernel, events, near, far)
+        relay.pair(pair)
     relay.watch()
-    client.stopReading()
     try:
-        sent = handle.send(answer)
+        sent = near.send(answer)
     except OSError:
         # Full, or reset already: the relay will see which.
         sent = 0
@@ -110,7 +114,7 @@ def startKernelRelay(
 
 
 def startTransportRelay(
-    told: Told,
+    events: RelayEvents,
     client: Any,
     adopt: Callable[[Side], None],
     leg: Leg | SocketLeg,
@@ -126,9 +130,10 @@ def startTransportRelay(
     """
     if isinstance(leg, SocketLeg):
         leg = leg.asTransport()
+    isStock = pair is None
     if pair is None:
         pair = ProxyServer(), ProxyClient()
         join(*pair)
-    relay = TransportRelay(told, client, adopt, leg, pair, taps)
+    relay = TransportRelay(events, client, adopt, leg, pair, taps, isStock)
     client.write(answer)
     return relay

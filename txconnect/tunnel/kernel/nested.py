@@ -9,6 +9,7 @@ the reactor's bookkeeping: a bounded batch is served in one loop.
 from __future__ import annotations
 
 import select
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol as Shape
 
@@ -50,7 +51,7 @@ class NestedEpoll:
         self.reactor = reactor
         self._epoll: Any = None
         self._watched: dict[int, Watched] = {}
-        self._closing: list[Callable[[], object]] = []
+        self._queued: deque[Callable[[], object]] = deque()
         self._serving = False
 
     def __len__(self) -> int:
@@ -69,6 +70,10 @@ class NestedEpoll:
         self._epoll.modify(descriptor, events)
         self._watched[descriptor] = watched
 
+    def isWatchedBy(self, descriptor: int, watched: Watched) -> bool:
+        """Tell whether a descriptor's events go to C{watched}."""
+        return self._watched.get(descriptor) is watched
+
     def unwatch(self, descriptor: int) -> None:
         """
         Watch it no more.  Before it is closed: a copy of the descriptor would
@@ -77,15 +82,18 @@ class NestedEpoll:
         if self._watched.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
 
-    def later(self, close: Callable[[], object]) -> None:
+    def later(self, call: Callable[[], object]) -> None:
         """
-        Call C{close} at the end of the batch: a number that is free before
-        may be given out again, and then an event of the old one hits the new.
+        Call C{call} at the end of the batch, in the order of these calls; also
+        those that are queued by one of them.  Where there is no batch: now.
+
+        So a descriptor is closed: a number that is free before may be given
+        out again, and then an event of the old one hits the new.
         """
-        if self._serving:
-            self._closing.append(close)
-        else:
-            close()
+        self._queued.append(call)
+        if not self._serving:
+            self._serving = True
+            self._serveQueued()
 
     def stop(self) -> None:
         """End whatever is watched, and give the epoll's descriptor back."""
@@ -127,14 +135,18 @@ class NestedEpoll:
                 # Whatever it is: the reactor would drop its reader for it.
                 self._log.failure("a descriptor's turn failed; it alone is ended")
                 self._guard(one.ended, Closed.INTERNAL)
+        self._serveQueued()
+
+    def _serveQueued(self) -> None:
+        """End a batch: make all calls that are queued for then."""
+        queued = self._queued
+        while queued:
+            self._guard(queued.popleft())
         self._serving = False
-        if self._closing:
-            closing, self._closing = self._closing, []
-            for close in closing:
-                self._guard(close)
 
     def _guard(self, call: Callable[..., object], *arguments: object) -> None:
         try:
             call(*arguments)
-        except Exception:
+        except BaseException:
+            # Whatever it is, as above.
             self._log.failure("ending a descriptor failed")

@@ -1,5 +1,5 @@
 """
-One end of a kernel relay, by itself: what its socket may say at a bad moment.
+The flows of a kernel relay, by themselves: what a socket may say at a bad moment.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from txconnect.tunnel.kernel import end as room
-from txconnect.tunnel.kernel.end import End
+from txconnect.tunnel.kernel import flow as room
 from txconnect.tunnel.kernel.nested import NestedEpoll
-from txconnect.tunnel.kernel.pipes import Pipes
-from txconnect.values import Closed
+from txconnect.tunnel.kernel.relay import Kernel, KernelRelay
+from txconnect.tunnel.kernel.socketchannel import SocketChannel
+from txconnect.values import Closed, Direction
 from txconnect.wire.closing import Happening
 
 pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="epoll is Linux's")
@@ -71,49 +71,40 @@ class Scripted:
         return maybe
 
 
-class Ends:
-    """Two ends, and the sockets at the far sides of both."""
+class Recorded(SocketChannel):
+    """A channel whose socket is closed with it."""
+
+    __slots__ = ()
+
+    def lose(self, reset: bool) -> None:
+        if reset:
+            self.makeReset()
+        self.socket.close()
+
+
+class Flows:
+    """Two channels with the flows between them, and the sockets at the far sides."""
 
     def __init__(self) -> None:
         self.told = Told()
-        self.nested = NestedEpoll(Reactor())
-        self.pipes = Pipes()
-        near, self.farClient = socket.socketpair()
-        self.clientSocket = Scripted(near)
-        near, self.farDestination = socket.socketpair()
-        self.destinationSocket = Scripted(near)
-        self.client = self._end(
-            self.clientSocket, Happening.CLIENT_ENDED, Happening.CLIENT_RESET
-        )
-        self.destination = self._end(
-            self.destinationSocket,
-            Happening.DESTINATION_ENDED,
-            Happening.DESTINATION_RESET,
-        )
-        self.client.other = self.destination
-        self.destination.other = self.client
-        self.client.begin(None)
-        self.destination.begin(None)
+        self.kernel = Kernel(NestedEpoll(Reactor()))
+        self.nested, self.pipes = self.kernel.nested, self.kernel.pipes
+        self.clientSocket, self.client, self.farClient = self._channel()
+        self.destinationSocket, self.destination, self.farDestination = self._channel()
+        relay = KernelRelay(self.kernel, self.told, self.client, self.destination)
+        relay.watch()
+        self.up, self.down = relay._up, relay._down
+        self.relay = relay
 
-    def _end(self, skt: Scripted, *happenings: Happening) -> End:
-        skt.setblocking(False)
-
-        def lose(reset: bool, ended: bool) -> None:
-            skt.close()
-
-        ended, reset = happenings
-        return End(
-            self.nested,
-            self.pipes,
-            self.told,
-            skt,  # type: ignore[arg-type]
-            (ended, reset),
-            lose,
-        )
+    def _channel(self) -> tuple[Scripted, Recorded, socket.socket]:
+        near, far = socket.socketpair()
+        near.setblocking(False)
+        scripted = Scripted(near)
+        return scripted, Recorded(self.nested, scripted), far  # type: ignore[arg-type]
 
     def close(self) -> None:
-        self.client.abort()
-        self.destination.abort()
+        self.client.reset()
+        self.destination.reset()
         self.nested.stop()
         self.pipes.close()
         self.farClient.close()
@@ -121,8 +112,8 @@ class Ends:
 
 
 @pytest.fixture
-def ends() -> Iterator[Ends]:
-    both = Ends()
+def flows() -> Iterator[Flows]:
+    both = Flows()
     yield both
     both.close()
     assert both.told.legs == 2
@@ -130,40 +121,40 @@ def ends() -> Iterator[Ends]:
 
 
 @pytest.fixture
-def bulk(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> Ends:
+def bulk(flows: Flows, monkeypatch: pytest.MonkeyPatch) -> Flows:
     """The client's direction goes through a pipe already."""
     monkeypatch.setattr(room, "READ", 100)
     monkeypatch.setattr(room, "BULK", 1)
-    ends.farClient.send(bytes(100))
-    ends.client.ready(IN)
-    assert ends.client._bulk == 1
-    return ends
+    flows.farClient.send(bytes(100))
+    flows.client.ready(IN)
+    assert flows.up._bulk == 1
+    return flows
 
 
-def test_anEventWithoutBytes(ends: Ends) -> None:
+def test_anEventWithoutBytes(flows: Flows) -> None:
     """[K3] An event that is no longer true does nothing."""
-    ends.client.ready(IN)
-    ends.client.ready(OUT)
-    assert ends.told.happenings == []
+    flows.client.ready(IN)
+    flows.client.ready(OUT)
+    assert flows.told.happenings == []
 
 
-def test_aReadThatFails(ends: Ends) -> None:
+def test_aReadThatFails(flows: Flows) -> None:
     """[TU-04] Whatever the error, bytes are lost: it counts as a reset."""
-    ends.clientSocket.errors["recv"] = [errno.ETIMEDOUT]
-    ends.client.ready(IN)
-    assert ends.told.happenings == [Happening.CLIENT_RESET]
-    assert ends.told.legs == 1
+    flows.clientSocket.errors["recv"] = [errno.ETIMEDOUT]
+    flows.client.ready(IN)
+    assert flows.told.happenings == [Happening.CLIENT_RESET]
+    assert flows.told.legs == 1
 
 
-def test_anEventWithoutBytesInBulk(bulk: Ends) -> None:
+def test_anEventWithoutBytesInBulk(bulk: Flows) -> None:
     """[K5] EAGAIN with an empty pipe: the source has no more; the pipe is given back."""
     bulk.client.ready(IN)
-    assert bulk.client._pipe is None
+    assert bulk.up._pipe is None
     assert len(bulk.pipes._free) == 1
     assert bulk.told.happenings == []
 
 
-def test_largeReadsAreBulk(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_largeReadsAreBulk(flows: Flows, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reads need not be full to be bulk; one small one ends it, and no pipe is kept."""
     spliced: list[int] = []
     splice = os.splice
@@ -175,27 +166,27 @@ def test_largeReadsAreBulk(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "splice", recorded)
     monkeypatch.setattr(room, "READ", 400)
     for size in (100, 99, 100, 150, 300, 250, 100, 99, 5):
-        ends.farClient.send(bytes(size))
-        ends.client.ready(IN)
-        assert ends.client._pipe is None
-        assert ends.pipes._lent == 0
+        flows.farClient.send(bytes(size))
+        flows.client.ready(IN)
+        assert flows.up._pipe is None
+        assert flows.pipes._lent == 0
     # Each once into the pipe, and once out of it.
     assert spliced == [250, 250, 100, 100, 99, 99]
-    assert len(ends.farDestination.recv(10_000)) == ends.client.count == 1203
+    assert len(flows.farDestination.recv(10_000)) == flows.up.taken == 1203
 
 
-def test_bulkWithoutAPipe(bulk: Ends) -> None:
+def test_bulkWithoutAPipe(bulk: Flows) -> None:
     """Where there is none to be lent, bytes are read as ever."""
     bulk.pipes.forgo()
     bulk.farClient.send(bytes(250))
     for _ in range(3):
         bulk.client.ready(IN)
-    assert len(bulk.farDestination.recv(1000)) == bulk.client.count == 350
+    assert len(bulk.farDestination.recv(1000)) == bulk.up.taken == 350
 
 
 @pytest.mark.parametrize("number", [errno.ECONNRESET, errno.ETIMEDOUT])
 def test_aSourceThatFailsInBulk(
-    bulk: Ends, number: int, monkeypatch: pytest.MonkeyPatch
+    bulk: Flows, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[TU-04] A reset that splice tells is a reset."""
 
@@ -208,29 +199,29 @@ def test_aSourceThatFailsInBulk(
     assert bulk.pipes._lent == 0
 
 
-def test_aSourceThatEndsInBulk(bulk: Ends) -> None:
+def test_aSourceThatEndsInBulk(bulk: Flows) -> None:
     """[TU-03] FIN through splice; the pipe is not kept for a direction that is over."""
     bulk.farClient.shutdown(socket.SHUT_WR)
     bulk.client.ready(IN)
     assert bulk.told.happenings == [Happening.CLIENT_ENDED]
-    assert bulk.client._pipe is None
+    assert bulk.up._pipe is None
 
 
-def test_aDestinationThatFailsInBulk(bulk: Ends) -> None:
+def test_aDestinationThatFailsInBulk(bulk: Flows) -> None:
     """[TU-04] [K6] It is gone when the pipe is emptied into it."""
     bulk.farDestination.close()
     bulk.farClient.send(bytes(500))
     bulk.client.ready(IN)
     assert bulk.told.happenings == [Happening.DESTINATION_RESET]
     # The tunnel aborts the other leg then; that gives the pipe back, closed.
-    bulk.client.abort()
+    bulk.client.reset()
     assert bulk.pipes._free == []
 
 
-def fullPipe(bulk: Ends) -> bytes:
+def fullPipe(bulk: Flows) -> bytes:
     """Have bytes wait in the client's pipe."""
     sent = b""
-    while not bulk.destination._blocked:
+    while not bulk.up.blocked:
         assert len(sent) < 50_000_000, "nothing is ever full"
         data = bytes([len(sent) // 50_000 % 256]) * 50_000
         bulk.farClient.setblocking(False)
@@ -239,21 +230,21 @@ def fullPipe(bulk: Ends) -> bytes:
     return sent
 
 
-def test_aPipeIsEmptiedWhenThereIsRoom(bulk: Ends) -> None:
+def test_aPipeIsEmptiedWhenThereIsRoom(bulk: Flows) -> None:
     """[K5] An event before there is room changes nothing."""
     sent = fullPipe(bulk)
     bulk.destination.ready(OUT)
-    assert bulk.destination._blocked
+    assert bulk.up.blocked
     bulk.farDestination.setblocking(False)
     received = b""
     while len(received) < 100 + len(sent):
         received += bulk.farDestination.recv(1 << 20)
         bulk.destination.ready(OUT)
     assert received == bytes(100) + sent
-    assert not bulk.destination._blocked
+    assert not bulk.up.blocked
 
 
-def test_aDestinationThatFailsUnderAFullPipe(bulk: Ends) -> None:
+def test_aDestinationThatFailsUnderAFullPipe(bulk: Flows) -> None:
     """[K6] What is left in the pipe is nobody's."""
     fullPipe(bulk)
     bulk.farDestination.close()
@@ -261,53 +252,55 @@ def test_aDestinationThatFailsUnderAFullPipe(bulk: Ends) -> None:
     assert bulk.told.happenings == [Happening.DESTINATION_RESET]
 
 
-def test_aFullSocketIsWrittenToLater(ends: Ends) -> None:
+def test_aFullSocketIsWrittenToLater(flows: Flows) -> None:
     """[TU-06] What was not taken stays, in order, and nothing is read meanwhile."""
-    ends.destinationSocket.errors["send"] = [errno.EAGAIN, errno.EAGAIN]
-    ends.destination.write(b"first ")
-    ends.destination.write(b"second")
-    ends.farClient.send(b"third")
-    ends.client.ready(IN)
-    assert ends.client.count == 0
-    ends.destination.ready(OUT)
-    assert ends.destination._blocked
-    ends.destination.ready(OUT)
-    ends.client.ready(IN)
-    assert ends.farDestination.recv(100) == b"first secondthird"
+    flows.destinationSocket.errors["send"] = [errno.EAGAIN]
+    flows.destinationSocket.errors["sendmsg"] = [errno.EAGAIN]
+    flows.up.write(b"first ")
+    flows.up.write(b"second")
+    flows.farClient.send(b"third")
+    flows.client.ready(IN)
+    assert flows.up.taken == 0
+    flows.destination.ready(OUT)
+    assert flows.up.blocked
+    flows.destination.ready(OUT)
+    flows.client.ready(IN)
+    assert flows.farDestination.recv(100) == b"first secondthird"
 
 
-def test_aWriteThatFailsLater(ends: Ends) -> None:
+def test_aWriteThatFailsLater(flows: Flows) -> None:
     """[TU-04] The leg is broken, whatever was kept for it."""
-    ends.destinationSocket.errors["send"] = [errno.EAGAIN, errno.EPIPE]
-    ends.destination.write(b"x")
-    ends.destination.ready(OUT)
-    assert ends.told.happenings == [Happening.DESTINATION_RESET]
-    ends.destination.write(b"nobody is there")
-    ends.destination.end()
-    ends.destination.close()
-    assert ends.told.legs == 1
+    flows.destinationSocket.errors["send"] = [errno.EAGAIN]
+    flows.destinationSocket.errors["sendmsg"] = [errno.EPIPE]
+    flows.up.write(b"x")
+    flows.destination.ready(OUT)
+    assert flows.told.happenings == [Happening.DESTINATION_RESET]
+    flows.up.write(b"nobody is there")
+    flows.up.sendFin()
+    flows.up.closeSink()
+    assert flows.told.legs == 1
 
 
-def test_anEndThatCannotBeSent(ends: Ends) -> None:
+def test_anEndThatCannotBeSent(flows: Flows) -> None:
     """[TU-04] A leg that is gone under its FIN was reset."""
-    ends.destinationSocket.errors["shutdown"] = [errno.ENOTCONN]
-    ends.destination.end()
-    assert ends.told.happenings == [Happening.DESTINATION_RESET]
+    flows.destinationSocket.errors["shutdown"] = [errno.ENOTCONN]
+    flows.up.sendFin()
+    assert flows.told.happenings == [Happening.DESTINATION_RESET]
 
 
-@pytest.mark.parametrize("then", ["release", "abort"])
-def test_brokenWithoutAnErrorWhileItIsFull(ends: Ends, then: str) -> None:
+@pytest.mark.parametrize("then", ["release", "reset"])
+def test_brokenWithoutAnErrorWhileItIsFull(flows: Flows, then: str) -> None:
     """[K2] HUP with something still to be written: that is tried, and tells."""
-    ends.destinationSocket.errors["send"] = [errno.EAGAIN]
-    ends.destination.write(b"x")
-    ends.destination.hold()
-    ends.destination.ready(select.EPOLLERR)
-    assert ends.told.happenings == []
-    assert ends.destination._mask == OUT
-    ends.destination.ready(OUT | select.EPOLLHUP)
-    assert ends.farDestination.recv(10) == b"x"
+    flows.destinationSocket.errors["send"] = [errno.EAGAIN]
+    flows.up.write(b"x")
+    pause = flows.relay.pause(Direction.DOWN)
+    flows.destination.ready(select.EPOLLERR)
+    assert flows.told.happenings == []
+    assert flows.destination._mask == OUT
+    flows.destination.ready(OUT | select.EPOLLHUP)
+    assert flows.farDestination.recv(10) == b"x"
     # Now there is nothing to do but to wait for the release.
-    assert ends.destination._mask is None
-    assert len(ends.nested) == 1
-    getattr(ends.destination, then)()
-    assert ends.destination._mask == (IN if then == "release" else None)
+    assert flows.destination._mask is None
+    assert len(flows.nested) == 1
+    pause.release() if then == "release" else flows.destination.reset()
+    assert flows.destination._mask == (IN if then == "release" else None)
