@@ -28,6 +28,7 @@ from txconnect.proxy import ConnectProxy, ConnectProxyFactory
 from txconnect.settings import Settings
 from txconnect.testing import ImmediatePool, RecordingObserver, scriptedLookup
 from txconnect.testing.peers import Peer
+from txconnect.tunnel.kernel.flow import BULK
 from txconnect.tunnel.kernel.relay import Kernel, KernelRelay
 from txconnect.tunnel.kernel.socketchannel import SocketChannel
 from txconnect.tunnel.kernel.socketleg import openSocket
@@ -106,6 +107,7 @@ class KernelRig:
     inFlight = 24_000_000
     flood = 60_000_000
     unread = flood
+    sip = 100_000
 
     def __init__(
         self,
@@ -219,6 +221,18 @@ class KernelRig:
             watch(descriptor, events, watched)
 
         monkeypatch.setattr(nested, "watch", full)
+
+    def narrow(self, reader: RealPeer) -> None:
+        """
+        Have the system keep little for C{reader}: what waits for it is the
+        relay's, in its pipe, and a little that leaves is seen to leave.
+        """
+        handle: Any = reader.transport.getHandle()
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        for flow in (self.relay()._up, self.relay()._down):
+            skt = flow.sink.socket  # type: ignore[attr-defined]
+            skt.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+            flow._bulk = BULK
 
     def relay(self) -> KernelRelay:
         """The one tunnel's."""

@@ -17,6 +17,7 @@ from txconnect.tunnel.kernel import flow as room
 from txconnect.tunnel.kernel.nested import NestedEpoll
 from txconnect.tunnel.kernel.relay import Kernel, KernelRelay
 from txconnect.tunnel.kernel.socketchannel import SocketChannel
+from txconnect.tunnel.kernel.writequeue import GATHERED, SMALL
 from txconnect.values import Closed, Direction
 from txconnect.wire.closing import Happening
 
@@ -58,11 +59,15 @@ class Scripted:
     def __init__(self, skt: socket.socket) -> None:
         self._socket = skt
         self.errors: dict[str, list[int]] = {}
+        # How many were given to sendmsg.
+        self.buffers = 0
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._socket, name)
 
         def maybe(*arguments: Any) -> Any:
+            if name == "sendmsg":
+                self.buffers += len(arguments[0])
             if self.errors.get(name):
                 number = self.errors[name].pop(0)
                 raise OSError(number, os.strerror(number))
@@ -304,3 +309,55 @@ def test_brokenWithoutAnErrorWhileItIsFull(flows: Flows, then: str) -> None:
     assert len(flows.nested) == 1
     pause.release() if then == "release" else flows.destination.reset()
     assert flows.destination._mask == (IN if then == "release" else None)
+
+
+def test_writingToABlockedLegIsLinear(flows: Flows) -> None:
+    """
+    [F07] 16 MiB in 1 KiB writes to a leg that takes nothing: each octet is
+    gathered once, and handed to the system about as often as it is taken.
+    """
+    number, size = 16 * 1024, 1024
+    flows.destinationSocket.errors["send"] = [errno.EAGAIN]
+    for each in range(number):
+        flows.up.write(each.to_bytes(2, "big") * (size // 2))
+    assert flows.up.waiting == number * size
+    queue = flows.up._queue
+    assert queue is not None
+    assert len(queue._buffers) <= number * size // GATHERED + 1
+    assert max(map(len, queue._buffers)) <= GATHERED + SMALL
+    received = bytearray()
+    flows.farDestination.setblocking(False)
+    while flows.up.blocked:
+        flows.destination.ready(OUT)
+        received += flows.farDestination.recv(1 << 20)
+    while len(received) < number * size:
+        received += flows.farDestination.recv(1 << 20)
+    assert received == b"".join(
+        each.to_bytes(2, "big") * (size // 2) for each in range(number)
+    )
+    assert flows.destinationSocket.buffers <= number
+
+
+def test_whatIsWrittenLaterCountsAsActivity(flows: Flows) -> None:
+    """[F03] Also when it comes out of the queue, without a read."""
+    flows.destinationSocket.errors["send"] = [errno.EAGAIN]
+    flows.farClient.send(bytes(1000))
+    flows.client.ready(IN)
+    assert flows.relay.activity == 1000
+    assert flows.relay.undelivered() == 1000
+    flows.destination.ready(OUT)
+    assert flows.relay.activity == 2000
+    assert flows.relay.undelivered() == 0
+
+
+def test_whatLeavesThePipeCountsAsActivity(bulk: Flows) -> None:
+    """[F03] As what leaves the queue, with nothing read meanwhile."""
+    fullPipe(bulk)
+    bulk.farDestination.setblocking(False)
+    taken, before = bulk.relay.up, bulk.relay.activity
+    waiting = bulk.relay.undelivered()
+    bulk.farDestination.recv(1 << 20)
+    bulk.destination.ready(OUT)
+    assert bulk.relay.up == taken
+    assert bulk.relay.activity > before
+    assert bulk.relay.undelivered() < waiting

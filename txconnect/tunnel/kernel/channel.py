@@ -93,6 +93,10 @@ class Channel:
     @ivar lost: whether it is closed, or is about to be.
     @ivar descriptor: what C{splice} reads and writes; negative: nothing.
     @ivar held: octets that were read before a relay took it.
+    @ivar receive: reads up to so many octets, as C{socket.recv}.  A flow asks
+        for it once, as for C{send}, so that what is a socket's own costs no
+        call of Python's.
+    @ivar send: writes what there is room for, and says how much that was.
     """
 
     __slots__ = ("finSent", "incoming", "lost", "outgoing", "owner")
@@ -100,6 +104,8 @@ class Channel:
     incoming: ChannelFlow
     outgoing: ChannelFlow
     owner: ChannelOwner
+    receive: Callable[[int], bytes]
+    send: Callable[[Buffer], int]
     descriptor: int = -1
     held: Sequence[bytes] = ()
 
@@ -108,19 +114,6 @@ class Channel:
         self.finSent = False
 
     # What a subclass does
-
-    @property
-    def receive(self) -> Callable[[int], bytes]:
-        """
-        The function that reads up to so many octets.  A flow asks for it once,
-        so that what is a socket's own costs no call of Python's.
-        """
-        raise NotImplementedError
-
-    @property
-    def send(self) -> Callable[[Buffer], int]:
-        """The function that writes what there is room for, and says how much."""
-        raise NotImplementedError
 
     def sendMany(self, buffers: list[Buffer]) -> int:
         """Write several buffers, as far as there is room."""

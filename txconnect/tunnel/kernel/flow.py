@@ -250,7 +250,8 @@ class Flow:
     def sinkLost(self) -> None:
         """See L{ChannelFlow<txconnect.tunnel.kernel.channel.ChannelFlow>}."""
         self._queue = None
-        self._unpipe()
+        if self._pipe is not None:
+            self._unpipe()
         self._pipes = None
         # Takes all there is: whatever is still read is dropped.
         self._send = len

@@ -94,6 +94,7 @@ class NestedEpoll:
         if not self._serving:
             self._serving = True
             self._serveQueued()
+            self._serving = False
 
     def stop(self) -> None:
         """End whatever is watched, and give the epoll's descriptor back."""
@@ -135,14 +136,15 @@ class NestedEpoll:
                 # Whatever it is: the reactor would drop its reader for it.
                 self._log.failure("a descriptor's turn failed; it alone is ended")
                 self._guard(one.ended, Closed.INTERNAL)
-        self._serveQueued()
+        if self._queued:
+            self._serveQueued()
+        self._serving = False
 
     def _serveQueued(self) -> None:
         """End a batch: make all calls that are queued for then."""
         queued = self._queued
         while queued:
             self._guard(queued.popleft())
-        self._serving = False
 
     def _guard(self, call: Callable[..., object], *arguments: object) -> None:
         try:

@@ -33,25 +33,17 @@ class SocketChannel(Channel):
     @ivar socket: the socket; nobody else watches it once the relay has it.
     """
 
-    __slots__ = ("_mask", "_nested", "descriptor", "socket")
+    __slots__ = ("_mask", "_nested", "descriptor", "receive", "send", "socket")
 
     def __init__(self, nested: NestedEpoll, skt: socket.socket) -> None:
         super().__init__()
         self._nested = nested
         self.socket = skt
         self.descriptor = skt.fileno()
+        self.receive = skt.recv
+        self.send = skt.send
         # What the epoll watches for; None: the descriptor is not in it.
         self._mask: int | None = None
-
-    @property
-    def receive(self) -> Callable[[int], bytes]:
-        """See L{Channel.receive}."""
-        return self.socket.recv
-
-    @property
-    def send(self) -> Callable[[Buffer], int]:
-        """See L{Channel.send}."""
-        return self.socket.send
 
     def sendMany(self, buffers: list[Buffer]) -> int:
         """See L{Channel.sendMany}."""
