@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -38,7 +39,9 @@ def sip(reader: Any, size: int) -> None:
             return
 
 
+@cache
 def noise(size: int) -> bytes:
+    """Octets without a pattern, the same for each size."""
     return random.Random(size).randbytes(size)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from kernelrig import KINDS, KernelRig
+from pairpromises import *  # noqa: F403 - the tests themselves
 from relaypromises import *  # noqa: F403 - the tests themselves
 from relaypromises import MakeRig
 

@@ -168,7 +168,9 @@ class HalfTransport:
     # What the relay tells
 
     def full(self) -> None:
-        """More than enough waits for the leg."""
+        """More than enough waits for the leg; called once or several times."""
+        if self._full:
+            return
         self._full = True
         self._excess = 0
         if self._producer is not None and self._streaming:
