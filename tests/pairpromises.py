@@ -78,6 +78,24 @@ def paired(makeRig: MakeRig, **arguments: Any) -> tuple[Any, Any, Any, Any]:
     return rig, client, destination, halves.server.transport
 
 
+def test_whatAHalfWritesCountsAsActivity(makeRig: MakeRig) -> None:
+    """[F03] It keeps its tunnel, where neither side says anything."""
+    rig, client, destination, transport = paired(
+        makeRig, settings={"idleTimeout": 10.0}
+    )
+    for _ in range(5):
+        rig.network.advance(8)
+        transport.write(b"still here ")
+    rig.network.advance(8)
+    assert body(client) == 5 * b"still here "
+    assert not destination.reset
+    assert (relayOf(rig).up, relayOf(rig).down) == (0, 0)
+    rig.network.advance(4)
+    assert destination.reset
+    rig.assertOver()
+    assert rig.events.closed[0].reason is Closed.IDLE
+
+
 @implementer(IPushProducer)
 class Pusher:
     """Writes until it is paused, when a test says so."""

@@ -342,7 +342,7 @@ def test_aSlowReaderIsNotIdle(makeRig: MakeRig, up: bool) -> None:
     assert not reader.reset
     # For longer than the deadline nothing was read.
     assert any(one == after for one, after in zip(taken, taken[3:], strict=False))
-    rig.network.advance(7)
+    rig.network.advance(13)
     assert reader.reset
     rig.assertOver()
     assert rig.events.closed[0].reason is Closed.IDLE
@@ -354,7 +354,8 @@ def test_whatNobodyTakesIsIdle(makeRig: MakeRig) -> None:
     client, destination = rig.tunnel()
     client.pause()
     destination.send(noise(rig.flood))
-    rig.network.advance(13)
+    # Twice: a real system may still deliver a little in the first.
+    rig.network.advance(23)
     assert client.reset
     rig.assertOver()
     assert rig.events.closed[0].reason is Closed.IDLE
@@ -473,7 +474,8 @@ def test_lastFlushIsNotWaitedForForEver(makeRig: MakeRig) -> None:
     destination.end()
     client.end()
     rig.flush()
-    rig.network.advance(33)
+    # Twice: a real system may still deliver a little in the first.
+    rig.network.advance(63)
     assert client.reset
     rig.assertOver()
 

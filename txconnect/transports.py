@@ -57,8 +57,8 @@ def countUnacknowledged(skt: Any) -> int:
         return 0
     try:
         answer = fcntl.ioctl(skt.fileno(), termios.TIOCOUTQ, _INT.pack(0))
-    except OSError:
-        # No kind of socket that counts.
+    except (OSError, ValueError):
+        # No kind of socket that counts, or closed.
         return 0
     return int(_INT.unpack(answer)[0])
 

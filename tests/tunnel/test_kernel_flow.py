@@ -286,6 +286,24 @@ def test_aWriteThatFailsLater(flows: Flows) -> None:
     assert flows.told.legs == 1
 
 
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.EAGAIN])
+def test_aSinkThatFailsUnderARead(flows: Flows, number: int) -> None:
+    """[TU-04] [TU-06] What was just read is lost with it, or waits for room."""
+    flows.destinationSocket.errors["send"] = [number]
+    flows.farClient.send(b"read")
+    flows.client.ready(IN)
+    if number == errno.EPIPE:
+        assert flows.told.happenings == [Happening.DESTINATION_RESET]
+        # Nobody has closed the client yet: it is read, and that is dropped.
+        flows.farClient.send(b"dropped")
+        flows.client.ready(IN)
+        assert flows.up.taken == len(b"readdropped")
+        assert not flows.up.blocked
+    else:
+        flows.destination.ready(OUT)
+        assert flows.farDestination.recv(10) == b"read"
+
+
 def test_anEndThatCannotBeSent(flows: Flows) -> None:
     """[TU-04] A leg that is gone under its FIN was reset."""
     flows.destinationSocket.errors["shutdown"] = [errno.ENOTCONN]

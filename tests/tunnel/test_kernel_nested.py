@@ -60,7 +60,7 @@ class Ready:
         self.calls += 1
         self.act(self)
 
-    def ended(self, reason: Closed) -> None:
+    def watchLost(self, reason: Closed) -> None:
         self.reasons.append(reason)
         self.giveUp()
 
@@ -185,7 +185,7 @@ def test_endingMayFailToo(nested: NestedEpoll, make: Callable[..., Ready]) -> No
         def ready(self, events: int) -> None:
             raise ValueError("a bug")
 
-        def ended(self, reason: Closed) -> None:
+        def watchLost(self, reason: Closed) -> None:
             raise ValueError("another")
 
     hopeless, fine = Hopeless(nested), make()
@@ -286,8 +286,8 @@ def test_whatBeginsWhileAllEndsIsEndedToo(
     nexts: list[Ready] = []
 
     class Dialling(Ready):
-        def ended(self, reason: Closed) -> None:
-            super().ended(reason)
+        def watchLost(self, reason: Closed) -> None:
+            super().watchLost(reason)
             # Closed by now, so that the next one has the same number.
             nexts.append(make())
 

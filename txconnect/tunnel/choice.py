@@ -1,10 +1,9 @@
 """
-Which relay serves a tunnel: one plain rule, asked once, at its establishment.
+The rule that chooses a tunnel's relay, once, when the tunnel is established.
 
-Whichever it is, the 200 leaves before the relay may write: with the kernel
-relay it is sent on the socket itself, because what a transport has been given
-to write leaves only when the reactor comes round, and the destination's bytes
-would overtake it.
+The 200 leaves before either relay may write.  With the kernel relay it is sent
+on the socket itself, because a transport writes only when the reactor comes
+round, and the destination's bytes would overtake it.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ _STOCK = (ProxyServer, ProxyClient)
 
 def makeNested(reactor: Any) -> NestedEpoll | None:
     """
-    The nested epoll of a reactor, or L{None} where there can be none: it wants
-    Linux, and a reactor that watches real descriptors.
+    Make the nested epoll of a reactor, or return L{None} where there can be none:
+    it needs Linux, and a reactor that watches real descriptors.
     """
     able = hasattr(select, "epoll") and hasattr(os, "splice")
     if not able or not isinstance(reactor, PosixReactorBase):
@@ -54,8 +53,8 @@ def kernelServes(
     pair: tuple[IProtocol, IProtocol] | None,
 ) -> bool:
     """
-    Whether the kernel relay serves: nothing taps; both halves of the pair do
-    without the bytes; the accepted transport is exactly a C{tcp.Server} (a
+    Tell whether the kernel relay serves: there is no tap; both halves of the pair
+    do without the bytes; the accepted transport is exactly a C{tcp.Server} (a
     C{unix.Server} is one by inheritance, and is not meant) without TLS; and the
     other leg is a socket that the dialler opened, or the reactor's plain TCP, by
     which a parent was reached.
@@ -71,8 +70,8 @@ def kernelServes(
 
 def _doesWithoutBytes(half: IProtocol) -> bool:
     """
-    Whether a half may be one that sees no bytes: a stock one, or one whose own
-    class says so.  A class that inherits has perhaps more to do.
+    Tell whether a half sees no bytes: a stock one, or one whose own class says
+    so.  Subclasses must opt in again.
     """
     kind = type(half)
     if "dataReceived" in vars(half):

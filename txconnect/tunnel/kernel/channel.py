@@ -41,15 +41,15 @@ class ChannelFlow(Shape):
 
     @property
     def reading(self) -> bool:
-        """Whether the source is to be read now."""
+        """Tell whether the source is to be read now."""
 
     @property
     def blocked(self) -> bool:
-        """Whether octets wait for room in the sink."""
+        """Tell whether octets wait for room in the sink."""
 
     @property
     def closing(self) -> bool:
-        """Whether the sink is to be closed behind the octets that wait."""
+        """Tell whether the sink is to be closed behind the octets that wait."""
 
     def move(self) -> None:
         """The source can be read: read a piece, and write it."""
@@ -138,7 +138,7 @@ class Channel:
         raise NotImplementedError
 
     def update(self) -> None:
-        """What the flows want may have changed: look it up."""
+        """Look up what the flows want: it may have changed."""
         raise NotImplementedError
 
     def shut(self) -> None:

@@ -59,7 +59,7 @@ _UNABLE = {errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP}
 
 
 class SinkState(Enum):
-    """How far the sink has ended; see the head of this module."""
+    """The end of the sink; see the head of this module."""
 
     OPEN = "open"
     ENDING = "ending"

@@ -25,12 +25,12 @@ BATCH = 128
 
 
 class Watched(Shape):
-    """What is called when its descriptor is ready."""
+    """The owner of a descriptor that is watched."""
 
     def ready(self, events: int) -> None:
         """C{events} (C{EPOLLIN} and so on) have happened."""
 
-    def ended(self, reason: Closed) -> None:
+    def watchLost(self, reason: Closed) -> None:
         """
         L{ready} has raised, which was logged, or the reactor stops: give the
         descriptor up, and whatever hangs on it.
@@ -101,7 +101,7 @@ class NestedEpoll:
         # What ends may have others watched in its place: a dial its next address.
         while self._watched:
             descriptor, watched = next(iter(self._watched.items()))
-            self._guard(watched.ended, Closed.SHUTDOWN)
+            self._guard(watched.watchLost, Closed.SHUTDOWN)
             if self._watched.get(descriptor) is watched:
                 self.unwatch(descriptor)
         if self._epoll is not None:
@@ -135,7 +135,7 @@ class NestedEpoll:
             except BaseException:
                 # Whatever it is: the reactor would drop its reader for it.
                 self._log.failure("a descriptor's turn failed; it alone is ended")
-                self._guard(one.ended, Closed.INTERNAL)
+                self._guard(one.watchLost, Closed.INTERNAL)
         if self._queued:
             self._serveQueued()
         self._serving = False

@@ -25,7 +25,7 @@ from txconnect.wire.closing import Action, Happening
 
 class Kernel:
     """
-    What all kernel relays of a proxy share.
+    The things that all kernel relays of a proxy share.
 
     @ivar nested: watches their sockets.
     @ivar pipes: lends them pipes.

@@ -101,7 +101,7 @@ class SocketChannel(Channel):
         elif events & BROKEN:
             self._brokenUnread(events)
 
-    def ended(self, reason: Closed) -> None:
+    def watchLost(self, reason: Closed) -> None:
         """See L{txconnect.tunnel.kernel.nested.Watched}."""
         self.owner.cut(reason)
 

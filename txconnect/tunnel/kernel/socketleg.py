@@ -119,7 +119,7 @@ class _Parked:
         """It has ended; whoever takes it will see that."""
         self._leg.leave()
 
-    def ended(self, reason: Closed) -> None:
+    def watchLost(self, reason: Closed) -> None:
         """The reactor stops."""
         self._leg.abort()
 
@@ -151,7 +151,7 @@ class _Connecting:
             # No relay has taken it, and nobody has reset it.
             self._nested.change(descriptor, 0, _Parked(leg))
 
-    def ended(self, reason: Closed) -> None:
+    def watchLost(self, reason: Closed) -> None:
         """The reactor stops."""
         self._close()
         self.opened.errback(OSError(errno.ECONNABORTED, "the proxy stops"))

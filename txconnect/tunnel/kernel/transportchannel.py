@@ -29,7 +29,7 @@ _ABORTED = Failure(ConnectionAborted())
 
 def isPlain(leg: Leg) -> bool:
     """
-    Whether a leg's bytes are those of its socket: the transport is exactly one
+    Tell whether a leg's bytes are those of its socket: the transport is exactly one
     of TCP without TLS, still whole, with nothing of ours left to be sent.
     """
     transport = leg.transport

@@ -50,21 +50,21 @@ class Leg(Protocol):
 
     @property
     def lost(self) -> bool:
-        """Whether the connection is gone already."""
+        """Tell whether the connection is gone already."""
         return self._lost is not None
 
     @property
     def ended(self) -> bool:
-        """Whether the other end has sent its FIN, and it has been read."""
+        """Tell whether the FIN of the other end has been read."""
         return self._ended
 
     @property
     def paused(self) -> bool:
-        """Whether it holds something, and is not read for that."""
+        """Tell whether it holds something, and is not read for that."""
         return bool(self._held) and self._lost is None and not self._ended
 
     def takeHeld(self) -> list[bytes]:
-        """What was held so far, for who takes the transport's place."""
+        """Take the bytes held so far, in the place of the transport."""
         held, self._held = self._held, []
         return held
 
