@@ -52,11 +52,14 @@ class Rig:
         and one read more.
     @cvar flood: octets that are clearly more.
     @cvar unread: octets that do not fit where nobody reads.
+    @cvar sip: octets that a slow reader takes at a time, so that some more leave
+        for it, and the relay reads none yet.
     """
 
     inFlight = 4 * 65536
     flood = 4_000_000
     unread = 150_000
+    sip = 1000
 
     def __init__(
         self,
@@ -112,6 +115,9 @@ class Rig:
     ) -> Destination:
         """Let a destination accept connections."""
         return self.network.serve(host, port, **served)
+
+    def narrow(self, reader: Peer) -> None:
+        """Have the system keep little for C{reader}, as it does here anyway."""
 
     def flush(self) -> None:
         self.network.flush()

@@ -4,11 +4,18 @@ Capabilities and states of a Twisted transport that its interfaces do not tell.
 
 from __future__ import annotations
 
+import fcntl
 import socket
+import struct
+import sys
+import termios
 from typing import Any
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IHalfCloseableDescriptor
 from twisted.protocols.policies import ProtocolWrapper
+
+_INT = struct.Struct("i")
 
 
 def canHalfClose(transport: Any) -> bool:
@@ -37,3 +44,35 @@ def wasReset(transport: Any) -> bool:
         return False
     handle = transport.getHandle()
     return bool(handle.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+
+
+def countUnacknowledged(skt: Any) -> int:
+    """
+    Count the octets written to a socket that its other end has not acknowledged.
+
+    Only Linux tells; elsewhere, and of what is no socket of the system's, it is
+    0.
+    """
+    if not isinstance(skt, socket.socket) or sys.platform != "linux":
+        return 0
+    try:
+        answer = fcntl.ioctl(skt.fileno(), termios.TIOCOUTQ, _INT.pack(0))
+    except (OSError, ValueError):
+        # No kind of socket that counts, or closed.
+        return 0
+    return int(_INT.unpack(answer)[0])
+
+
+def countUndelivered(transport: Any) -> int:
+    """
+    Count the octets that a transport has still to write, and those that its
+    other end has not acknowledged.  One that does not tell has none.
+    """
+    while isinstance(transport, ProtocolWrapper):
+        transport = transport.transport
+    if not isinstance(transport, FileDescriptor):
+        return 0
+    # It has no other words for it, in no release of Twisted so far.
+    waiting = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+    getHandle = getattr(transport, "getHandle", None)
+    return waiting + (0 if getHandle is None else countUnacknowledged(getHandle()))

@@ -28,8 +28,9 @@ from txconnect.proxy import ConnectProxy, ConnectProxyFactory
 from txconnect.settings import Settings
 from txconnect.testing import ImmediatePool, RecordingObserver, scriptedLookup
 from txconnect.testing.peers import Peer
-from txconnect.tunnel.kernel.end import End
+from txconnect.tunnel.kernel.flow import BULK
 from txconnect.tunnel.kernel.relay import Kernel, KernelRelay
+from txconnect.tunnel.kernel.socketchannel import SocketChannel
 from txconnect.tunnel.kernel.socketleg import openSocket
 
 TCP_CLOSE = 7
@@ -106,6 +107,7 @@ class KernelRig:
     inFlight = 24_000_000
     flood = 60_000_000
     unread = flood
+    sip = 100_000
 
     def __init__(
         self,
@@ -205,20 +207,32 @@ class KernelRig:
             self.clock.advance(min([until, *due]) - self.clock.seconds())
             self.flush()
 
-    def watchesNoMore(self, monkeypatch: pytest.MonkeyPatch, ends: int = 0) -> None:
-        """From now on there is room in the nested epoll for so many ends."""
+    def watchesNoMore(self, monkeypatch: pytest.MonkeyPatch, channels: int = 0) -> None:
+        """From now on there is room in the nested epoll for so many channels."""
         nested = self.kernel.nested
         watch, seen = nested.watch, 0
 
         def full(descriptor: int, events: int, watched: Any) -> None:
             nonlocal seen
-            if isinstance(watched, End):
+            if isinstance(watched, SocketChannel):
                 seen += 1
-                if seen > ends:
+                if seen > channels:
                     raise OSError(errno.ENOSPC, "no space left on device")
             watch(descriptor, events, watched)
 
         monkeypatch.setattr(nested, "watch", full)
+
+    def narrow(self, reader: RealPeer) -> None:
+        """
+        Have the system keep little for C{reader}: what waits for it is the
+        relay's, in its pipe, and a little that leaves is seen to leave.
+        """
+        handle: Any = reader.transport.getHandle()
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        for flow in (self.relay()._up, self.relay()._down):
+            skt = flow.sink.socket  # type: ignore[attr-defined]
+            skt.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+            flow._bulk = BULK
 
     def relay(self) -> KernelRelay:
         """The one tunnel's."""

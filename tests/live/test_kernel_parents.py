@@ -16,9 +16,10 @@ from kernelrig import KernelRig
 from rig import ESTABLISHED, connect
 from test_kernel_pairs import Pairs
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionAborted
+from twisted.python.failure import Failure
 
 from txconnect.tunnel.kernel.paired import PairedRelay
-from txconnect.tunnel.kernel.transportleg import loseTransport
 from txconnect.tunnel.transport.leg import Leg
 from txconnect.values import TunnelClosed, TunnelEstablished
 
@@ -94,7 +95,7 @@ def test_toldInOrderWhereATunnelEndsAsItBegins(
     def opened(*arguments: Any, **options: Any) -> Any:
         def reset(leg: Leg) -> Leg:
             if who == "client":
-                loseTransport(rig.peers[0].transport, reset=True, ended=False)
+                rig.peers[0].transport.connectionLost(Failure(ConnectionAborted()))
             else:
                 accepted, _ = rig.servers[0].socket.accept()
                 accepted.setsockopt(SOL_SOCKET, SO_LINGER, pack("ii", 1, 0))

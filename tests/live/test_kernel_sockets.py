@@ -96,7 +96,7 @@ def test_itConnects(host: str) -> None:
         assert not leg.socket.getblocking()
         assert leg.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert leg.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-        assert leg.mask == 0
+        assert len(dial.nested) == 1
         leg.abort()
         assert wasReset(far)
         assert len(dial.nested) == 0
@@ -178,9 +178,7 @@ def test_aParkedOneThatIsResetWaitsForItsRelay(dial: Dial) -> None:
     leg, far = dial.connected()
     reset(far)
     dial.until(lambda: not len(dial.nested))
-    assert leg.mask is None
     # Nobody may fail over what is not watched any more.
-    leg.park()
     leg.abort()
 
 
@@ -242,13 +240,12 @@ def test_oneThatIsGoneBecomesNoTransport(dial: Dial) -> None:
 def test_itIsClosedInOrder(dial: Dial, first: bool) -> None:
     """FIN, and no error where the other end has gone first."""
     leg, far = dial.connected()
-    leg.handOver(lambda data: None)
-    dial.nested.unwatch(leg.socket.fileno())
+    leg.leave()
     with far:
         if first:
             reset(far)
-            leg.lose(reset=False, ended=False)
+            leg.lose(reset=False)
         else:
-            leg.lose(reset=False, ended=False)
+            leg.lose(reset=False)
             assert far.recv(1) == b""
     assert leg.socket.fileno() == -1

@@ -25,9 +25,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txconnect.interfaces import IPairFactory, ITrafficTap
-from txconnect.tunnel.kernel import end, pipes
-from txconnect.tunnel.kernel.end import End
+from txconnect.tunnel.kernel import flow, pipes
+from txconnect.tunnel.kernel.flow import Flow
 from txconnect.tunnel.kernel.relay import KernelRelay
+from txconnect.tunnel.kernel.socketchannel import SocketChannel
 from txconnect.tunnel.pair import ProxyClient, ProxyServer
 from txconnect.tunnel.transport.relay import TransportRelay
 from txconnect.values import Closed, Direction, TunnelInfo
@@ -56,24 +57,24 @@ everyKind = pytest.mark.parametrize("kind", KINDS)
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[End]:
-    """How often each end has been told of events."""
-    counted: Counter[End] = Counter()
-    ready = End.ready
+def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[SocketChannel]:
+    """How often each channel has been told of events."""
+    counted: Counter[SocketChannel] = Counter()
+    ready = SocketChannel.ready
 
-    def counting(self: End, events: int) -> None:
+    def counting(self: SocketChannel, events: int) -> None:
         counted[self] += 1
         ready(self, events)
 
-    monkeypatch.setattr(End, "ready", counting)
+    monkeypatch.setattr(SocketChannel, "ready", counting)
     return counted
 
 
 @pytest.fixture
 def bulkAtOnce(monkeypatch: pytest.MonkeyPatch) -> None:
     """A direction is bulk from its first read on."""
-    monkeypatch.setattr(end, "READ", 1000)
-    monkeypatch.setattr(end, "BULK", 1)
+    monkeypatch.setattr(flow, "READ", 1000)
+    monkeypatch.setattr(flow, "BULK", 1)
 
 
 def fill(rig: KernelRig, writer: Any) -> bytes:
@@ -111,16 +112,16 @@ def test_aTurnThatRaisesEndsItsTunnelAlone(
     """[K1] Whatever leaves a turn ends that tunnel, with a log line, and no other."""
     rig = makeRig(kind=kind)
     client, destination = rig.tunnel()
-    failing = rig.relay()._client
+    failing = rig.relay()._up
     other, otherDestination = rig.tunnel()
-    read = End._read
+    move = Flow.move
 
-    def raises(self: End) -> None:
+    def raises(self: Flow) -> None:
         if self is failing:
             raise kindOfError("a bug")
-        read(self)
+        move(self)
 
-    monkeypatch.setattr(End, "_read", raises)
+    monkeypatch.setattr(Flow, "move", raises)
     with logging() as logged:
         client.send(b"x")
         rig.flush()
@@ -140,7 +141,7 @@ def test_aTurnThatRaisesEndsItsTunnelAlone(
 
 @everyKind
 def test_bothDirectionsShutAndASlowPeerDoNotSpin(
-    makeRig: MakeRig, kind: str, calls: Counter[End]
+    makeRig: MakeRig, kind: str, calls: Counter[SocketChannel]
 ) -> None:
     """[K2] HUP comes again and again; while nothing can be done, nobody is told."""
     rig = makeRig(kind=kind)
@@ -160,12 +161,14 @@ def test_bothDirectionsShutAndASlowPeerDoNotSpin(
     rig.assertOver()
 
 
-def test_anEndThatIsHeldDoesNotSpin(makeRig: MakeRig, calls: Counter[End]) -> None:
+def test_anEndThatIsPausedDoesNotSpin(
+    makeRig: MakeRig, calls: Counter[SocketChannel]
+) -> None:
     """[K2] A rate limit sleeps, also where both directions are shut."""
     rig = makeRig()
     client, destination = rig.tunnel()
     relay = rig.relay()
-    relay.hold(Direction.DOWN)
+    pause = relay.pause(Direction.DOWN)
     client.end()
     destination.send(b"late")
     destination.end()
@@ -174,7 +177,7 @@ def test_anEndThatIsHeldDoesNotSpin(makeRig: MakeRig, calls: Counter[End]) -> No
     turns(rig)
     assert calls.total() < MANY / 2
     assert body(client) == b""
-    relay.release(Direction.DOWN)
+    pause.release()
     rig.flush()
     assert body(client) == b"late"
     rig.assertOver()
@@ -244,7 +247,7 @@ def test_anAdoptedSocketLeavesNoEvents(makeRig: MakeRig, kind: str) -> None:
 @pytest.mark.usefixtures("bulkAtOnce")
 @pytest.mark.parametrize("up", [True, False], ids=["up", "down"])
 def test_aFullDestinationLosesNothingInThePipe(
-    makeRig: MakeRig, up: bool, calls: Counter[End]
+    makeRig: MakeRig, up: bool, calls: Counter[SocketChannel]
 ) -> None:
     """[K5] EAGAIN with bytes in the pipe: the destination is full; it is waited for."""
     rig = makeRig()
@@ -253,7 +256,7 @@ def test_aFullDestinationLosesNothingInThePipe(
     reader.pause()
     sent = fill(rig, writer)
     relay = rig.relay()
-    source = relay._client if up else relay._destination
+    source = relay._up if up else relay._down
     assert source._pipe is not None
     assert source._pipe.held
     calls.clear()
@@ -272,7 +275,7 @@ def test_aPipeWithBytesIsNotUsedAgain(makeRig: MakeRig) -> None:
     client, destination = rig.tunnel()
     client.pause()
     fill(rig, destination)
-    left = rig.relay()._destination._pipe
+    left = rig.relay()._down._pipe
     assert left is not None
     assert left.held
     client.abort()
@@ -362,7 +365,7 @@ def test_anUrgentOctetIsOneOfTheStream(makeRig: MakeRig, how: str, up: bool) -> 
 @pytest.mark.parametrize("up", [True, False], ids=["up", "down"])
 @pytest.mark.parametrize("legs", ["sockets", "transports"])
 def test_anUrgentOctetDoesNotSpin(
-    makeRig: MakeRig, legs: str, up: bool, calls: Counter[End]
+    makeRig: MakeRig, legs: str, up: bool, calls: Counter[SocketChannel]
 ) -> None:
     """[F01] [K2] Also where it is the last one that came, nobody is told in vain."""
     rig = makeRig(legs=legs)
@@ -442,6 +445,9 @@ class Stingy:
         if not taken:
             raise BlockingIOError
         return self._socket.send(data[:taken])
+
+    def sendmsg(self, buffers: list[Any]) -> int:
+        return self.send(b"".join(buffers))
 
 
 @everyKind
@@ -559,7 +565,7 @@ def test_aBusyTunnelStarvesNobody(
     assert turned
     # How long the system takes to bring a byte is not ours to count.
     arrived = select.poll()
-    arrived.register(small._client._descriptor, select.POLLIN)
+    arrived.register(small._up.source.descriptor, select.POLLIN)
     for number in range(1, 6):
         client.send(b"x")
         waited = 0
@@ -606,30 +612,31 @@ def test_anObserverThatStopsTheProxyInATurn(makeRig: MakeRig) -> None:
     rig.assertOver()
 
 
-def test_holdAndRelease(makeRig: MakeRig) -> None:
-    """A held direction is read on with the last release; the other goes on."""
+def test_pauseAndRelease(makeRig: MakeRig) -> None:
+    """A paused direction is read on with the last release; the other goes on."""
     rig = makeRig()
     client, destination = rig.tunnel()
     relay = rig.relay()
-    relay.hold(Direction.UP)
-    relay.hold(Direction.UP)
+    pauses = [relay.pause(Direction.UP) for _ in range(2)]
     client.send(b"up")
     destination.send(b"down")
     rig.flush()
     assert (destination.received, body(client)) == (b"", b"down")
-    relay.release(Direction.UP)
+    pauses[0].release()
+    # A second time is none of the other's.
+    pauses[0].release()
     rig.flush()
     assert destination.received == b""
-    relay.release(Direction.UP)
+    pauses[1].release()
     rig.flush()
     assert destination.received == b"up"
 
 
-def test_aResetIsSeenWhileHeld(makeRig: MakeRig) -> None:
+def test_aResetIsSeenWhilePaused(makeRig: MakeRig) -> None:
     """[K9] A rate limit hides no reset."""
     rig = makeRig()
     client, destination = rig.tunnel()
-    rig.relay().hold(Direction.UP)
+    rig.relay().pause(Direction.UP)
     client.abort()
     rig.flush()
     assert destination.reset

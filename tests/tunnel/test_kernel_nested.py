@@ -60,7 +60,7 @@ class Ready:
         self.calls += 1
         self.act(self)
 
-    def ended(self, reason: Closed) -> None:
+    def watchLost(self, reason: Closed) -> None:
         self.reasons.append(reason)
         self.giveUp()
 
@@ -185,7 +185,7 @@ def test_endingMayFailToo(nested: NestedEpoll, make: Callable[..., Ready]) -> No
         def ready(self, events: int) -> None:
             raise ValueError("a bug")
 
-        def ended(self, reason: Closed) -> None:
+        def watchLost(self, reason: Closed) -> None:
             raise ValueError("another")
 
     hopeless, fine = Hopeless(nested), make()
@@ -216,6 +216,69 @@ def test_aCloseThatFailsKeepsNobodyFromTheirs(
     assert len(logged.errors) == 1
 
 
+def test_theEndOfABatchMayQueueMore(
+    nested: NestedEpoll, make: Callable[..., Ready]
+) -> None:
+    """[R7] All of it is called in that turn, in order: channels tell of themselves so."""
+    called: list[str] = []
+
+    def first() -> None:
+        called.append("first")
+        nested.later(lambda: called.append("third"))
+        nested.later(fourth)
+
+    def fourth() -> None:
+        called.append("fourth")
+        nested.later(lambda: called.append("fifth"))
+
+    def act(it: Ready) -> None:
+        nested.later(first)
+        nested.later(lambda: called.append("second"))
+        assert called == []
+
+    make(act)
+    nested.doRead()
+    assert called == ["first", "second", "third", "fourth", "fifth"]
+
+
+def test_outsideABatchTheOrderIsTheSame(nested: NestedEpoll) -> None:
+    """[R7] What is queued meanwhile comes when that is done, and not within it."""
+    called: list[str] = []
+
+    def first() -> None:
+        nested.later(lambda: called.append("second"))
+        called.append("first")
+
+    nested.later(first)
+    assert called == ["first", "second"]
+    with logging() as logged:
+        nested.later(lambda: 1 / 0)
+    nested.later(lambda: called.append("third"))
+    assert called == ["first", "second", "third"]
+    assert len(logged.errors) == 1
+
+
+def test_aStopLosesNothingThatIsQueued(
+    nested: NestedEpoll, make: Callable[..., Ready]
+) -> None:
+    """[R7] [K7] Before it, by it, and from what it calls."""
+    called: list[str] = []
+
+    def stop() -> None:
+        nested.later(lambda: called.append("queued by it"))
+        nested.stop()
+
+    def act(it: Ready) -> None:
+        nested.later(stop)
+        nested.later(lambda: called.append("queued before"))
+
+    one = make(act)
+    nested.doRead()
+    assert called == ["queued before", "queued by it"]
+    assert one.reasons == [Closed.SHUTDOWN]
+    assert one.socket.fileno() == -1
+
+
 def test_whatBeginsWhileAllEndsIsEndedToo(
     nested: NestedEpoll, make: Callable[..., Ready]
 ) -> None:
@@ -223,8 +286,8 @@ def test_whatBeginsWhileAllEndsIsEndedToo(
     nexts: list[Ready] = []
 
     class Dialling(Ready):
-        def ended(self, reason: Closed) -> None:
-            super().ended(reason)
+        def watchLost(self, reason: Closed) -> None:
+            super().watchLost(reason)
             # Closed by now, so that the next one has the same number.
             nexts.append(make())
 

@@ -6,9 +6,12 @@ of both.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from relaypromises import relayOf
 from rig import Rig, body, connect
+from twisted.internet.interfaces import ISSLTransport
 from zope.interface import implementer
 
 from txconnect.interfaces import IPairFactory, ITrafficTap
@@ -209,3 +212,49 @@ def test_pairThatClosesItsLeg(leg: str) -> None:
     assert rig.events.closed[0].reason is (
         Closed.CLIENT if leg == "client" else Closed.DESTINATION
     )
+
+
+class Looking(ProxyServer):
+    """Asks its transport for what that of its leg has."""
+
+    seen: list[object] = []
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        self.seen.append(transport.getPeerCertificate())
+        self.seen.append(ISSLTransport.providedBy(transport))
+        self.seen.append(hasattr(transport, "noSuchThing"))
+
+
+def test_aHalfsTransportHasWhatItsLegHas() -> None:
+    """[F51] Its methods and interfaces: a half of a TLS leg may ask for the certificate."""
+    rig = Rig(tlsClient=True, pairFactory=Pairs(Looking, ProxyClient))
+    client, _ = rig.tunnel()
+    leg = relayOf(rig)._client.transport
+    assert Looking.seen == [None, ISSLTransport.providedBy(leg), False]
+    client.abort()
+    rig.assertOver()
+
+
+def test_aHalfThatClosesTwice() -> None:
+    """[TU-02] The second time does nothing; what is written then is dropped."""
+
+    class Closes(ProxyServer):
+        def dataReceived(self, data: bytes) -> None:
+            transport: Any = self.transport
+            transport.write(b"bye")
+            transport.loseConnection()
+            transport.loseConnection()
+            transport.write(b" more")
+            assert transport.disconnecting
+
+    rig = Rig(pairFactory=Pairs(Closes, ProxyClient))
+    client, destination = rig.tunnel()
+    client.send(b"x")
+    rig.flush()
+    assert body(client) == b"bye"
+    assert client.ended
+    assert destination.ended
+    client.end()
+    destination.end()
+    rig.assertOver()

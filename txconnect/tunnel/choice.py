@@ -1,10 +1,9 @@
 """
-Which relay serves a tunnel: one plain rule, asked once, at its establishment.
+The rule that chooses a tunnel's relay, once, when the tunnel is established.
 
-Whichever it is, the 200 leaves before the relay may write: with the kernel
-relay it is sent on the socket itself, because what a transport has been given
-to write leaves only when the reactor comes round, and the destination's bytes
-would overtake it.
+The 200 leaves before either relay may write.  With the kernel relay it is sent
+on the socket itself, because a transport writes only when the reactor comes
+round, and the destination's bytes would overtake it.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from twisted.internet import tcp
@@ -23,19 +21,24 @@ from txconnect.tunnel.kernel.nested import NestedEpoll
 from txconnect.tunnel.kernel.paired import PairedRelay
 from txconnect.tunnel.kernel.relay import Kernel, KernelRelay
 from txconnect.tunnel.kernel.socketleg import SocketLeg
-from txconnect.tunnel.kernel.transportleg import TransportLeg, isPlain, loseTransport
+from txconnect.tunnel.kernel.transportchannel import (
+    ParentChannel,
+    TransportChannel,
+    isPlain,
+)
 from txconnect.tunnel.pair import ProxyClient, ProxyServer, join
-from txconnect.tunnel.relay import Told
+from txconnect.tunnel.relay import RelayEvents
 from txconnect.tunnel.transport.leg import Leg, Side
-from txconnect.tunnel.transport.relay import Tap, TransportRelay
+from txconnect.tunnel.transport.relay import TransportRelay
+from txconnect.tunnel.transport.side import Tap
 
 _STOCK = (ProxyServer, ProxyClient)
 
 
 def makeNested(reactor: Any) -> NestedEpoll | None:
     """
-    The nested epoll of a reactor, or L{None} where there can be none: it wants
-    Linux, and a reactor that watches real descriptors.
+    Make the nested epoll of a reactor, or return L{None} where there can be none:
+    it needs Linux, and a reactor that watches real descriptors.
     """
     able = hasattr(select, "epoll") and hasattr(os, "splice")
     if not able or not isinstance(reactor, PosixReactorBase):
@@ -50,8 +53,8 @@ def kernelServes(
     pair: tuple[IProtocol, IProtocol] | None,
 ) -> bool:
     """
-    Whether the kernel relay serves: nothing taps; both halves of the pair do
-    without the bytes; the accepted transport is exactly a C{tcp.Server} (a
+    Tell whether the kernel relay serves: there is no tap; both halves of the pair
+    do without the bytes; the accepted transport is exactly a C{tcp.Server} (a
     C{unix.Server} is one by inheritance, and is not meant) without TLS; and the
     other leg is a socket that the dialler opened, or the reactor's plain TCP, by
     which a parent was reached.
@@ -67,8 +70,8 @@ def kernelServes(
 
 def _doesWithoutBytes(half: IProtocol) -> bool:
     """
-    Whether a half may be one that sees no bytes: a stock one, or one whose own
-    class says so.  A class that inherits has perhaps more to do.
+    Tell whether a half sees no bytes: a stock one, or one whose own class says
+    so.  Subclasses must opt in again.
     """
     kind = type(half)
     if "dataReceived" in vars(half):
@@ -78,7 +81,7 @@ def _doesWithoutBytes(half: IProtocol) -> bool:
 
 def startKernelRelay(
     kernel: Kernel,
-    told: Told,
+    events: RelayEvents,
     client: Any,
     leg: Leg | SocketLeg,
     pair: tuple[IProtocol, IProtocol] | None,
@@ -90,18 +93,18 @@ def startKernelRelay(
 
     @raise OSError: no more sockets can be watched; nothing has been sent.
     """
-    handle, lose = client.getHandle(), partial(loseTransport, client)
+    nested = kernel.nested
+    near = TransportChannel(nested, client)
+    far = leg if isinstance(leg, SocketLeg) else ParentChannel(nested, leg)
     relay: KernelRelay
-    bare = leg if isinstance(leg, SocketLeg) else TransportLeg(leg)
     if pair is None:
-        relay = KernelRelay(kernel, told, handle, lose, bare)
+        relay = KernelRelay(kernel, events, near, far)
     else:
-        relay = PairedRelay(kernel, told, handle, lose, bare)
-        relay.pair(pair, client)
+        relay = PairedRelay(kernel, events, near, far)
+        relay.pair(pair)
     relay.watch()
-    client.stopReading()
     try:
-        sent = handle.send(answer)
+        sent = near.send(answer)
     except OSError:
         # Full, or reset already: the relay will see which.
         sent = 0
@@ -110,7 +113,7 @@ def startKernelRelay(
 
 
 def startTransportRelay(
-    told: Told,
+    events: RelayEvents,
     client: Any,
     adopt: Callable[[Side], None],
     leg: Leg | SocketLeg,
@@ -126,9 +129,10 @@ def startTransportRelay(
     """
     if isinstance(leg, SocketLeg):
         leg = leg.asTransport()
+    isStock = pair is None
     if pair is None:
         pair = ProxyServer(), ProxyClient()
         join(*pair)
-    relay = TransportRelay(told, client, adopt, leg, pair, taps)
+    relay = TransportRelay(events, client, adopt, leg, pair, taps, isStock)
     client.write(answer)
     return relay

@@ -22,15 +22,15 @@ from zope.interface import implementer
 @implementer(IHalfCloseableProtocol)
 class _Half(Protocol):
     """
-    What both halves have in common.
+    The part that both halves have in common.
 
     @ivar peer: the other half; set before C{connectionMade}.
     @cvar kernelRelay: C{True} where the class itself does without
         C{dataReceived}, which is then never called, so that the kernel relay
-        may serve.  A class that inherits it has not said so.  The rest is
-        called as ever; the transport is a small one: C{write},
-        C{writeSequence}, C{loseConnection}, C{abortConnection},
-        C{pauseProducing}, C{resumeProducing}, C{getPeer} and C{getHost}.
+        may serve.  Subclasses must opt in again.  The rest is called as ever;
+        the transport has the methods of
+        L{HalfTransport<txconnect.tunnel.halftransport.HalfTransport>} and no
+        other.
     """
 
     kernelRelay = False

@@ -49,13 +49,14 @@ class Tunnel:
     __slots__ = (
         "__weakref__",
         "_active",
+        "_activity",
         "_clock",
         "_legs",
-        "_moved",
         "_owner",
         "_reason",
         "_registry",
         "_settings",
+        "_undelivered",
         "began",
         "info",
         "relay",
@@ -84,7 +85,9 @@ class Tunnel:
         # Replaced by whatever happens first; a tunnel does not end by itself.
         self._reason = Closed.OPERATOR
         self._legs = 2
-        self._moved = 0
+        self._activity = 0
+        # -1: not counted yet.
+        self._undelivered = -1
         self.began = self._active = clock.seconds()
 
     def begin(self, relay: Relay, early: list[bytes]) -> None:
@@ -123,10 +126,8 @@ class Tunnel:
 
     def checkDeadlines(self, now: float) -> None:
         """Cut the tunnel if one is over; called by the registry."""
-        moved = self.relay.up + self.relay.down
-        if moved != self._moved and self.state is not State.CLOSED:
-            # Once it is closed nothing that is still sent may keep it.
-            self._moved = moved
+        # Once it is closed nothing that is still sent may keep it.
+        if self.state is not State.CLOSED and self._hasMoved():
             self._active = now
         settings = self._settings
         is_open = self.state is State.OPEN
@@ -135,6 +136,21 @@ class Tunnel:
             self.cut(Closed.IDLE)
         elif settings.maxLifetime and now - self.began >= settings.maxLifetime:
             self.cut(Closed.LIFETIME)
+
+    def _hasMoved(self) -> bool:
+        """
+        Tell whether bytes have been read or written since the last time, or have
+        reached an end that takes them slowly.  A tunnel for which none are on
+        their way is not looked at again before it moves.
+        """
+        activity = self.relay.activity
+        if activity != self._activity:
+            self._activity, self._undelivered = activity, -1
+            return True
+        before = self._undelivered
+        if before:
+            self._undelivered = self.relay.undelivered()
+        return 0 <= before != self._undelivered
 
     def _canEnd(self, happening: Happening) -> bool:
         if self._settings.halfClose != "carry":

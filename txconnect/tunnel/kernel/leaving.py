@@ -19,7 +19,7 @@ from txconnect.values import Closed
 
 
 class _Leaving:
-    """One client that is watched."""
+    """A client that is watched."""
 
     def __init__(self, forget: Callable[[], None], left: Callable[[], None]) -> None:
         self._forget = forget
@@ -30,8 +30,8 @@ class _Leaving:
         self._forget()
         self._left()
 
-    def ended(self, reason: Closed) -> None:
-        """The reactor stops, or telling has failed: whoever cares is told else."""
+    def watchLost(self, reason: Closed) -> None:
+        """Nothing to do: the owner learns of it elsewhere."""
 
 
 class LeaveWatch:

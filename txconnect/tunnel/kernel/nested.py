@@ -9,6 +9,7 @@ the reactor's bookkeeping: a bounded batch is served in one loop.
 from __future__ import annotations
 
 import select
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol as Shape
 
@@ -24,12 +25,12 @@ BATCH = 128
 
 
 class Watched(Shape):
-    """What is called when its descriptor is ready."""
+    """The owner of a descriptor that is watched."""
 
     def ready(self, events: int) -> None:
         """C{events} (C{EPOLLIN} and so on) have happened."""
 
-    def ended(self, reason: Closed) -> None:
+    def watchLost(self, reason: Closed) -> None:
         """
         L{ready} has raised, which was logged, or the reactor stops: give the
         descriptor up, and whatever hangs on it.
@@ -50,7 +51,7 @@ class NestedEpoll:
         self.reactor = reactor
         self._epoll: Any = None
         self._watched: dict[int, Watched] = {}
-        self._closing: list[Callable[[], object]] = []
+        self._queued: deque[Callable[[], object]] = deque()
         self._serving = False
 
     def __len__(self) -> int:
@@ -69,6 +70,10 @@ class NestedEpoll:
         self._epoll.modify(descriptor, events)
         self._watched[descriptor] = watched
 
+    def isWatchedBy(self, descriptor: int, watched: Watched) -> bool:
+        """Tell whether a descriptor's events go to C{watched}."""
+        return self._watched.get(descriptor) is watched
+
     def unwatch(self, descriptor: int) -> None:
         """
         Watch it no more.  Before it is closed: a copy of the descriptor would
@@ -77,22 +82,26 @@ class NestedEpoll:
         if self._watched.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
 
-    def later(self, close: Callable[[], object]) -> None:
+    def later(self, call: Callable[[], object]) -> None:
         """
-        Call C{close} at the end of the batch: a number that is free before
-        may be given out again, and then an event of the old one hits the new.
+        Call C{call} at the end of the batch, in the order of these calls; also
+        those that are queued by one of them.  Where there is no batch: now.
+
+        So a descriptor is closed: a number that is free before may be given
+        out again, and then an event of the old one hits the new.
         """
-        if self._serving:
-            self._closing.append(close)
-        else:
-            close()
+        self._queued.append(call)
+        if not self._serving:
+            self._serving = True
+            self._serveQueued()
+            self._serving = False
 
     def stop(self) -> None:
         """End whatever is watched, and give the epoll's descriptor back."""
         # What ends may have others watched in its place: a dial its next address.
         while self._watched:
             descriptor, watched = next(iter(self._watched.items()))
-            self._guard(watched.ended, Closed.SHUTDOWN)
+            self._guard(watched.watchLost, Closed.SHUTDOWN)
             if self._watched.get(descriptor) is watched:
                 self.unwatch(descriptor)
         if self._epoll is not None:
@@ -126,15 +135,20 @@ class NestedEpoll:
             except BaseException:
                 # Whatever it is: the reactor would drop its reader for it.
                 self._log.failure("a descriptor's turn failed; it alone is ended")
-                self._guard(one.ended, Closed.INTERNAL)
+                self._guard(one.watchLost, Closed.INTERNAL)
+        if self._queued:
+            self._serveQueued()
         self._serving = False
-        if self._closing:
-            closing, self._closing = self._closing, []
-            for close in closing:
-                self._guard(close)
+
+    def _serveQueued(self) -> None:
+        """End a batch: make all calls that are queued for then."""
+        queued = self._queued
+        while queued:
+            self._guard(queued.popleft())
 
     def _guard(self, call: Callable[..., object], *arguments: object) -> None:
         try:
             call(*arguments)
-        except Exception:
+        except BaseException:
+            # Whatever it is, as above.
             self._log.failure("ending a descriptor failed")

@@ -16,6 +16,8 @@ MOST = 256
 KEPT = 32
 """The most pipes that are kept for the next user."""
 
+_SPLICE = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE if hasattr(os, "splice") else 0
+
 
 class Pipe:
     """
@@ -34,6 +36,38 @@ class Pipe:
         except OSError:
             # Over the user's allowance (pipe-user-pages-soft): smaller serves.
             self.size = fcntl.fcntl(self.entry, fcntl.F_GETPIPE_SZ)
+
+    def fill(self, descriptor: int) -> int:
+        """
+        Move what can be read from a socket into the pipe, which is empty.
+
+        @return: how many octets that were.
+        @raise OSError: as C{splice}.
+        """
+        size = self.held = os.splice(descriptor, self.entry, self.size, flags=_SPLICE)
+        return size
+
+    def drain(self, descriptor: int) -> int:
+        """
+        Move what is in the pipe into a socket, as far as there is room.
+
+        @return: how many octets that were.
+        @raise OSError: the socket is broken.
+        """
+        before = self.held
+        while self.held:
+            try:
+                self.held -= os.splice(self.exit, descriptor, self.held, flags=_SPLICE)
+            except BlockingIOError:
+                # There is something in the pipe: the socket is full.
+                break
+        return before - self.held
+
+    def empty(self) -> bytes:
+        """Read all that is in the pipe."""
+        inside = os.read(self.exit, self.held)
+        self.held -= len(inside)
+        return inside
 
     def close(self) -> None:
         os.close(self.exit)

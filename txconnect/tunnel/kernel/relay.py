@@ -1,28 +1,31 @@
 """
-The kernel relay: two plain sockets, and nobody who looks at their bytes.
+The kernel relay: two channels at whose bytes nobody looks, and two flows.
 
-Both are watched by the nested epoll, so that a chunk costs neither the reactor's
-bookkeeping nor a protocol's call.
+Where both are sockets, a piece costs neither the reactor's bookkeeping nor a
+protocol's call: see L{txconnect.tunnel.kernel.flow} for how it moves, and
+L{txconnect.tunnel.kernel.channel} for what carries it.
+
+The relay says what happens, its tunnel follows the closing table, and the
+table's actions come back to L{KernelRelay.perform}.  An action on a leg is one
+on the flow that ends there: it has to wait for what that flow still holds.
 """
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Sequence
 
-from txconnect.tunnel.kernel.end import End
+from txconnect.tunnel.kernel.channel import Channel
+from txconnect.tunnel.kernel.flow import Flow
 from txconnect.tunnel.kernel.nested import NestedEpoll
 from txconnect.tunnel.kernel.pipes import Pipes
-from txconnect.tunnel.kernel.socketleg import SocketLeg
-from txconnect.tunnel.kernel.transportleg import TransportLeg
-from txconnect.tunnel.relay import Told
-from txconnect.values import Direction
+from txconnect.tunnel.relay import Pause, RelayEvents
+from txconnect.values import Closed, Direction
 from txconnect.wire.closing import Action, Happening
 
 
 class Kernel:
     """
-    What all kernel relays of a proxy share.
+    The things that all kernel relays of a proxy share.
 
     @ivar nested: watches their sockets.
     @ivar pipes: lends them pipes.
@@ -41,100 +44,132 @@ class KernelRelay:
     """
     See L{txconnect.tunnel.relay.Relay}.
 
-    @param client: the client's socket; nobody else watches it any more.
-    @param loseClient: closes it; told whether with a reset, and whether a FIN
-        has left already.
-    @param leg: the destination's.
+    It owns its channels: see
+    L{ChannelOwner<txconnect.tunnel.kernel.channel.ChannelOwner>}.
+
     @ivar unsent: what of the 200 has not left yet; set before L{start}.
-    @ivar held: what has been read of the destination already; goes behind it.
     """
 
-    __slots__ = ("__weakref__", "_client", "_destination", "_leg", "held", "unsent")
+    __slots__ = ("__weakref__", "_down", "_events", "_kernel", "_legs", "_up", "unsent")
 
     canEndClient = True
     canEndDestination = True
 
-    _end: type[End] = End
-
     def __init__(
         self,
         kernel: Kernel,
-        told: Told,
-        client: socket.socket,
-        loseClient: Callable[[bool, bool], object],
-        leg: SocketLeg | TransportLeg,
+        events: RelayEvents,
+        client: Channel,
+        destination: Channel,
     ) -> None:
-        nested, pipes, end = kernel.nested, kernel.pipes, self._end
-        self._client = end(nested, pipes, told, client, _CLIENT, loseClient)
-        self._destination = end(nested, pipes, told, leg.socket, _DESTINATION, leg.lose)
-        self._client.other = self._destination
-        self._destination.other = self._client
-        self._leg = leg
+        self._kernel = kernel
+        self._events = events
+        self._up = Flow(client, destination, kernel.pipes)
+        self._down = Flow(destination, client, kernel.pipes)
+        client.owner = destination.owner = self
+        self._legs = 2
         self.unsent = b""
-        self.held: Sequence[bytes] = leg.held
+
+    # What the tunnel does with it
 
     @property
     def up(self) -> int:
-        return self._client.count
+        return self._up.taken
 
     @property
     def down(self) -> int:
-        return self._destination.count
+        return self._down.taken
+
+    @property
+    def activity(self) -> int:
+        up, down = self._up, self._down
+        return up.taken + up.later + down.taken + down.later
 
     def watch(self) -> None:
         """
-        Have both sockets watched, for what comes behind L{start}.
+        Take both channels; what they read comes behind L{start}.
 
-        @raise OSError: no more can be watched; the leg is still its owner's.
+        @raise OSError: no more can be watched; both are still their owners'.
         """
-        self._destination.begin(self._leg.mask)
+        client, destination = self._up.source, self._up.sink
+        destination.begin()
         try:
-            self._client.begin(None)
+            client.begin()
         except OSError:
-            self._destination.leave()
+            destination.leave()
             raise
-        self._leg.handOver(self._downward)
+        destination.takeOver(self._down.take)
+        client.takeOver(self._up.take)
 
     def start(self, early: list[bytes]) -> None:
-        client, destination = self._client, self._destination
-        if self.unsent:
-            client.write(self.unsent)
-        for data in self.held:
-            self._downward(data)
-        for data in early:
-            client.count += len(data)
-            destination.write(data)
-
-    def _downward(self, data: bytes) -> None:
-        """Pass on what somebody else has read of the destination."""
-        self._destination.count += len(data)
-        self._client.write(data)
+        self._start(self._down.source.held, early)
 
     def perform(self, action: Action) -> None:
         direction, what = _PERFORM[action]
-        what(self._begins(direction))
+        what(self._flow(direction))
 
-    def hold(self, direction: Direction) -> None:
-        """Read nothing of C{direction} until as many L{release}s."""
-        self._begins(direction).hold()
+    def pause(self, direction: Direction) -> Pause:
+        return self._flow(direction).pause()
 
-    def release(self, direction: Direction) -> None:
-        """Take one L{hold} back."""
-        self._begins(direction).release()
+    def undelivered(self) -> int:
+        return sum(
+            flow.waiting + flow.sink.unacknowledged() for flow in (self._up, self._down)
+        )
 
-    def _begins(self, direction: Direction) -> End:
-        """The end at which a direction begins."""
-        return self._client if direction is Direction.UP else self._destination
+    def _start(self, held: Sequence[bytes], early: list[bytes]) -> None:
+        if self.unsent:
+            self._down.write(self.unsent)
+        for data in held:
+            self._down.take(data)
+        for data in early:
+            self._up.take(data)
+
+    def legOf(self, action: Action) -> Channel:
+        """Return the leg that an action is about."""
+        direction, _ = _PERFORM[action]
+        return self._flow(direction).sink
+
+    def _flow(self, direction: Direction) -> Flow:
+        return self._up if direction is Direction.UP else self._down
+
+    # What its channels tell
+
+    def inputEnded(self, channel: Channel) -> None:
+        isClient = channel is self._up.source
+        self._events.happened(
+            Happening.CLIENT_ENDED if isClient else Happening.DESTINATION_ENDED
+        )
+
+    def finSent(self, channel: Channel) -> None:
+        """Nobody has to know."""
+
+    def broken(self, channel: Channel) -> None:
+        isClient = channel is self._up.source
+        self._events.happened(
+            Happening.CLIENT_RESET if isClient else Happening.DESTINATION_RESET
+        )
+
+    def gone(self, channel: Channel, reset: bool) -> None:
+        events = self._events
+        self._legs -= 1
+        if not self._legs:
+            # The tunnel refers to its relay as well.
+            del self._events
+        events.legLost()
+
+    def cut(self, reason: Closed) -> None:
+        self._events.cut(reason)
+
+    def later(self, call: Callable[[], object]) -> None:
+        self._kernel.nested.later(call)
 
 
-_CLIENT = (Happening.CLIENT_ENDED, Happening.CLIENT_RESET)
-_DESTINATION = (Happening.DESTINATION_ENDED, Happening.DESTINATION_RESET)
-
-_PERFORM: dict[Action, tuple[Direction, Callable[[End], None]]] = {
-    Action.END_CLIENT: (Direction.UP, End.end),
-    Action.CLOSE_CLIENT: (Direction.UP, End.close),
-    Action.ABORT_CLIENT: (Direction.UP, End.abort),
-    Action.END_DESTINATION: (Direction.DOWN, End.end),
-    Action.CLOSE_DESTINATION: (Direction.DOWN, End.close),
-    Action.ABORT_DESTINATION: (Direction.DOWN, End.abort),
+_PERFORM: dict[Action, tuple[Direction, Callable[[Flow], None]]] = {
+    # By the flow that ends at the leg.
+    Action.END_CLIENT: (Direction.DOWN, Flow.sendFin),
+    Action.CLOSE_CLIENT: (Direction.DOWN, Flow.closeSink),
+    Action.ABORT_CLIENT: (Direction.DOWN, Flow.resetSink),
+    Action.END_DESTINATION: (Direction.UP, Flow.sendFin),
+    Action.CLOSE_DESTINATION: (Direction.UP, Flow.closeSink),
+    Action.ABORT_DESTINATION: (Direction.UP, Flow.resetSink),
 }

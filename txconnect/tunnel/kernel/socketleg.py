@@ -6,21 +6,19 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import socket
-from collections.abc import Callable, Sequence
 from typing import Any
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
 from txconnect.tunnel.kernel.nested import NestedEpoll
+from txconnect.tunnel.kernel.socketchannel import BROKEN, OUT, SocketChannel
 from txconnect.tunnel.transport.leg import Leg
 from txconnect.values import Closed, IPAddress
 from txconnect.wire.authority import addressText
-
-OUT = select.EPOLLOUT
-BROKEN = select.EPOLLERR | select.EPOLLHUP
 
 _BIND_ADDRESS_NO_PORT = 24
 """C{IP_BIND_ADDRESS_NO_PORT} of Linux, for IPv6 too; Python has it from 3.12."""
@@ -38,50 +36,29 @@ class _Adopting(Factory):
         return self._leg
 
 
-class SocketLeg:
+class SocketLeg(SocketChannel):
     """
-    A connected socket that the nested epoll watches for OUT, and that a relay
-    has still to take over.
+    The destination's socket: the dialler's, then a channel of the relay that
+    takes it.
 
-    @ivar socket: the socket; does not block.
     @ivar peer: the address and the port that it leads to.
-    @ivar held: what has been read already; nothing.
     """
 
-    __slots__ = ("_mask", "_nested", "_watched", "peer", "socket")
-
-    held: Sequence[bytes] = ()
+    __slots__ = ("peer",)
 
     def __init__(
         self, nested: NestedEpoll, skt: socket.socket, peer: tuple[IPAddress, int]
     ) -> None:
-        self._nested = nested
-        self.socket = skt
+        super().__init__(nested, skt)
         self.peer = peer
-        self._watched = True
+        # Whoever connected it has it watched still.
         self._mask = OUT
 
-    @property
-    def mask(self) -> int | None:
-        """What the descriptor is watched for; L{None} when it is not."""
-        return self._mask if self._watched else None
-
-    def handOver(self, late: Callable[[bytes], object]) -> None:
-        """
-        A kernel relay has it from now on, and has it watched.
-
-        @param late: not called: nobody has read from it.
-        """
-        self._watched = False
-
-    def lose(self, reset: bool, ended: bool) -> None:
-        """
-        Close it; nobody watches it any more.
-
-        @param reset: it is set to reset the connection when it is closed.
-        @param ended: a FIN has left already.
-        """
-        if not reset and not ended:
+    def lose(self, reset: bool) -> None:
+        """See L{SocketChannel.lose<txconnect.tunnel.kernel.channel.Channel.lose>}."""
+        if reset:
+            self.makeReset()
+        elif not self.finSent:
             # Closing alone would not send one while a child has a copy.
             try:
                 self.socket.shutdown(socket.SHUT_RDWR)
@@ -90,11 +67,24 @@ class SocketLeg:
                 pass
         self.socket.close()
 
+    def getHost(self) -> IAddress:
+        """See L{Channel.getHost<txconnect.tunnel.kernel.channel.Channel.getHost>}."""
+        return self._address(*self.socket.getsockname()[:2])
+
+    def getPeer(self) -> IAddress:
+        """See L{Channel.getPeer<txconnect.tunnel.kernel.channel.Channel.getPeer>}."""
+        address, port = self.peer
+        return self._address(str(address), port)
+
+    def _address(self, host: str, port: int) -> IAddress:
+        made = IPv4Address if self.peer[0].version == 4 else IPv6Address
+        return made("TCP", host, port)
+
     def abort(self) -> None:
         """Nobody wants it: reset it."""
         # Also where a relay has begun to take it over, and could not.
-        self._nested.unwatch(self.socket.fileno())
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self._nested.unwatch(self.descriptor)
+        self.makeReset()
         self._nested.later(self.socket.close)
 
     def asTransport(self) -> Leg:
@@ -106,34 +96,32 @@ class SocketLeg:
 
         @raise OSError: there is no descriptor left, or it is gone already.
         """
-        self._unwatch()
+        self.leave()
         # Twisted asks this of the copy, and would leave that open.
         self.socket.getpeername()
         leg = Leg()
         self._nested.reactor.adoptStreamConnection(
-            self.socket.fileno(), self.socket.family, _Adopting(leg)
+            self.descriptor, self.socket.family, _Adopting(leg)
         )
         self._nested.later(self.socket.close)
         return leg
 
-    def park(self) -> None:
-        """Nobody has taken it over yet: watch for nothing but its end."""
-        if self._watched:
-            self._mask = 0
-            self._nested.change(self.socket.fileno(), 0, self)
+
+class _Parked:
+    """
+    A leg that no relay has taken yet, watched for nothing but its end.
+    """
+
+    def __init__(self, leg: SocketLeg) -> None:
+        self._leg = leg
 
     def ready(self, events: int) -> None:
-        """It has ended; whoever takes it over will see that."""
-        self._unwatch()
+        """It has ended; whoever takes it will see that."""
+        self._leg.leave()
 
-    def ended(self, reason: Closed) -> None:
+    def watchLost(self, reason: Closed) -> None:
         """The reactor stops."""
-        self.abort()
-
-    def _unwatch(self) -> None:
-        if self._watched:
-            self._watched = False
-            self._nested.unwatch(self.socket.fileno())
+        self._leg.abort()
 
 
 class _Connecting:
@@ -156,11 +144,14 @@ class _Connecting:
                 self._close()
                 self.opened.errback(OSError(number, os.strerror(number)))
                 return
+        descriptor = self._socket.fileno()
         leg = SocketLeg(self._nested, self._socket, self._peer)
         self.opened.callback(leg)
-        leg.park()
+        if self._nested.isWatchedBy(descriptor, self):
+            # No relay has taken it, and nobody has reset it.
+            self._nested.change(descriptor, 0, _Parked(leg))
 
-    def ended(self, reason: Closed) -> None:
+    def watchLost(self, reason: Closed) -> None:
         """The reactor stops."""
         self._close()
         self.opened.errback(OSError(errno.ECONNABORTED, "the proxy stops"))

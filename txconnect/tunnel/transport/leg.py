@@ -8,6 +8,7 @@ told again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol as Shape
 
 from twisted.internet.interfaces import IHalfCloseableProtocol
@@ -49,26 +50,35 @@ class Leg(Protocol):
 
     @property
     def lost(self) -> bool:
-        """Whether the connection is gone already."""
+        """Tell whether the connection is gone already."""
         return self._lost is not None
 
     @property
     def ended(self) -> bool:
-        """Whether the other end has sent its FIN, and it has been read."""
+        """Tell whether the FIN of the other end has been read."""
         return self._ended
 
+    @property
+    def paused(self) -> bool:
+        """Tell whether it holds something, and is not read for that."""
+        return bool(self._held) and self._lost is None and not self._ended
+
     def takeHeld(self) -> list[bytes]:
-        """What was held so far, for who takes the transport's place."""
+        """Take the bytes held so far, in the place of the transport."""
         held, self._held = self._held, []
         return held
 
-    def adopt(self, side: Side) -> None:
+    def adopt(self, side: Side, resume: Callable[[], object] | None = None) -> None:
         """
         Tell C{side} everything from now on, and what was held so far.
 
         Called once, by the relay, when it is ready to be told.
+
+        @param resume: reads on where it is L{paused}, in place of the
+            transport's own.
         """
         self._side = side
+        paused = self.paused
         held = self.takeHeld()
         self.dataReceived = side.dataReceived  # type: ignore[method-assign]
         for data in held:
@@ -77,8 +87,8 @@ class Leg(Protocol):
             side.connectionLost(self._lost)
         elif self._ended:
             side.readConnectionLost()
-        elif held:
-            self.transport.resumeProducing()
+        elif paused:
+            (resume or self.transport.resumeProducing)()
 
     def abort(self) -> None:
         """Reset the connection; nobody wants it any more."""

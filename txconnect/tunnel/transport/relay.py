@@ -1,9 +1,13 @@
 """
-The transport relay: two transports as each other's producers.
+The transport relay: two transports, and a pair of protocols between them.
 
 It serves what the kernel relay cannot: TLS legs, taps, pairs of one's own,
 and systems without epoll.  The bytes in flight are bounded by Twisted's own
-write buffers: one that is over 64 KiB pauses the transport that fills it.
+write buffers: one that is over 64 KiB pauses the side that fills it
+(L{txconnect.tunnel.transport.side}).
+
+The stock pair is given the transports themselves, which it only writes to; a
+pair of a factory's has a L{SideTransport} each.
 """
 
 from __future__ import annotations
@@ -11,129 +15,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import (
-    IHalfCloseableProtocol,
-    IProtocol,
-)
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.internet.interfaces import IProtocol
 
-from txconnect.transports import canHalfClose, wasReset
-from txconnect.tunnel.relay import Told
+from txconnect.transports import canHalfClose, countUndelivered
+from txconnect.tunnel.relay import Pause, RelayEvents
 from txconnect.tunnel.transport.leg import Leg
-from txconnect.values import Closed, Direction
-from txconnect.wire.closing import Action, Happening
-
-Tap = Callable[[Direction, bytes], object]
-
-
-class _Side:
-    """
-    One leg's side of the relay: counts what arrives and hands it to a half of
-    the pair.
-    """
-
-    _log = Logger()
-
-    def __init__(
-        self,
-        told: Told,
-        transport: Any,
-        half: Any,
-        direction: Direction,
-        taps: tuple[Tap, ...],
-    ) -> None:
-        self._told = told
-        self.transport = transport
-        self.half = half
-        self._direction = direction
-        self._taps = taps
-        self.count = 0
-        self.gone = False
-        self._aborted = False
-        self._closing = False
-        up = direction is Direction.UP
-        self._ended = Happening.CLIENT_ENDED if up else Happening.DESTINATION_ENDED
-        self._closed = Happening.CLIENT_GONE if up else Happening.DESTINATION_GONE
-        self._reset = Happening.CLIENT_RESET if up else Happening.DESTINATION_RESET
-
-    def dataReceived(self, data: bytes) -> None:
-        if self._aborted or self._closing:
-            # A TLS transport reads on behind its end, until the peer's.
-            return
-        self.count += len(data)
-        for tap in self._taps:
-            try:
-                tap(self._direction, data)
-            except BaseException:
-                self._failed("a tap failed; its tunnel is cut", Closed.TAP_FAILED)
-                return
-        self._guarded(self.half.dataReceived, data)
-
-    def readConnectionLost(self) -> None:
-        if wasReset(self.transport):
-            # Its connectionLost will say so, and the other leg is reset too.
-            self.abort()
-            return
-        if IHalfCloseableProtocol.providedBy(self.half):
-            self._guarded(self.half.readConnectionLost)
-        self._told.happened(self._ended)
-
-    def writeConnectionLost(self) -> None:
-        if IHalfCloseableProtocol.providedBy(self.half):
-            self._guarded(self.half.writeConnectionLost)
-
-    def connectionLost(self, reason: Failure) -> None:
-        self.gone = True
-        self._guarded(self.half.connectionLost, reason)
-        clean = reason.check(ConnectionDone) is not None
-        if reason.check(ConnectionLost) and hasattr(
-            self.transport, "getPeerCertificate"
-        ):
-            # TLS without close_notify: many a client just ends (RFC 9112, 9.8).
-            # What it sent is delivered.  That of our own parents knows a reset.
-            clean = not getattr(self.transport, "broken", False)
-        self._told.happened(self._closed if clean else self._reset)
-        self._told.legLost()
-
-    def end(self) -> None:
-        """Send FIN behind what is still to be written."""
-        if not self.gone:
-            # A producer that is paused just now would swallow the half-close:
-            # doWrite resumes it, and never comes back to the end.
-            self.transport.unregisterProducer()
-            self.transport.loseWriteConnection()
-
-    def close(self) -> None:
-        """Close behind what is still to be written."""
-        self._closing = True
-        if not self.gone:
-            # A TLS transport with a producer never shuts down.
-            self.transport.unregisterProducer()
-            self.transport.loseConnection()
-
-    def abort(self) -> None:
-        """Reset."""
-        if not self.gone and not self._aborted:
-            self._aborted = True
-            self.transport.unregisterProducer()
-            self.transport.abortConnection()
-
-    def guardedConnection(self) -> None:
-        """Give the half its transport."""
-        self._guarded(self.half.makeConnection, self.transport)
-
-    def _guarded(self, call: Callable[..., object], *arguments: Any) -> None:
-        try:
-            call(*arguments)
-        except BaseException:
-            # CancelledError and SystemExit end this tunnel, and nothing else.
-            self._failed("a pair failed; its tunnel is cut", Closed.PAIR_FAILED)
-
-    def _failed(self, what: str, reason: Closed) -> None:
-        self._log.failure(what)
-        self._told.cut(reason)
+from txconnect.tunnel.transport.side import (
+    BackPressure,
+    RelaySide,
+    SideTransport,
+    Tap as Tap,  # from here for others, too
+)
+from txconnect.values import Direction
+from txconnect.wire.closing import Action
 
 
 class TransportRelay:
@@ -142,24 +36,30 @@ class TransportRelay:
 
     @param adoptClient: called with the client's side when the relay starts;
         the front tells it everything from then on.
+    @param isStock: whether the pair only writes to its transports, so that it
+        may be given the legs' own.
     """
 
     def __init__(
         self,
-        told: Told,
+        events: RelayEvents,
         client: Any,
         adoptClient: Callable[[Any], None],
         leg: Leg,
         pair: tuple[IProtocol, IProtocol],
         taps: tuple[Tap, ...] = (),
+        isStock: bool = False,
     ) -> None:
         server, destination = pair
-        self._client = _Side(told, client, server, Direction.UP, taps)
-        self._destination = _Side(
-            told, leg.transport, destination, Direction.DOWN, taps
+        self._client = RelaySide(events, client, server, Direction.UP, taps)
+        self._destination = RelaySide(
+            events, leg.transport, destination, Direction.DOWN, taps
         )
+        self._client.backPressure = BackPressure(self._destination)
+        self._destination.backPressure = BackPressure(self._client)
         self._adoptClient = adoptClient
         self._leg = leg
+        self._isStock = isStock
         self.canEndClient = canHalfClose(client)
         self.canEndDestination = canHalfClose(leg.transport)
 
@@ -171,29 +71,48 @@ class TransportRelay:
     def down(self) -> int:
         return self._destination.count
 
+    @property
+    def activity(self) -> int:
+        client, destination = self._client, self._destination
+        return client.count + client.written + destination.count + destination.written
+
     def start(self, early: list[bytes]) -> None:
         client, destination = self._client, self._destination
-        if not self._leg.lost:
-            # A transport that is gone would stop its new producer at once.
-            client.transport.registerProducer(destination.transport, True)
-            destination.transport.registerProducer(client.transport, True)
-        client.guardedConnection()
-        destination.guardedConnection()
+        for side in (client, destination):
+            side.transport.registerProducer(side.backPressure, True)
+        for side in (client, destination):
+            side.connectHalf(side.transport if self._isStock else SideTransport(side))
         self._adoptClient(client)
         for data in early:
             client.dataReceived(data)
-        self._leg.adopt(destination)
+        # What it has read already has it paused: the halves may have, too.
+        reading = destination.pause() if self._leg.paused else None
+        self._leg.adopt(destination, None if reading is None else reading.release)
 
     def perform(self, action: Action) -> None:
-        side, what = _PERFORM[action]
-        what(self._client if side is Direction.UP else self._destination)
+        direction, what = _PERFORM[action]
+        what(self._beginning(direction))
+
+    def pause(self, direction: Direction) -> Pause:
+        return self._beginning(direction).pause()
+
+    def undelivered(self) -> int:
+        return sum(
+            countUndelivered(side.transport)
+            for side in (self._client, self._destination)
+            if not side.gone
+        )
+
+    def _beginning(self, direction: Direction) -> RelaySide:
+        """Return the side at which a direction begins."""
+        return self._client if direction is Direction.UP else self._destination
 
 
-_PERFORM: dict[Action, tuple[Direction, Callable[[_Side], None]]] = {
-    Action.END_CLIENT: (Direction.UP, _Side.end),
-    Action.CLOSE_CLIENT: (Direction.UP, _Side.close),
-    Action.ABORT_CLIENT: (Direction.UP, _Side.abort),
-    Action.END_DESTINATION: (Direction.DOWN, _Side.end),
-    Action.CLOSE_DESTINATION: (Direction.DOWN, _Side.close),
-    Action.ABORT_DESTINATION: (Direction.DOWN, _Side.abort),
+_PERFORM: dict[Action, tuple[Direction, Callable[[RelaySide], None]]] = {
+    Action.END_CLIENT: (Direction.UP, RelaySide.end),
+    Action.CLOSE_CLIENT: (Direction.UP, RelaySide.close),
+    Action.ABORT_CLIENT: (Direction.UP, RelaySide.abort),
+    Action.END_DESTINATION: (Direction.DOWN, RelaySide.end),
+    Action.CLOSE_DESTINATION: (Direction.DOWN, RelaySide.close),
+    Action.ABORT_DESTINATION: (Direction.DOWN, RelaySide.abort),
 }

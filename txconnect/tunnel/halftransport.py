@@ -1,0 +1,204 @@
+"""
+The transport of one half of a pair: its own leg, whichever relay serves.
+
+A half is one of several that write to a leg and pause it: the other leg's
+bytes are written to it, and back-pressure and rate limits pause it.  So a half
+is given this and not what carries the leg:
+
+ - C{pauseProducing} is a L{Pause<txconnect.tunnel.relay.Pause>} of its own,
+   which C{resumeProducing} takes back, and no other;
+ - a producer may be registered, of either kind: one that pushes is paused when
+   more than L{BUFFER} octets wait for the leg, and goes on when none does; one
+   that is pulled is asked as long as it writes and the leg takes it; either is
+   stopped when the leg is written to no more;
+ - whoever writes on all the same has it kept, until L{WRITE_LIMIT} octets have
+   been written to a leg that takes no more.  That is a pair's failure: its
+   tunnel is cut, as no bound could be kept otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.internet.interfaces import (
+    IAddress,
+    IConsumer,
+    IPushProducer,
+    ITransport,
+)
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from txconnect.tunnel.relay import Pause
+
+BUFFER = 65536
+"""Octets that may wait for a leg before its half's producer is paused."""
+
+WRITE_LIMIT = 32 << 20
+"""Octets that a half may write to a leg that takes no more."""
+
+
+@implementer(ITransport, IPushProducer, IConsumer)
+class HalfTransport:
+    """
+    The part that both relays have in common.
+    """
+
+    _log = Logger()
+
+    def __init__(self) -> None:
+        self._pause: Pause | None = None
+        self._producer: Any = None
+        self._streaming = True
+        self._full = False
+        # Octets that were written since.
+        self._excess = 0
+        self._pulling = False
+        self._wrote = False
+
+    # What a relay provides
+
+    @property
+    def disconnecting(self) -> bool:
+        """Tell whether it is closed, or is about to be."""
+        raise NotImplementedError
+
+    def getHost(self) -> IAddress:
+        """See C{ITransport}."""
+        raise NotImplementedError
+
+    def getPeer(self) -> IAddress:
+        """See C{ITransport}."""
+        raise NotImplementedError
+
+    def _send(self, data: bytes) -> None:
+        """Write to the leg; L{full} and L{drained} are called as that goes."""
+        raise NotImplementedError
+
+    def _close(self) -> None:
+        """Close the leg behind what is still to be written."""
+        raise NotImplementedError
+
+    def _reset(self) -> None:
+        """Reset the leg, as if its other end had."""
+        raise NotImplementedError
+
+    def _pauseReading(self) -> Pause:
+        """Pause the direction that begins at the leg."""
+        raise NotImplementedError
+
+    def _guarded(self, call: Callable[..., object], *arguments: Any) -> None:
+        """Call the half's own; what that raises ends the tunnel."""
+        raise NotImplementedError
+
+    def _overflowed(self) -> None:
+        """End the tunnel: more was written than is kept."""
+        raise NotImplementedError
+
+    # ITransport
+
+    def write(self, data: bytes) -> None:
+        """Write behind all that the relay has for this leg already."""
+        self._wrote = True
+        self._send(data)
+        if self._full:
+            self._excess += len(data)
+            if self._excess > WRITE_LIMIT:
+                self._excess = 0
+                self._log.error("a pair wrote more than a leg takes; its tunnel is cut")
+                self._overflowed()
+        elif not self._streaming:
+            self._pull()
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """See C{ITransport}."""
+        self.write(b"".join(data))
+
+    def loseConnection(self) -> None:
+        """Close behind what is still to be written; the other leg follows."""
+        self.lost()
+        self._close()
+
+    def abortConnection(self) -> None:
+        """Reset; the other leg is reset too."""
+        self.lost()
+        self._reset()
+
+    # IPushProducer
+
+    def stopProducing(self) -> None:
+        """See C{IPushProducer}."""
+        self.loseConnection()
+
+    def pauseProducing(self) -> None:
+        """Read no more of this leg."""
+        if self._pause is None:
+            self._pause = self._pauseReading()
+
+    def resumeProducing(self) -> None:
+        """Read on, where nobody else has it paused."""
+        pause, self._pause = self._pause, None
+        if pause is not None:
+            pause.release()
+
+    # IConsumer
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """
+        See C{IConsumer}.
+
+        @raise RuntimeError: there is one already.
+        """
+        if self._producer is not None:
+            raise RuntimeError(f"{self._producer!r} was never unregistered")
+        self._producer = producer
+        self._streaming = streaming
+        if not streaming:
+            self._wrote = True
+            self._pull()
+        elif self._full:
+            producer.pauseProducing()
+
+    def unregisterProducer(self) -> None:
+        """See C{IConsumer}."""
+        self._producer = None
+        self._streaming = True
+
+    # What the relay tells
+
+    def full(self) -> None:
+        """More than enough waits for the leg; called once or several times."""
+        if self._full:
+            return
+        self._full = True
+        self._excess = 0
+        if self._producer is not None and self._streaming:
+            self._guarded(self._producer.pauseProducing)
+
+    def drained(self) -> None:
+        """Nothing waits for the leg any more."""
+        self._full = False
+        if self._producer is not None:
+            call = self._producer.resumeProducing if self._streaming else self._pull
+            self._guarded(call)
+
+    def lost(self) -> None:
+        """The leg is written to no more; once or several times."""
+        producer = self._producer
+        self.unregisterProducer()
+        if producer is not None:
+            self._guarded(producer.stopProducing)
+
+    def _pull(self) -> None:
+        """Ask a producer that is pulled for as much as the leg takes."""
+        if self._pulling:
+            return
+        self._pulling = True
+        try:
+            # One that has unregistered itself counts as one that pushes.
+            while self._wrote and not (self._streaming or self._full):
+                self._wrote = False
+                self._producer.resumeProducing()
+        finally:
+            self._pulling = False

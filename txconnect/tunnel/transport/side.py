@@ -1,0 +1,285 @@
+"""
+One leg's side of the transport relay: what arrives from it, what pauses it,
+and how it ends.
+
+A transport has one switch for reading, and several that want to throw it:
+back-pressure, a rate limit, a half of the pair.  So a side counts pauses, and
+nobody calls the transport's C{pauseProducing} but it.  What is registered with
+a transport as its producer is not the other transport, which would be read on
+whoever else has paused it (F51), but a L{BackPressure}, whose pause is one of
+them.  That is no call a chunk: it hears of a full buffer and of an empty one,
+and of nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableProtocol,
+    IPushProducer,
+)
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import directlyProvides, implementer, providedBy
+
+from txconnect.transports import wasReset
+from txconnect.tunnel.halftransport import HalfTransport
+from txconnect.tunnel.relay import Pause, RelayEvents
+from txconnect.values import Closed, Direction
+from txconnect.wire.closing import Happening
+
+Tap = Callable[[Direction, bytes], object]
+
+
+class RelaySide:
+    """
+    One leg's side of the relay: counts what arrives and hands it to a half of
+    the pair.
+
+    @ivar count: bytes taken from the leg.
+    @ivar written: bytes that a half of a factory's has written to it.
+    @ivar backPressure: what the transport has as its producer.
+    """
+
+    _log = Logger()
+
+    backPressure: BackPressure
+
+    def __init__(
+        self,
+        events: RelayEvents,
+        transport: Any,
+        half: Any,
+        direction: Direction,
+        taps: tuple[Tap, ...],
+    ) -> None:
+        self._events = events
+        self.transport = transport
+        self.half = half
+        self._direction = direction
+        self._taps = taps
+        self._pauses = 0
+        self.count = 0
+        self.written = 0
+        self.gone = False
+        self._inputEnded = False
+        self._aborted = False
+        self._closing = False
+        up = direction is Direction.UP
+        self._ended = Happening.CLIENT_ENDED if up else Happening.DESTINATION_ENDED
+        self._closed = Happening.CLIENT_GONE if up else Happening.DESTINATION_GONE
+        self._reset = Happening.CLIENT_RESET if up else Happening.DESTINATION_RESET
+
+    @property
+    def isClosed(self) -> bool:
+        """Tell whether it is gone, or is about to be."""
+        return self.gone or self._closing or self._aborted
+
+    # What the leg tells
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._aborted or self._closing:
+            # A TLS transport reads on behind its end, until the peer's.
+            return
+        self.count += len(data)
+        for tap in self._taps:
+            try:
+                tap(self._direction, data)
+            except BaseException:
+                self._failed("a tap failed; its tunnel is cut", Closed.TAP_FAILED)
+                return
+        self.guarded(self.half.dataReceived, data)
+
+    def readConnectionLost(self) -> None:
+        if wasReset(self.transport):
+            # Its connectionLost will say so, and the other leg is reset too.
+            self.abort()
+            return
+        self._inputEnded = True
+        if IHalfCloseableProtocol.providedBy(self.half):
+            self.guarded(self.half.readConnectionLost)
+        self._events.happened(self._ended)
+
+    def writeConnectionLost(self) -> None:
+        if IHalfCloseableProtocol.providedBy(self.half):
+            self.guarded(self.half.writeConnectionLost)
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.gone = True
+        self.guarded(self.half.connectionLost, reason)
+        clean = reason.check(ConnectionDone) is not None
+        if reason.check(ConnectionLost) and hasattr(
+            self.transport, "getPeerCertificate"
+        ):
+            # TLS without close_notify: many a client just ends (RFC 9112, 9.8).
+            # What it sent is delivered.  That of our own parents knows a reset.
+            clean = not getattr(self.transport, "broken", False)
+        self._events.happened(self._closed if clean else self._reset)
+        self._events.legLost()
+
+    # Reading
+
+    def hold(self) -> None:
+        """Count a pause: it is not read until there are as many L{unpause}s."""
+        self._pauses += 1
+        if self._pauses == 1 and not self.isClosed:
+            self.transport.pauseProducing()
+
+    def unpause(self) -> None:
+        """See L{txconnect.tunnel.relay.Pausable}."""
+        self._pauses -= 1
+        # One that was read again behind its end would tell of that again.
+        if not (self._pauses or self._inputEnded or self.isClosed):
+            self.transport.resumeProducing()
+
+    def pause(self) -> Pause:
+        """Read nothing until this, and every other pause, is released."""
+        self.hold()
+        return Pause(self)
+
+    # What the closing table says
+
+    def end(self) -> None:
+        """Send FIN behind what is still to be written."""
+        if not self.gone:
+            # A producer that is paused just now would swallow the half-close:
+            # doWrite resumes it, and never comes back to the end.
+            self._unregister()
+            self.transport.loseWriteConnection()
+
+    def close(self) -> None:
+        """Close behind what is still to be written."""
+        self._closing = True
+        if not self.gone:
+            # A TLS transport with a producer never shuts down.
+            self._unregister()
+            self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """Reset."""
+        if not self.gone and not self._aborted:
+            self._aborted = True
+            self._unregister()
+            self.transport.abortConnection()
+
+    def _unregister(self) -> None:
+        self.transport.unregisterProducer()
+        self.backPressure.stopProducing()
+
+    # The half
+
+    def connectHalf(self, transport: Any) -> None:
+        """Give the half its transport."""
+        self.guarded(self.half.makeConnection, transport)
+
+    def guarded(self, call: Callable[..., object], *arguments: Any) -> None:
+        """Call what is a half's; what raises ends the tunnel."""
+        try:
+            call(*arguments)
+        except BaseException:
+            # CancelledError and SystemExit end this tunnel, and nothing else.
+            self._failed("a pair failed; its tunnel is cut", Closed.PAIR_FAILED)
+
+    def cut(self, reason: Closed) -> None:
+        """End the tunnel."""
+        self._events.cut(reason)
+
+    def _failed(self, what: str, reason: Closed) -> None:
+        self._log.failure(what)
+        self.cut(reason)
+
+
+@implementer(IPushProducer)
+class BackPressure:
+    """
+    The producer of a transport: the side whose bytes are written to it, and
+    the producer of the half that may write to it.
+
+    @ivar half: the half's transport, if it is one of ours.
+    """
+
+    def __init__(self, source: RelaySide) -> None:
+        self._source = source
+        self._pausing = False
+        self.half: HalfTransport | None = None
+
+    def pauseProducing(self) -> None:
+        """The write buffer is full."""
+        if not self._pausing:
+            self._pausing = True
+            self._source.hold()
+        if self.half is not None:
+            self.half.full()
+
+    def resumeProducing(self) -> None:
+        """The write buffer is empty."""
+        self._lift()
+        if self.half is not None:
+            self.half.drained()
+
+    def stopProducing(self) -> None:
+        """It is written to no more; what follows is the closing table's affair."""
+        self._lift()
+        if self.half is not None:
+            self.half.lost()
+
+    def _lift(self) -> None:
+        if self._pausing:
+            self._pausing = False
+            self._source.unpause()
+
+
+class SideTransport(HalfTransport):
+    """
+    See L{HalfTransport}.  What is not said here is the leg's transport's own.
+    """
+
+    def __init__(self, side: RelaySide) -> None:
+        super().__init__()
+        self._side = side
+        directlyProvides(self, providedBy(side.transport))
+        side.backPressure.half = self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._side.transport, name)
+
+    @property
+    def disconnecting(self) -> bool:
+        """See L{HalfTransport.disconnecting}."""
+        return self._side.isClosed
+
+    def getHost(self) -> IAddress:
+        """See C{ITransport}."""
+        host: IAddress = self._side.transport.getHost()
+        return host
+
+    def getPeer(self) -> IAddress:
+        """See C{ITransport}."""
+        peer: IAddress = self._side.transport.getPeer()
+        return peer
+
+    def _send(self, data: bytes) -> None:
+        side = self._side
+        if not side.isClosed:
+            side.written += len(data)
+            side.transport.write(data)
+
+    def _close(self) -> None:
+        if not self._side.isClosed:
+            self._side.close()
+
+    def _reset(self) -> None:
+        self._side.abort()
+
+    def _pauseReading(self) -> Pause:
+        return self._side.pause()
+
+    def _guarded(self, call: Callable[..., object], *arguments: Any) -> None:
+        self._side.guarded(call, *arguments)
+
+    def _overflowed(self) -> None:
+        self._side.cut(Closed.PAIR_FAILED)
