@@ -26,9 +26,9 @@ from zope.interface import implementer
 
 from txconnect.interfaces import IPairFactory, ITrafficTap
 from txconnect.tunnel.kernel import flow, pipes
+from txconnect.tunnel.kernel.channel import SocketChannel
 from txconnect.tunnel.kernel.flow import Flow
 from txconnect.tunnel.kernel.relay import KernelRelay
-from txconnect.tunnel.kernel.socketchannel import SocketChannel
 from txconnect.tunnel.pair import ProxyClient, ProxyServer
 from txconnect.tunnel.transport.relay import TransportRelay
 from txconnect.values import Closed, Direction, TunnelInfo

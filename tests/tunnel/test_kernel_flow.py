@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from txconnect.tunnel.kernel import flow as room
+from txconnect.tunnel.kernel.channel import SocketChannel
 from txconnect.tunnel.kernel.nested import NestedEpoll
 from txconnect.tunnel.kernel.relay import Kernel, KernelRelay
-from txconnect.tunnel.kernel.socketchannel import SocketChannel
 from txconnect.tunnel.kernel.writequeue import GATHERED, SMALL
 from txconnect.values import Closed, Direction
 from txconnect.wire.closing import Happening

@@ -91,8 +91,10 @@ class NetworksPolicy:
 
     def decideAddress(self, request: ConnectRequest, address: IPAddress) -> Decision:
         """Judge an address that is about to be dialled."""
+        if self._any:
+            return _ALLOW
         judged = unmapped(address)
-        if self._any or judged in self._networks:
+        if judged in self._networks:
             return _ALLOW
         if self._public:
             return self._decidePublic(judged)

@@ -88,6 +88,7 @@ class Flow:
         "_receive",
         "_send",
         "_state",
+        "closing",
         "later",
         "sink",
         "source",
@@ -113,6 +114,7 @@ class Flow:
         self._pauses = 0
         self._inputEnded = False
         self._state = SinkState.OPEN
+        self.closing = False
         self.taken = 0
         self.later = 0
         self.whenDrained = None
@@ -123,17 +125,13 @@ class Flow:
         return self._queue is not None or self._pipe is not None
 
     @property
-    def closing(self) -> bool:
-        """See L{ChannelFlow<txconnect.tunnel.kernel.channel.ChannelFlow>}."""
-        return self._state is SinkState.CLOSING
-
-    @property
     def reading(self) -> bool:
         """See L{ChannelFlow<txconnect.tunnel.kernel.channel.ChannelFlow>}."""
         return not (
             self._inputEnded
             or self._pauses
-            or self.blocked
+            or self._queue is not None
+            or self._pipe is not None
             or self.source.outgoing.closing
         )
 
@@ -187,13 +185,19 @@ class Flow:
         """Send FIN to the sink, behind what waits for it."""
         if not self.sink.lost and self._state is SinkState.OPEN:
             self._state = SinkState.ENDING
-            self._settle()
+            if not self.blocked:
+                self._shut()
 
     def closeSink(self) -> None:
         """Close the sink behind what waits for it."""
         if not self.sink.lost:
             self._state = SinkState.CLOSING
-            self._settle()
+            self.closing = True
+            if self.blocked:
+                # It is not read any more either.
+                self.sink.update()
+            else:
+                self.sink.close()
 
     def resetSink(self) -> None:
         """Reset the sink."""
@@ -269,16 +273,15 @@ class Flow:
         self.sink.update()
 
     def _settle(self) -> None:
-        """Do what waited for the last octet, if it has left."""
-        if not self.blocked:
-            if self._state is SinkState.CLOSING:
-                self.sink.close()
-                return
-            if self._state is SinkState.ENDING and not self._shut():
-                return
-            drained, self.whenDrained = self.whenDrained, None
-            if drained is not None:
-                drained()
+        """Do what waited for the last octet, which has left."""
+        if self.closing:
+            self.sink.close()
+            return
+        if self._state is SinkState.ENDING and not self._shut():
+            return
+        drained, self.whenDrained = self.whenDrained, None
+        if drained is not None:
+            drained()
         self._update()
 
     def _shut(self) -> bool:
@@ -290,7 +293,8 @@ class Flow:
             return False
         self._state = SinkState.ENDED
         self.sink.finSent = True
-        self.sink.owner.finSent(self.sink)
+        if self.sink.owner.hearsFin:
+            self.sink.owner.finSent(self.sink)
         return not self.sink.lost
 
     def _endOfInput(self) -> None:

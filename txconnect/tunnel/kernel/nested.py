@@ -61,6 +61,8 @@ class NestedEpoll:
         """Call C{watched.ready} for C{events}, and always for HUP and ERR."""
         if self._epoll is None:
             self._epoll = select.epoll()
+            # The reactor asks behind every batch: so it costs no call of Python's.
+            self.fileno = self._epoll.fileno  # type: ignore[method-assign]
             self.reactor.addReader(self)
         self._epoll.register(descriptor, events)
         self._watched[descriptor] = watched
@@ -108,14 +110,14 @@ class NestedEpoll:
             self.reactor.removeReader(self)
             self._epoll.close()
             self._epoll = None
+            del self.fileno
 
     def fileno(self) -> int:
-        """See C{IFileDescriptor}."""
-        return self._epoll.fileno() if self._epoll is not None else -1
+        """See C{IFileDescriptor}; there is none yet, or none any more."""
+        return -1
 
-    def logPrefix(self) -> str:
-        """See C{ILoggingContext}."""
-        return "txconnect"
+    # See C{ILoggingContext}; asked for as often.
+    logPrefix = "txconnect".__str__
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor stops: no event will come any more."""

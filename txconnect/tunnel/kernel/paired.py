@@ -95,6 +95,8 @@ class PairedRelay(KernelRelay):
 
     __slots__ = ("_sides",)
 
+    hearsFin = True
+
     _log = Logger()
 
     # A half, and its transport.
@@ -110,12 +112,12 @@ class PairedRelay(KernelRelay):
 
     def start(self, early: list[bytes]) -> None:
         # The 200, then what the halves say, then what either side has said.
-        held = self._down.source.held
-        self._start((), [])
-        self.unsent = b""
+        if self.unsent:
+            self._down.write(self.unsent)
+            self.unsent = b""
         for half, transport in list(self._sides.values()):
             self.tell(half.makeConnection, transport)
-        self._start(held, early)
+        super().start(early)
 
     def perform(self, action: Action) -> None:
         side = self._sides.get(self.legOf(action))

@@ -12,7 +12,7 @@ on the flow that ends there: it has to wait for what that flow still holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from txconnect.tunnel.kernel.channel import Channel
 from txconnect.tunnel.kernel.flow import Flow
@@ -54,6 +54,7 @@ class KernelRelay:
 
     canEndClient = True
     canEndDestination = True
+    hearsFin = False
 
     def __init__(
         self,
@@ -102,35 +103,29 @@ class KernelRelay:
         client.takeOver(self._up.take)
 
     def start(self, early: list[bytes]) -> None:
-        self._start(self._down.source.held, early)
+        if self.unsent:
+            self._down.write(self.unsent)
+        for data in self._down.source.held:
+            self._down.take(data)
+        for data in early:
+            self._up.take(data)
 
     def perform(self, action: Action) -> None:
         direction, what = _PERFORM[action]
-        what(self._flow(direction))
+        what(self._up if direction is Direction.UP else self._down)
 
     def pause(self, direction: Direction) -> Pause:
-        return self._flow(direction).pause()
+        return (self._up if direction is Direction.UP else self._down).pause()
 
     def undelivered(self) -> int:
         return sum(
             flow.waiting + flow.sink.unacknowledged() for flow in (self._up, self._down)
         )
 
-    def _start(self, held: Sequence[bytes], early: list[bytes]) -> None:
-        if self.unsent:
-            self._down.write(self.unsent)
-        for data in held:
-            self._down.take(data)
-        for data in early:
-            self._up.take(data)
-
     def legOf(self, action: Action) -> Channel:
         """Return the leg that an action is about."""
         direction, _ = _PERFORM[action]
-        return self._flow(direction).sink
-
-    def _flow(self, direction: Direction) -> Flow:
-        return self._up if direction is Direction.UP else self._down
+        return (self._up if direction is Direction.UP else self._down).sink
 
     # What its channels tell
 
@@ -141,7 +136,7 @@ class KernelRelay:
         )
 
     def finSent(self, channel: Channel) -> None:
-        """Nobody has to know."""
+        """Not called: see L{hearsFin}."""
 
     def broken(self, channel: Channel) -> None:
         isClient = channel is self._up.source

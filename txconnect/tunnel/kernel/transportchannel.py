@@ -18,8 +18,8 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IAddress
 from twisted.python.failure import Failure
 
+from txconnect.tunnel.kernel.channel import SocketChannel
 from txconnect.tunnel.kernel.nested import NestedEpoll
-from txconnect.tunnel.kernel.socketchannel import SocketChannel
 from txconnect.tunnel.transport.leg import Leg
 
 _PLAIN = (tcp.Client, tcp.Server)
