@@ -113,7 +113,7 @@ def test_makeServiceOpensNothing() -> None:
     """It runs before the fork."""
     options = parsed("--listen", "0")
     before = os.listdir("/proc/self/fd")
-    service = makeService(options)
+    service = makeService(options).service
     assert isinstance(service, ListeningService)
     assert os.listdir("/proc/self/fd") == before
     assert service.proxy is options["proxy"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import stat
 from collections.abc import Callable, Sequence
@@ -310,6 +311,7 @@ class Spawning:
 
     def spawnProcess(self, *arguments: Any, **keywords: Any) -> None:
         self.arguments, self.keywords = arguments, keywords
+        self.held = signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def test_nothingIsToldByArgumentsOrEnvironment(
@@ -332,6 +334,15 @@ def test_nothingIsToldByArgumentsOrEnvironment(
         FROM_WORKER: "r",
         FIRST_SOCKET: 10,
     }
+
+
+def test_signalsWaitUntilAWorkerCatchesThem() -> None:
+    """[F10] A terminal that closes ends no worker that has just been started."""
+    reactor, (made, _, _) = Spawning(), member()
+    spawn(reactor, made, 1, "program", {})
+    assert reactor.held >= {signal.SIGHUP, signal.SIGQUIT, signal.SIGINT}
+    assert signal.SIGTERM not in reactor.held
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
 
 
 # All of them
@@ -806,8 +817,8 @@ def test_oneWorkerIsNoWorker() -> None:
     """The program stays one process, and nothing of this is in it."""
     options = parsed("--workers", "1")
     assert "held" not in options
-    assert not isinstance(makeService(options).proxy, Crew)  # type: ignore[attr-defined]
-    assert isinstance(makeService(parsed("--workers=2")).proxy, Crew)  # type: ignore[attr-defined]
+    assert not isinstance(makeService(options).service.proxy, Crew)
+    assert isinstance(makeService(parsed("--workers=2")).service.proxy, Crew)
 
 
 def test_chrootHasNoProgramToStart(

@@ -5,6 +5,7 @@ From parsed options to the service that C{twistd} runs.
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -16,6 +17,8 @@ from twisted.internet.protocol import Factory
 from txconnect.command.options import Options
 from txconnect.console import Welcome
 from txconnect.listening import Exit, Listener, ListeningService
+from txconnect.operating.requests import signalHandlers
+from txconnect.operating.signals import SignalService
 
 _Listening = Sequence[tuple[Listener, IAddress]]
 
@@ -23,7 +26,7 @@ _COLLECT_AFTER = 20_000
 """New objects after which the collector looks for circles among them."""
 
 
-def makeService(options: Options) -> IService:
+def makeService(options: Options) -> SignalService:
     """
     The service that listens and proxies.  Nothing is opened before it starts.
 
@@ -33,8 +36,10 @@ def makeService(options: Options) -> IService:
 
     announce = partial(_announce, _welcome(options, reactor), options.write())
     if options["workers"] > 1:
-        return _crewService(options, announce)
-    return listeningService(options, options.exit(reactor), announce)
+        service = _crewService(options, announce)
+    else:
+        service = listeningService(options, options.exit(reactor), announce)
+    return SignalService(service, signalHandlers(reactor, os.getpid))
 
 
 def listeningService(

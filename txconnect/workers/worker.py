@@ -3,6 +3,8 @@ A worker's process: a proxy on the sockets that its parent has bound.
 
 It ends when the parent says so, when it is told to by SIGTERM, and when the
 parent is gone.  Interrupts are the parent's: a terminal sends them to all.
+What other signals come while it starts waits until there are handlers
+(L{txconnect.workers.member.spawn}).
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ from zope.interface import implementer
 
 from txconnect.errors import ConfigurationError
 from txconnect.listening import CannotStart
+from txconnect.operating.requests import signalHandlers
+from txconnect.operating.signals import releaseSignals
 from txconnect.workers.messages import (
     ATOM,
     FIRST_SOCKET,
@@ -204,6 +208,7 @@ class Worker:
     def _start(self) -> None:
         try:
             self._service = self._made()
+            self._catchSignals()
             self._service.startService()
         except CannotStart as error:
             self.failed(error.short)
@@ -221,6 +226,10 @@ class Worker:
         options.parseOptions(list(self._orders.options))
         _enter(self._orders.rundir)
         return workerService(options, self)
+
+    def _catchSignals(self) -> None:
+        signalHandlers(self._reactor, os.getppid).install()
+        releaseSignals()
 
     def ready(self) -> None:
         """Tell that it accepts."""
@@ -256,9 +265,8 @@ def main(channel: IO[bytes], size: int) -> None:
     @param channel: the pipe from the parent.
     @param size: of the orders that come out of it next.
     """
-    for ignored in (signal.SIGINT, signal.SIGHUP):
-        # Not SIG_IGN, which programs that a plugin starts would inherit.
-        signal.signal(ignored, lambda *_: None)
+    # Not SIG_IGN, which programs that a plugin starts would inherit.
+    signal.signal(signal.SIGINT, lambda *_: None)
     upward = Upward(FROM_WORKER)
     setNonBlocking(FROM_WORKER)
     body = _read(channel, size)
