@@ -214,7 +214,7 @@ def member() -> tuple[Member, Transport, Told]:
 
 def test_memberGetsItsOrdersFirst() -> None:
     made, transport, _ = member()
-    made.stop()
+    made.tell("stop")
     assert transport.written == [b"orders", encode("stop")]
 
 
@@ -242,7 +242,7 @@ def test_memberThatIsGoneIsNotWrittenTo() -> None:
     """It has closed its end: Twisted has no pipe any more."""
     made, transport, _ = member()
     made.childConnectionLost(FROM_PARENT)
-    made.stop()
+    made.tell("stop")
     transport.pid = None
     made.kill()
     assert transport.written == [b"orders"]
@@ -522,6 +522,21 @@ def test_workerThatNeverGetsReadyIsEnded(
 def test_noProcessAtAllStopsTheStart(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConfigurationError, match="no more processes"):
         Setting(refuse=True).crew.startService()
+
+
+def test_requestsArePassedOnToEveryWorker(setting: Setting) -> None:
+    """[F10] To one that is starting too: its file may have been renamed since."""
+    setting.crew.startService()
+    setting.members[0].childDataReceived(FROM_WORKER, encode("ready"))
+    assert setting.crew.reopenLogs() == "told 2 workers to open the log files again"
+    assert [each.written[-1] for each in setting.transports] == [encode("reopen")] * 2
+    setting.ready()
+    setting.die(0)
+    assert setting.crew.reopenLogs() == "told 1 worker to open the log files again"
+    assert setting.transports[0].written.count(encode("reopen")) == 1
+    setting.stop()
+    assert setting.crew.reopenLogs() == "told 0 workers to open the log files again"
+    assert setting.transports[1].written[-1] == encode("stop")
 
 
 def test_stopAsksThenKills(setting: Setting) -> None:

@@ -65,6 +65,11 @@ class Plugins:
     pairFactory: Named | None = None
     unresolved: tuple[Named, ...] = ()
 
+    def others(self) -> tuple[Named, ...]:
+        """All but the policies."""
+        pair = () if self.pairFactory is None else (self.pairFactory,)
+        return (*self.routers, *self.observers, *self.taps, *pair)
+
 
 class Ids:
     """

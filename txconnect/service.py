@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory
 from zope.interface import classImplements
 
-from txconnect.admission import Admission, Plugins
+from txconnect.admission import Admission
 from txconnect.assembling import (
     assemble,
     authenticator,
@@ -37,6 +37,7 @@ from txconnect.interfaces import (
     IAuthScheme,
 )
 from txconnect.lookups import Lookups, Pool
+from txconnect.operating.reopening import Reopening
 from txconnect.ownaddress import OwnAddresses
 from txconnect.relay.choice import makeNested
 from txconnect.relay.kernel import Kernel
@@ -108,7 +109,9 @@ class ConnectProxy(MultiService):
         plugins = assemble(self.policies, routers, observers, taps, pairFactory)
         asking = verified(schemes, IAuthScheme)
         checking = verified(checkers, ICredentialsChecker)
-        self._adoptServices(plugins, (*self.policies, *asking, *checking))
+        everyone = (*self.policies, *asking, *checking, *plugins.others())
+        self._adoptServices(everyone)
+        self._reopening = Reopening(everyone)
         self.lookups = Lookups(reactor, settings, getaddrinfo, pool)
         self._nested = makeNested(reactor)
         self.kernel: Kernel | None = None
@@ -185,6 +188,15 @@ class ConnectProxy(MultiService):
             self.whenIdle().addCallback(self._stopPlugins).addBoth(self._stopped)
         return stopped
 
+    def reopenLogs(self) -> list[str]:
+        """
+        Have every plugin that is an L{IReopens<txconnect.interfaces.IReopens>}
+        open its file again.
+
+        @return: the names of those that have; of the others the log says why.
+        """
+        return self._reopening.reopen() if self.running else []
+
     def whenIdle(self) -> Deferred[None]:
         """Fires when there is no connection and no tunnel."""
         idle: Deferred[None] = Deferred()
@@ -220,15 +232,8 @@ class ConnectProxy(MultiService):
         for stopped in stopping:
             stopped.callback(result)
 
-    def _adoptServices(self, plugins: Plugins, others: Sequence[Named]) -> None:
-        pair = () if plugins.pairFactory is None else (plugins.pairFactory,)
-        for each in (
-            *others,
-            *plugins.routers,
-            *plugins.observers,
-            *plugins.taps,
-            *pair,
-        ):
+    def _adoptServices(self, everyone: Sequence[Named]) -> None:
+        for each in everyone:
             plugin = each.plugin
             # One that has a parent is started by that: this proxy, when it is
             # of several kinds, or the program around.

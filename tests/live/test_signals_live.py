@@ -5,19 +5,26 @@ and SIGTERM ends it, and whatever ends it resets and logs every tunnel.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
 import signal
+import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from proxyprocess import DEADLINE, ProxyProcess, eventually
+from proxyprocess import DEADLINE, ROOT, ProxyProcess, eventually
 from tunnelling import Echo, alive, echoing, tunnel
 
 from txconnect.operating.signals import endingSignals, signalName
+
+TWISTD = [sys.executable, str(Path(sys.executable).with_name("twistd"))]
 
 BY_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}
 """Ignored in every Python program, whoever starts it."""
@@ -57,6 +64,10 @@ class Program(ProxyProcess):
             return found if len(found) >= times else None
 
         return eventually(pattern, look)
+
+    def holds(self, pid: int, path: Path) -> int:
+        """How many descriptors of a process lead to a file."""
+        return self.descriptors(pid)[str(path)]
 
     def lives(self) -> bool:
         """Whether its processes are those that there were at the beginning."""
@@ -143,6 +154,110 @@ def test_aSignalWithoutAMeaningIsOneLine(program: Program) -> None:
     )
     assert len(program.said(line, len(program.pids))) == len(program.pids)
     program.end()
+
+
+@pytest.mark.parametrize(
+    ("name", "everyone"), [("SIGHUP", False), ("SIGUSR1", False), ("SIGHUP", True)]
+)
+def test_renamedLogIsOpenedAgain(
+    program: Program, echo: Echo, name: str, everyone: bool
+) -> None:
+    """
+    [F10] As logrotate does it, also where a process group gets the signal: no line
+    goes to the old file any more, and no octet of a tunnel is lost.
+    """
+    log, old = program.directory / "access.log", program.directory / "access.log.1"
+    clients = [tunnel(program.port, echo.port) for _ in range(4)]
+    octets = os.urandom(4_000_000)
+    got = [bytearray() for _ in clients]
+    threads = [
+        threading.Thread(target=exchange, args=(client, octets, into))
+        for client, into in zip(clients, got, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    log.rename(old)
+    for pid in program.pids if everyone else program.pids[:1]:
+        os.kill(pid, getattr(signal, name))
+    for pid in program.serving():
+        eventually("the old file", lambda pid=pid: not program.holds(pid, old))
+        eventually("one new file", lambda pid=pid: program.holds(pid, log) == 1)
+    before = old.read_bytes()
+    for thread in threads:
+        thread.join()
+    assert all(bytes(each) == octets for each in got)
+    for client in clients:
+        client.close()
+    eventually("a line each", lambda: log.read_bytes().count(b"\n") == len(clients))
+    lines = log.read_text().splitlines()
+    assert {json.loads(line)["up"] for line in lines} == {len(octets)}
+    assert old.read_bytes() == before
+    asked = f"^[0-9:]+ {name}: (opened the log files again|told 2 workers to open)"
+    (line, *_) = [
+        line for line in program.output().splitlines() if re.match(asked, line)
+    ]
+    assert ("nothing was reloaded" in line) is (name == "SIGHUP")
+    assert program.lives()
+    program.end()
+
+
+def exchange(client: socket.socket, octets: bytes, got: bytearray) -> None:
+    """Send octets to an echo, and take back as many."""
+    sending = threading.Thread(target=client.sendall, args=(octets,))
+    sending.start()
+    while len(got) < len(octets) and (data := client.recv(65536)):
+        got += data
+    sending.join()
+
+
+def test_logThatCannotBeOpenedAgain(program: Program, echo: Echo) -> None:
+    """[F10] The old file stays in use, and the log says so."""
+    log, old = program.directory / "access.log", program.directory / "access.log.1"
+    log.rename(old)
+    log.mkdir()
+    os.kill(program.pid, signal.SIGHUP)
+    count = len(program.serving())
+    line = "error .*accesslog: its file cannot be opened again, .*: Is a directory$"
+    assert len(program.said(line, count)) == count
+    log.rmdir()
+    os.kill(program.pid, signal.SIGUSR1)
+    eventually("the new file", log.exists)
+    program.end()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_daemonsOwnLogIsRotatedToo(tmp_path: Path, workers: int) -> None:
+    """[F10] SIGUSR1 does what twistd has it do, and opens the access log again."""
+    arguments = ["--listen", "0", "--observer", "accesslog:access.log"]
+    command = [*TWISTD, "--logfile", "log", "connectproxy", *arguments]
+    subprocess.run(
+        [*command, "--workers", str(workers)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        timeout=DEADLINE,
+        check=True,
+    )
+    pid = int((tmp_path / "twistd.pid").read_text())
+    watched = os.pidfd_open(pid)
+    log, access = tmp_path / "log", tmp_path / "access.log"
+    try:
+        eventually("it serves", lambda: "curl -x" in log.read_text())
+        access.rename(tmp_path / "access.log.1")
+        os.kill(pid, signal.SIGHUP)
+        eventually("the access log", access.exists)
+        access.rename(tmp_path / "access.log.2")
+        os.kill(pid, signal.SIGUSR1)
+        eventually("the access log", access.exists)
+        eventually("its own log", lambda: "SIGUSR1: " in log.read_text())
+        assert "SIGHUP: " in (tmp_path / "log.1").read_text()
+        os.kill(pid, signal.SIGQUIT)
+        eventually("a line", lambda: f"process {pid} ends the" in log.read_text())
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        assert select.select([watched], [], [], DEADLINE)[0]
+        os.close(watched)
+    assert not (tmp_path / "twistd.pid").exists()
 
 
 def test_programsThatPluginsStartInheritNothing(program: Program) -> None:

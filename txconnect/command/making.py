@@ -10,14 +10,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from twisted.application.service import IService
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
 from txconnect.command.options import Options
 from txconnect.console import Welcome
 from txconnect.listening import Exit, Listener, ListeningService
-from txconnect.operating.requests import signalHandlers
+from txconnect.operating.requests import Operated, OperatedProxy, signalHandlers
 from txconnect.operating.signals import SignalService
 
 _Listening = Sequence[tuple[Listener, IAddress]]
@@ -35,16 +34,19 @@ def makeService(options: Options) -> SignalService:
     from twisted.internet import reactor
 
     announce = partial(_announce, _welcome(options, reactor), options.write())
+    operated: Operated
     if options["workers"] > 1:
         service = _crewService(options, announce)
+        operated = service.proxy
     else:
         service = listeningService(options, options.exit(reactor), announce)
-    return SignalService(service, signalHandlers(reactor, os.getpid))
+        operated = OperatedProxy(service.proxy)
+    return SignalService(service, signalHandlers(reactor, operated, os.getpid))
 
 
 def listeningService(
     options: Options, exit: Exit, announce: Callable[[_Listening], object]
-) -> IService:
+) -> ListeningService:
     """
     The service of one process.
 
@@ -86,7 +88,7 @@ def _tuneCollector() -> None:
 
 def _crewService(
     options: Options, announce: Callable[[_Listening], object]
-) -> IService:
+) -> ListeningService:
     """The parent's: it binds and judges the ports, and starts the workers."""
     from twisted.internet import reactor
 

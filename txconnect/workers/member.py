@@ -72,9 +72,9 @@ class Member(ProcessProtocol):
     def connectionMade(self) -> None:
         self._write(self._orders)
 
-    def stop(self) -> None:
-        """Ask it to end."""
-        self._write(encode("stop"))
+    def tell(self, kind: str) -> None:
+        """Send it a message (L{txconnect.workers.messages})."""
+        self._write(encode(kind))
 
     def kill(self) -> None:
         """End it."""

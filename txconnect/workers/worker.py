@@ -35,7 +35,7 @@ from zope.interface import implementer
 
 from txconnect.errors import ConfigurationError
 from txconnect.listening import CannotStart
-from txconnect.operating.requests import signalHandlers
+from txconnect.operating.requests import OperatedProxy, signalHandlers
 from txconnect.operating.signals import releaseSignals
 from txconnect.workers.messages import (
     ATOM,
@@ -177,6 +177,7 @@ class Worker:
         self._orders = orders
         self._upward = upward
         self._service: Any = None
+        self._requests: dict[str, Callable[[], object]] = {"stop": self.stop}
         self.status = 0
 
     def run(self) -> None:
@@ -202,13 +203,14 @@ class Worker:
         self.stop()
 
     def _heard(self, message: dict[str, Any]) -> None:
-        if message["kind"] == "stop":
-            self.stop()
+        request = self._requests.get(message["kind"])
+        if request is not None:
+            request()
 
     def _start(self) -> None:
         try:
             self._service = self._made()
-            self._catchSignals()
+            self._answer(OperatedProxy(self._service.proxy))
             self._service.startService()
         except CannotStart as error:
             self.failed(error.short)
@@ -227,8 +229,10 @@ class Worker:
         _enter(self._orders.rundir)
         return workerService(options, self)
 
-    def _catchSignals(self) -> None:
-        signalHandlers(self._reactor, os.getppid).install()
+    def _answer(self, operated: OperatedProxy) -> None:
+        """Answer the parent, and the signals that come here."""
+        self._requests["reopen"] = operated.reopenLogs
+        signalHandlers(self._reactor, operated, os.getppid).install()
         releaseSignals()
 
     def ready(self) -> None:
