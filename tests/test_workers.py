@@ -25,7 +25,7 @@ from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTer
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import CertificateOptions
 from twisted.internet.task import Clock
-from twisted.logger import Logger, LogLevel, LogPublisher
+from twisted.logger import Logger, LogLevel, LogPublisher, formatEvent
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.scripts.twistd import ServerOptions
@@ -534,6 +534,10 @@ def test_requestsArePassedOnToEveryWorker(setting: Setting) -> None:
     setting.die(0)
     assert setting.crew.reopenLogs() == "told 1 worker to open the log files again"
     assert setting.transports[0].written.count(encode("reopen")) == 1
+    with logging() as logged:
+        setting.crew.listTunnels()
+    assert setting.transports[1].written[-1] == encode("list")
+    assert formatEvent(logged.events[0]) == "told 1 worker to list the open tunnels"
     setting.stop()
     assert setting.crew.reopenLogs() == "told 0 workers to open the log files again"
     assert setting.transports[1].written[-1] == encode("stop")

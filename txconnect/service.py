@@ -44,7 +44,8 @@ from txconnect.relay.kernel import Kernel
 from txconnect.relay.leaving import LeaveWatch
 from txconnect.relay.socketleg import openSocket
 from txconnect.settings import Settings
-from txconnect.values import Named
+from txconnect.tunnel import Tunnel
+from txconnect.values import LiveTunnel, Named
 from txconnect.wire.head import HeadLimits
 
 if TYPE_CHECKING:
@@ -196,6 +197,16 @@ class ConnectProxy(MultiService):
         @return: the names of those that have; of the others the log says why.
         """
         return self._reopening.reopen() if self.running else []
+
+    @property
+    def connections(self) -> int:
+        """How many clients' connections there are, with or without a tunnel."""
+        return len(self._fronts)
+
+    def liveTunnels(self) -> list[LiveTunnel]:
+        """The tunnels that are open now, the oldest first."""
+        members = self.admission.sweep.members()
+        return [each.live() for each in members if isinstance(each, Tunnel)]
 
     def whenIdle(self) -> Deferred[None]:
         """Fires when there is no connection and no tunnel."""

@@ -14,7 +14,7 @@ from typing import Any
 from txconnect.relay.face import Relay
 from txconnect.relay.sweep import Sweep
 from txconnect.settings import Settings
-from txconnect.values import Closed, TunnelClosed, TunnelInfo
+from txconnect.values import Closed, LiveTunnel, TunnelClosed, TunnelInfo
 from txconnect.wire.closing import Ended, Happening, State, step
 
 # Why the proxy itself ends one is known to whoever wants it to.
@@ -94,6 +94,12 @@ class Tunnel:
         if self._state is not State.CLOSED:
             self._reason = reason
         self.happened(Happening.CUT)
+
+    def live(self) -> LiveTunnel:
+        """The tunnel as it is now; after L{begin}."""
+        relay = self._relay
+        seconds = self._clock.seconds() - self._began
+        return LiveTunnel(self.info, relay.up, relay.down, seconds)
 
     def legLost(self) -> None:
         """A leg is gone; called by the relay, once a leg."""

@@ -268,6 +268,22 @@ class TunnelClosed:
     reason: Closed
 
 
+@attrs.frozen
+class LiveTunnel:
+    """
+    An established tunnel at one moment.
+
+    @ivar up: bytes taken from the client after the head so far.
+    @ivar down: bytes taken from the destination so far.
+    @ivar seconds: how long it has been established.
+    """
+
+    tunnel: TunnelInfo
+    up: int
+    down: int
+    seconds: float
+
+
 Event = Union[TunnelRefused, TunnelEstablished, TunnelClosed]
 
 

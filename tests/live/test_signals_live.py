@@ -210,6 +210,28 @@ def exchange(client: socket.socket, octets: bytes, got: bytearray) -> None:
     sending.join()
 
 
+def test_openTunnelsAreListed(program: Program, echo: Echo) -> None:
+    """[F10] How many, and a line for each, of every process that serves."""
+    clients = [tunnel(program.port, echo.port) for _ in range(70)]
+    assert all(alive(client) for client in clients)
+    os.kill(program.pid, signal.SIGUSR2)
+    line = (
+        rf"tunnel (\S+) 127\.0\.0\.1:(\d+) -> 127\.0\.0\.1:{echo.port} "
+        r"\[127\.0\.0\.1\]  direct  \d+\.\d s  up 1 B  down 1 B$"
+    )
+    found = program.said(line, len(clients))
+    assert len({name for name, _ in found}) == len(clients)
+    assert {int(port) for _, port in found} == {
+        client.getsockname()[1] for client in clients
+    }
+    serving = len(program.serving())
+    counted = program.said(r"open tunnels: (\d+); connections of clients: ", serving)
+    assert len(counted) == serving and sum(map(int, counted)) == len(clients)
+    for client in clients:
+        client.close()
+    program.end()
+
+
 def test_logThatCannotBeOpenedAgain(program: Program, echo: Echo) -> None:
     """[F10] The old file stays in use, and the log says so."""
     log, old = program.directory / "access.log", program.directory / "access.log.1"

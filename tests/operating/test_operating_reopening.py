@@ -101,9 +101,12 @@ def test_whatCannotReopenStopsStartUp() -> None:
 
 
 def test_whatHasBeenDoneIsSaid() -> None:
-    rig = Rig(observers=[Named("a", Filing()), Named("b", Filing())])
-    operated = OperatedProxy(rig.proxy)
-    assert operated.reopenLogs() == "opened the log files again (a, b)"
-    assert OperatedProxy(Rig().proxy).reopenLogs() == (
-        "there is no log file to open again"
-    )
+    """With the names of those that have a new file, and of no other."""
+    both = [Named("a", Filing()), Named("b", Filing()), Named("c", Filing(OSError()))]
+    for observers, said in (
+        (both, "opened the log files again (a, b)"),
+        (both[2:], "no log file was opened again"),
+        ([], "no log file was opened again"),
+    ):
+        rig = Rig(observers=observers)
+        assert OperatedProxy(rig.network, rig.proxy).reopenLogs() == said

@@ -8,7 +8,7 @@ import signal
 
 from rig import logging
 from test_operating_signals import Reactor
-from twisted.logger import formatEvent
+from twisted.logger import Logger, formatEvent
 
 from txconnect.operating.requests import signalHandlers
 
@@ -18,6 +18,9 @@ class Operated:
 
     def reopenLogs(self) -> str:
         return "opened the log files again (accesslog)"
+
+    def listTunnels(self) -> None:
+        Logger().info("open tunnels: 0")
 
 
 def saidOf(number: int) -> list[str | None]:
@@ -47,6 +50,11 @@ def test_hangUpReopensAndSaysWhatItDoesNotDo() -> None:
 def test_userSignalOneReopens() -> None:
     """[F10]"""
     assert saidOf(signal.SIGUSR1) == ["SIGUSR1: opened the log files again (accesslog)"]
+
+
+def test_userSignalTwoLists() -> None:
+    """[F10]"""
+    assert saidOf(signal.SIGUSR2) == ["open tunnels: 0"]
 
 
 def test_anyOtherIsIgnoredAloud() -> None:

@@ -40,7 +40,7 @@ def makeService(options: Options) -> SignalService:
         operated = service.proxy
     else:
         service = listeningService(options, options.exit(reactor), announce)
-        operated = OperatedProxy(service.proxy)
+        operated = OperatedProxy(reactor, service.proxy)
     return SignalService(service, signalHandlers(reactor, operated, os.getpid))
 
 

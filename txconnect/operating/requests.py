@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from twisted.logger import Logger
 
+from txconnect.operating.listing import Listing
 from txconnect.operating.signals import Action, SignalHandlers
 
 _log = Logger()
@@ -29,23 +30,33 @@ class Operated(Protocol):
     def reopenLogs(self) -> str:
         """Open all log files again; returns what has been done, for the log."""
 
+    def listTunnels(self) -> None:
+        """List the open tunnels in the log."""
+
 
 class OperatedProxy:
     """
     The proxy of one process, as L{Operated}.
     """
 
-    def __init__(self, proxy: Any) -> None:
+    def __init__(self, clock: Any, proxy: Any) -> None:
         """
+        @param clock: provides C{IReactorTime}.
         @param proxy: a L{ConnectProxy<txconnect.service.ConnectProxy>}.
         """
         self._proxy = proxy
+        self._listing = Listing(clock, proxy)
 
     def reopenLogs(self) -> str:
+        """Open the files of all plugins again; returns that in words."""
         names = self._proxy.reopenLogs()
         if not names:
-            return "there is no log file to open again"
+            return "no log file was opened again"
         return f"opened the log files again ({', '.join(names)})"
+
+    def listTunnels(self) -> None:
+        """Begin the list."""
+        self._listing.begin()
 
 
 def signalHandlers(
@@ -77,5 +88,9 @@ def signalHandlers(
             program=program(),
         )
 
-    actions: dict[int, Action] = {signal.SIGHUP: hungUp, signal.SIGUSR1: reopen}
+    actions: dict[int, Action] = {
+        signal.SIGHUP: hungUp,
+        signal.SIGUSR1: reopen,
+        signal.SIGUSR2: lambda name: operated.listTunnels(),
+    }
     return SignalHandlers(reactor, actions, ignored)

@@ -210,7 +210,7 @@ class Worker:
     def _start(self) -> None:
         try:
             self._service = self._made()
-            self._answer(OperatedProxy(self._service.proxy))
+            self._answer(OperatedProxy(self._reactor, self._service.proxy))
             self._service.startService()
         except CannotStart as error:
             self.failed(error.short)
@@ -232,6 +232,7 @@ class Worker:
     def _answer(self, operated: OperatedProxy) -> None:
         """Answer the parent, and the signals that come here."""
         self._requests["reopen"] = operated.reopenLogs
+        self._requests["list"] = operated.listTunnels
         signalHandlers(self._reactor, operated, os.getppid).install()
         releaseSignals()
 
