@@ -168,7 +168,8 @@ class Admission:
         for observer in self.plugins.observers:
             try:
                 observer.plugin.observe(event)
-            except Exception:
+            except BaseException:
+                # A SystemExit would leave the tunnels behind this one unreset.
                 self._log.failure("observer {name} failed", name=observer.name)
 
     def admit(
