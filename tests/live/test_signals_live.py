@@ -19,8 +19,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from proxyprocess import DEADLINE, ROOT, ProxyProcess, eventually
-from tunnelling import Echo, alive, echoing, tunnel
+from proxyprocess import DEADLINE, DENIED, OPEN, ROOT, ProxyProcess, eventually
+from tunnelling import Echo, alive, asked, echoing, end, tunnel
 
 from txconnect.operating.signals import endingSignals, signalName
 
@@ -41,6 +41,7 @@ class Program(ProxyProcess):
 
     def __init__(self, directory: Path, workers: int, *arguments: str) -> None:
         self._watched: list[int] = []
+        self._clients: list[socket.socket] = []
         super().__init__(directory, ["--workers", str(workers), *arguments])
         self.pids = [self.pid, *self.children()]
         self._watched = [os.pidfd_open(pid) for pid in self.pids]
@@ -48,6 +49,12 @@ class Program(ProxyProcess):
     def children(self) -> list[int]:
         listed = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
         return [int(child) for child in listed.split()]
+
+    def tunnels(self, echo: Echo, count: int) -> list[socket.socket]:
+        """Clients with a tunnel each, closed when the program is gone."""
+        clients = [tunnel(self.port, echo.port) for _ in range(count)]
+        self._clients += clients
+        return clients
 
     def serving(self) -> list[int]:
         """The processes that accept connections."""
@@ -83,6 +90,8 @@ class Program(ProxyProcess):
 
     def kill(self) -> None:
         super().kill()
+        for client in self._clients:
+            client.close()
         for watched in self._watched:
             select.select([watched], [], [], DEADLINE)
             os.close(watched)
@@ -130,12 +139,14 @@ def masks(pid: int) -> dict[str, set[int]]:
 
 def test_noOtherSignalEndsIt(program: Program, echo: Echo) -> None:
     """[F10] Not the parent, not a worker; each is told of; the tunnels go on."""
-    clients = [tunnel(program.port, echo.port) for _ in range(8)]
+    clients = program.tunnels(echo, 8)
     for number in endingSignals():
         for pid in program.pids:
             os.kill(pid, number)
         if number not in BY_PYTHON:
-            program.said(rf"\b{re.escape(signalName(number))}\b", len(program.pids))
+            name = re.escape(signalName(number))
+            said = "open tunnels" if number == signal.SIGUSR2 else rf"\b{name}\b"
+            program.said(said, len(program.pids))
     assert program.lives()
     assert all(alive(client) for client in clients)
     assert echo.ends == []
@@ -167,7 +178,7 @@ def test_renamedLogIsOpenedAgain(
     goes to the old file any more, and no octet of a tunnel is lost.
     """
     log, old = program.directory / "access.log", program.directory / "access.log.1"
-    clients = [tunnel(program.port, echo.port) for _ in range(4)]
+    clients = program.tunnels(echo, 4)
     octets = os.urandom(4_000_000)
     got = [bytearray() for _ in clients]
     threads = [
@@ -192,9 +203,9 @@ def test_renamedLogIsOpenedAgain(
     lines = log.read_text().splitlines()
     assert {json.loads(line)["up"] for line in lines} == {len(octets)}
     assert old.read_bytes() == before
-    asked = f"^[0-9:]+ {name}: (opened the log files again|told 2 workers to open)"
+    said = f"^[0-9:]+ {name}: (opened the log files again|told 2 workers to open)"
     (line, *_) = [
-        line for line in program.output().splitlines() if re.match(asked, line)
+        line for line in program.output().splitlines() if re.match(said, line)
     ]
     assert ("nothing was reloaded" in line) is (name == "SIGHUP")
     assert program.lives()
@@ -212,7 +223,7 @@ def exchange(client: socket.socket, octets: bytes, got: bytearray) -> None:
 
 def test_openTunnelsAreListed(program: Program, echo: Echo) -> None:
     """[F10] How many, and a line for each, of every process that serves."""
-    clients = [tunnel(program.port, echo.port) for _ in range(70)]
+    clients = program.tunnels(echo, 70)
     assert all(alive(client) for client in clients)
     os.kill(program.pid, signal.SIGUSR2)
     line = (
@@ -280,6 +291,203 @@ def test_daemonsOwnLogIsRotatedToo(tmp_path: Path, workers: int) -> None:
         assert select.select([watched], [], [], DEADLINE)[0]
         os.close(watched)
     assert not (tmp_path / "twistd.pid").exists()
+
+
+ENDS: dict[str, Callable[[Program], list[tuple[int, int]]]] = {
+    "TERM": lambda program: [(program.pid, signal.SIGTERM)],
+    "INT": lambda program: [(program.pid, signal.SIGINT)],
+    "TERM twice": lambda program: [(program.pid, signal.SIGTERM)] * 2,
+    "TERM to all": lambda program: [(pid, signal.SIGTERM) for pid in program.pids],
+    "TERM to all, the parent last": lambda program: [
+        (pid, signal.SIGTERM) for pid in reversed(program.pids)
+    ],
+    "INT to all": lambda program: [(pid, signal.SIGINT) for pid in program.pids],
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_anEndResetsAndLogsEveryTunnel(program: Program, echo: Echo, how: str) -> None:
+    """
+    [F10] What was cut short never looks complete; and nothing is said of it, also
+    where several processes are told, or one is told twice.
+    """
+    clients = program.tunnels(echo, 8)
+    before = program.output()
+    sent = ENDS[how](program)
+    for pid, number in sent:
+        os.kill(pid, number)
+    assert [end(client) for client in clients] == ["reset"] * 8
+    assert program.awaitEnd() == -sent[0][1]
+    assertAllLogged(program, echo, 8)
+    assert program.output() == before
+
+
+def assertAllLogged(program: Program, echo: Echo, count: int) -> None:
+    """Every tunnel was reset at its other end too, and has its line."""
+    closed = [record["closed"] for record in program.records() if record["closed"]]
+    assert closed == ["shutdown"] * count
+    eventually("every end", lambda: echo.ends == ["reset"] * count)
+
+
+def test_workersWhoseParentIsKilledResetAndLog(start: Start, echo: Echo) -> None:
+    """[F10] They notice that it is gone."""
+    program = start(2)
+    clients = program.tunnels(echo, 8)
+    os.kill(program.pid, signal.SIGKILL)
+    assert [end(client) for client in clients] == ["reset"] * 8
+    assert program.awaitEnd() == -signal.SIGKILL
+    assertAllLogged(program, echo, 8)
+
+
+PLUGINS = """
+import sys
+from twisted.internet import reactor
+from txconnect.plugins import observerPlugin
+from txconnect.values import TunnelRefused
+
+@observerPlugin("stops", "Ends the program.")
+def stops(event):
+    if isinstance(event, TunnelRefused) and event.request is not None:
+        reactor.stop()
+
+@observerPlugin("exits", "Ends the program.")
+def exits(event):
+    sys.exit(3)
+"""
+
+
+def test_aPluginThatStopsTheReactor(start: Start, tmp_path: Path, echo: Echo) -> None:
+    """[F10] Its way to end is an end like any other."""
+    (tmp_path / "plugins.py").write_text(PLUGINS)
+    program = start(1, "--observer", "./plugins.py:stops")
+    clients = program.tunnels(echo, 4)
+    with socket.create_connection(("127.0.0.1", program.port), DEADLINE) as client:
+        asked(client, f"{DENIED}:443")
+        assert [end(each) for each in clients] == ["reset"] * 4
+    assert program.awaitEnd() == 0
+    assertAllLogged(program, echo, 4)
+
+
+def test_anObserverThatWantsToExit(start: Start, tmp_path: Path, echo: Echo) -> None:
+    """[F10] Its SystemExit ends neither the program nor the end of the others."""
+    (tmp_path / "plugins.py").write_text(PLUGINS)
+    program = start(1, "--observer", "./plugins.py:exits")
+    clients = program.tunnels(echo, 4)
+    assert all(alive(client) for client in clients)
+    os.kill(program.pid, signal.SIGTERM)
+    assert [end(client) for client in clients] == ["reset"] * 4
+    assert program.awaitEnd() == -signal.SIGTERM
+    assertAllLogged(program, echo, 4)
+
+
+LATE = """
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IStreamServerEndpointStringParser
+from twisted.internet.protocol import Factory, Protocol
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+class Late:
+    def listen(self, factory):
+        from twisted.internet import reactor
+        failed = Deferred()
+        class Asked(Protocol):
+            def connectionMade(self):
+                failed.errback(CannotListenError("127.0.0.1", 1, OSError(98, "late")))
+        reactor.listenUNIX("asked", Factory.forProtocol(Asked))
+        return failed
+
+@implementer(IPlugin, IStreamServerEndpointStringParser)
+class Parser:
+    prefix = "late"
+    def parseStreamServer(self, reactor, *arguments):
+        return Late()
+
+parser = Parser()
+"""
+
+
+def test_aLaterListenerThatFails(tmp_path: Path, echo: Echo) -> None:
+    """[F10] The first one serves already: what goes through it is reset and logged."""
+    plugins = tmp_path / "twisted" / "plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "late_plugin.py").write_text(LATE)
+    command = [sys.executable, "-m", "txconnect", *OPEN, "--listen", "unix:sock"]
+    command += ["--listen", "late:", "--observer", "accesslog:access.log"]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        eventually("the other listener", (tmp_path / "asked").is_socket)
+        with (
+            socket.socket(socket.AF_UNIX) as client,
+            socket.socket(socket.AF_UNIX) as asking,
+        ):
+            client.connect(str(tmp_path / "sock"))
+            said = asked(client, f"127.0.0.1:{echo.port}")
+            assert said.startswith(b"HTTP/1.1 200 ") and alive(client)
+            asking.connect(str(tmp_path / "asked"))
+            _, errors = process.communicate(timeout=DEADLINE)
+    finally:
+        process.kill()
+        process.communicate()
+    assert (process.returncode, errors) == (
+        1,
+        "txconnect: cannot listen on 127.0.0.1:1: late\n",
+    )
+    record = json.loads((tmp_path / "access.log").read_text())
+    assert record["closed"] == "shutdown"
+    eventually("the other end", lambda: echo.ends == ["reset"])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_aTerminalThatIsClosed(tmp_path: Path, echo: Echo, workers: int) -> None:
+    """[F10] It sends SIGHUP to all, and nobody can write to it any more."""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-c", TERMINAL, sys.executable, "-m", "txconnect"),
+            *("--listen", "0", *OPEN, "--workers", str(workers)),
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    try:
+        said = b""
+        while b"  try " not in said:
+            said += os.read(ours, 4096)
+        port = int(said.partition(b"127.0.0.1:")[2].split()[0])
+        with tunnel(port, echo.port) as client:
+            os.close(ours)
+            for _ in range(20):
+                with tunnel(port, echo.port) as other:
+                    assert alive(other)
+            assert alive(client)
+            process.send_signal(signal.SIGTERM)
+            assert end(client) == "reset"
+        assert process.wait(DEADLINE) == -signal.SIGTERM
+    finally:
+        process.kill()
+        process.wait()
+
+
+TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Makes standard input the terminal that controls the process, and goes on."""
 
 
 def test_programsThatPluginsStartInheritNothing(program: Program) -> None:

@@ -17,7 +17,7 @@ from txconnect.command.options import Options
 from txconnect.console import Welcome
 from txconnect.listening import Exit, Listener, ListeningService
 from txconnect.operating.requests import Operated, OperatedProxy, signalHandlers
-from txconnect.operating.signals import SignalService
+from txconnect.operating.signals import OneEnd, SignalService
 
 _Listening = Sequence[tuple[Listener, IAddress]]
 
@@ -41,7 +41,8 @@ def makeService(options: Options) -> SignalService:
     else:
         service = listeningService(options, options.exit(reactor), announce)
         operated = OperatedProxy(reactor, service.proxy)
-    return SignalService(service, signalHandlers(reactor, operated, os.getpid))
+    handlers = signalHandlers(reactor, operated, os.getpid)
+    return SignalService(service, handlers, OneEnd(reactor))
 
 
 def listeningService(

@@ -129,6 +129,45 @@ class SignalHandlers:
         self._actions.get(number, self._otherwise)(signalName(number))
 
 
+class OneEnd:
+    """
+    Lets the reactor have the first SIGINT or SIGTERM, and no other.
+
+    They often come twice (C{timeout} sends one to the process and one to its
+    group), and a reactor that is told to stop twice logs a traceback.
+    """
+
+    def __init__(self, reactor: Any, system: Any = signal) -> None:
+        """
+        @param reactor: installs its handlers when it starts, after our services.
+        """
+        self._reactor = reactor
+        self._system = system
+        self._before: dict[int, Any] = {}
+        self._over = False
+
+    def install(self) -> None:
+        """Come before the reactor's handlers, once it has installed them."""
+        self._reactor.callWhenRunning(self._install)
+
+    def over(self) -> None:
+        """The program is ending, for whatever reason."""
+        self._over = True
+
+    def _install(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before = self._system.getsignal(number)
+            # Another one is a debugger's.
+            if getattr(before, "__self__", None) is self._reactor:
+                self._before[number] = before
+                self._system.signal(number, self._caught)
+
+    def _caught(self, number: int, frame: Any) -> None:
+        if not self._over:
+            self._over = True
+            self._before[number](number, frame)
+
+
 class SignalService(MultiService):
     """
     A service during whose life signals are caught.
@@ -136,15 +175,19 @@ class SignalService(MultiService):
     @ivar service: that one.
     """
 
-    def __init__(self, service: IService, handlers: SignalHandlers) -> None:
+    def __init__(
+        self, service: IService, handlers: SignalHandlers, ending: OneEnd
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.service: Any = service
         self._handlers = handlers
+        self._ending = ending
         self.service.setServiceParent(self)
 
     def startService(self) -> None:
         """Catch the signals, then start the service."""
         self._handlers.install()
+        self._ending.install()
         try:
             super().startService()  # type: ignore[no-untyped-call]
         except BaseException:
@@ -153,6 +196,7 @@ class SignalService(MultiService):
 
     def stopService(self) -> Deferred[Any]:
         """Stop the service, and catch the signals until it has stopped."""
+        self._ending.over()
         stopping = super().stopService()  # type: ignore[no-untyped-call]
         return maybeDeferred(lambda: stopping).addBoth(self._stopped)
 
@@ -164,9 +208,9 @@ class SignalService(MultiService):
 @contextmanager
 def signalsHeld() -> Iterator[None]:
     """
-    Have signals wait, SIGINT too, in this thread and in every process that is
-    started here, until that calls L{releaseSignals}: a new interpreter has no
-    handlers.
+    Have signals wait, SIGINT and SIGTERM too, in this thread and in every process
+    that is started here, until that calls L{releaseSignals}: a new interpreter has
+    no handlers.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _held())
     try:
@@ -181,4 +225,4 @@ def releaseSignals() -> None:
 
 
 def _held() -> list[int]:
-    return [*endingSignals(), signal.SIGINT]
+    return [*endingSignals(), signal.SIGINT, signal.SIGTERM]

@@ -234,6 +234,10 @@ class Worker:
         self._requests["reopen"] = operated.reopenLogs
         self._requests["list"] = operated.listTunnels
         signalHandlers(self._reactor, operated, os.getppid).install()
+        # The reactor's own handler would have it stop twice: the parent asks too.
+        signal.signal(
+            signal.SIGTERM, lambda *_: self._reactor.callFromThread(self.stop)
+        )
         releaseSignals()
 
     def ready(self) -> None:
