@@ -393,7 +393,8 @@ def test_embeddedOptionsNeverExitTheProgram() -> None:
 
 def test_helpShowsGroupsAndAnExample() -> None:
     text = parsed().getUsage(80)
-    assert text.index("Options:") < text.index("Settings") < text.index("Examples:")
+    titles = ("Options:", "Settings", "Signals:", "Examples:")
+    assert sorted(titles, key=text.index) == list(titles)
     assert max(map(len, text.splitlines())) <= 80
     for option in Options().longOpt:
         assert f"--{option}" in text

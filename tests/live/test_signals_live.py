@@ -97,6 +97,21 @@ class Program(ProxyProcess):
             os.close(watched)
 
 
+@pytest.fixture(autouse=True)
+def nothingIgnored() -> Iterator[None]:
+    """A shell has what it starts in the background ignore some; not so here."""
+    ignored = [
+        number
+        for number in signal.valid_signals() - BY_PYTHON
+        if signal.getsignal(number) == signal.SIG_IGN
+    ]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @pytest.fixture
 def echo() -> Iterator[Echo]:
     """A destination that says back what it hears."""
