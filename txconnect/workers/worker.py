@@ -177,7 +177,12 @@ class Worker:
         self._orders = orders
         self._upward = upward
         self._service: Any = None
-        self._requests: dict[str, Callable[[], object]] = {"stop": self.stop}
+        self._operated: OperatedProxy | None = None
+        self._requests: dict[str, Callable[[], object]] = {
+            "stop": self.stop,
+            "reopen": self.reopenLogs,
+            "list": self.listTunnels,
+        }
         self.status = 0
 
     def run(self) -> None:
@@ -207,10 +212,22 @@ class Worker:
         if request is not None:
             request()
 
+    def reopenLogs(self) -> str:
+        """Open the log files of this worker again; returns that in words."""
+        if self._operated is None:  # it cannot start, and ends
+            return "no log file is open"
+        return self._operated.reopenLogs()
+
+    def listTunnels(self) -> None:
+        """List the tunnels of this worker in the log."""
+        if self._operated is not None:
+            self._operated.listTunnels()
+
     def _start(self) -> None:
+        self._catchSignals()
         try:
             self._service = self._made()
-            self._answer(OperatedProxy(self._reactor, self._service.proxy))
+            self._operated = OperatedProxy(self._reactor, self._service.proxy)
             self._service.startService()
         except CannotStart as error:
             self.failed(error.short)
@@ -229,11 +246,9 @@ class Worker:
         _enter(self._orders.rundir)
         return workerService(options, self)
 
-    def _answer(self, operated: OperatedProxy) -> None:
-        """Answer the parent, and the signals that come here."""
-        self._requests["reopen"] = operated.reopenLogs
-        self._requests["list"] = operated.listTunnels
-        signalHandlers(self._reactor, operated, os.getppid).install()
+    def _catchSignals(self) -> None:
+        # Before a plugin is made: a program that it starts inherits what waits.
+        signalHandlers(self._reactor, self, os.getppid).install()
         # The reactor's own handler would have it stop twice: the parent asks too.
         signal.signal(
             signal.SIGTERM, lambda *_: self._reactor.callFromThread(self.stop)
