@@ -27,6 +27,7 @@ import pytest
 from certificates import makeAuthority
 from otherproxies import PASSWORD, USER, Others
 from proxyprocess import DEADLINE, OPEN, ROOT, ProxyProcess, eventually
+from tunnelling import alive, asked, echoing, tunnel
 
 from txconnect.auth.passwords import main as passwd
 
@@ -147,57 +148,8 @@ def crew(tmp_path: Path) -> Iterator[Callable[..., Crew]]:
 @pytest.fixture
 def echo() -> Iterator[int]:
     """The port of a destination that says back what it hears."""
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as server:
-        threads: list[threading.Thread] = []
-
-        def serve(connection: socket.socket) -> None:
-            with connection, contextlib.suppress(OSError):
-                while data := connection.recv(65536):
-                    connection.sendall(data)
-
-        def accept() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, _ = server.accept()
-                    threads.append(threading.Thread(target=serve, args=(connection,)))
-                    threads[-1].start()
-
-        accepting = threading.Thread(target=accept)
-        accepting.start()
-        yield server.getsockname()[1]
-        server.shutdown(socket.SHUT_RDWR)
-        accepting.join()
-        for thread in threads:
-            thread.join()
-
-
-def asked(connection: socket.socket, authority: str, *fields: str) -> bytes:
-    """What a CONNECT is answered, head only."""
-    lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}", *fields]
-    connection.sendall("\r\n".join([*lines, "", ""]).encode())
-    got = b""
-    while b"\r\n\r\n" not in got:
-        data = connection.recv(65536)
-        if not data:
-            break
-        got += data
-    return got
-
-
-def tunnel(port: int, destination: int) -> socket.socket:
-    """An established tunnel."""
-    client = socket.create_connection(("127.0.0.1", port), DEADLINE)
-    assert asked(client, f"127.0.0.1:{destination}").startswith(b"HTTP/1.1 200 ")
-    return client
-
-
-def alive(client: socket.socket) -> bool:
-    """Whether what goes in comes back."""
-    try:
-        client.sendall(b"x")
-        return client.recv(1) == b"x"
-    except ConnectionError:
-        return False
+    with echoing() as made:
+        yield made.port
 
 
 def tunnelsOfBoth(

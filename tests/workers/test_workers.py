@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import stat
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTer
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import CertificateOptions
 from twisted.internet.task import Clock
-from twisted.logger import Logger, LogLevel, LogPublisher
+from twisted.logger import Logger, LogLevel, LogPublisher, formatEvent
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.scripts.twistd import ServerOptions
@@ -213,7 +214,7 @@ def member() -> tuple[Member, Transport, Told]:
 
 def test_memberGetsItsOrdersFirst() -> None:
     made, transport, _ = member()
-    made.stop()
+    made.tell("stop")
     assert transport.written == [b"orders", encode("stop")]
 
 
@@ -241,7 +242,7 @@ def test_memberThatIsGoneIsNotWrittenTo() -> None:
     """It has closed its end: Twisted has no pipe any more."""
     made, transport, _ = member()
     made.childConnectionLost(FROM_PARENT)
-    made.stop()
+    made.tell("stop")
     transport.pid = None
     made.kill()
     assert transport.written == [b"orders"]
@@ -310,6 +311,7 @@ class Spawning:
 
     def spawnProcess(self, *arguments: Any, **keywords: Any) -> None:
         self.arguments, self.keywords = arguments, keywords
+        self.held = signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def test_nothingIsToldByArgumentsOrEnvironment(
@@ -332,6 +334,16 @@ def test_nothingIsToldByArgumentsOrEnvironment(
         FROM_WORKER: "r",
         FIRST_SOCKET: 10,
     }
+
+
+def test_signalsWaitUntilAWorkerCatchesThem() -> None:
+    """[F10] A terminal that closes ends no worker that has just been started."""
+    reactor, (made, _, _) = Spawning(), member()
+    spawn(reactor, made, 1, "program", {})
+    assert reactor.held >= {signal.SIGHUP, signal.SIGQUIT}
+    # The parent, which has them too, tells it to end.
+    assert reactor.held >= {signal.SIGINT, signal.SIGTERM}
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
 
 
 # All of them
@@ -511,6 +523,25 @@ def test_workerThatNeverGetsReadyIsEnded(
 def test_noProcessAtAllStopsTheStart(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConfigurationError, match="no more processes"):
         Setting(refuse=True).crew.startService()
+
+
+def test_requestsArePassedOnToEveryWorker(setting: Setting) -> None:
+    """[F10] To one that is starting too: its file may have been renamed since."""
+    setting.crew.startService()
+    setting.members[0].childDataReceived(FROM_WORKER, encode("ready"))
+    assert setting.crew.reopenLogs() == "told 2 workers to open the log files again"
+    assert [each.written[-1] for each in setting.transports] == [encode("reopen")] * 2
+    setting.ready()
+    setting.die(0)
+    assert setting.crew.reopenLogs() == "told 1 worker to open the log files again"
+    assert setting.transports[0].written.count(encode("reopen")) == 1
+    with logging() as logged:
+        setting.crew.listTunnels()
+    assert setting.transports[1].written[-1] == encode("list")
+    assert formatEvent(logged.events[0]) == "told 1 worker to list the open tunnels"
+    setting.stop()
+    assert setting.crew.reopenLogs() == "told 0 workers to open the log files again"
+    assert setting.transports[1].written[-1] == encode("stop")
 
 
 def test_stopAsksThenKills(setting: Setting) -> None:
@@ -806,8 +837,8 @@ def test_oneWorkerIsNoWorker() -> None:
     """The program stays one process, and nothing of this is in it."""
     options = parsed("--workers", "1")
     assert "held" not in options
-    assert not isinstance(makeService(options).proxy, Crew)  # type: ignore[attr-defined]
-    assert isinstance(makeService(parsed("--workers=2")).proxy, Crew)  # type: ignore[attr-defined]
+    assert not isinstance(makeService(options).service.proxy, Crew)
+    assert isinstance(makeService(parsed("--workers=2")).service.proxy, Crew)
 
 
 def test_chrootHasNoProgramToStart(

@@ -5,17 +5,19 @@ From parsed options to the service that C{twistd} runs.
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from twisted.application.service import IService
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
 from txconnect.command.console import Welcome
 from txconnect.command.options import Options
 from txconnect.listening import Exit, Listener, ListeningService
+from txconnect.operating.requests import Operated, OperatedProxy, signalHandlers
+from txconnect.operating.signals import OneEnd, SignalService
 
 _Listening = Sequence[tuple[Listener, IAddress]]
 
@@ -23,7 +25,7 @@ _COLLECT_AFTER = 20_000
 """New objects after which the collector looks for circles among them."""
 
 
-def makeService(options: Options) -> IService:
+def makeService(options: Options) -> SignalService:
     """
     The service that listens and proxies.  Nothing is opened before it starts.
 
@@ -32,14 +34,20 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     announce = partial(_announce, _welcome(options, reactor), options.write())
+    operated: Operated
     if options["workers"] > 1:
-        return _crewService(options, announce)
-    return listeningService(options, options.exit(reactor), announce)
+        service = _crewService(options, announce)
+        operated = service.proxy
+    else:
+        service = listeningService(options, options.exit(reactor), announce)
+        operated = OperatedProxy(reactor, service.proxy)
+    handlers = signalHandlers(reactor, operated, os.getpid)
+    return SignalService(service, handlers, OneEnd(reactor))
 
 
 def listeningService(
     options: Options, exit: Exit, announce: Callable[[_Listening], object]
-) -> IService:
+) -> ListeningService:
     """
     The service of one process.
 
@@ -81,7 +89,7 @@ def _tuneCollector() -> None:
 
 def _crewService(
     options: Options, announce: Callable[[_Listening], object]
-) -> IService:
+) -> ListeningService:
     """The parent's: it binds and judges the ports, and starts the workers."""
     from twisted.internet import reactor
 

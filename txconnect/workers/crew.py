@@ -115,6 +115,18 @@ class Crew(Service):
         ended = DeferredList([place.stop() for place in self._places])
         return ended.addCallback(lambda _: self._close())
 
+    def reopenLogs(self) -> str:
+        """Have the workers open their log files again; returns that in words."""
+        return f"told {self._tell('reopen')} to open the log files again"
+
+    def listTunnels(self) -> None:
+        """Have the workers list their tunnels in the log."""
+        _log.info("told {workers} to list the open tunnels", workers=self._tell("list"))
+
+    def _tell(self, kind: str) -> str:
+        told = sum(place.tell(kind) for place in self._places)
+        return "1 worker" if told == 1 else f"{told} workers"
+
     def placeReady(self) -> None:
         """Called by a place whose worker accepts."""
         if all(place.ready for place in self._places):

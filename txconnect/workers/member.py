@@ -14,6 +14,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import InvalidLogLevelError, Logger, LogLevel
 from twisted.python.failure import Failure
 
+from txconnect.operating.signals import signalsHeld
 from txconnect.workers.messages import (
     FROM_PARENT,
     FROM_WORKER,
@@ -71,9 +72,9 @@ class Member(ProcessProtocol):
     def connectionMade(self) -> None:
         self._write(self._orders)
 
-    def stop(self) -> None:
-        """Ask it to end."""
-        self._write(encode("stop"))
+    def tell(self, kind: str) -> None:
+        """Send it a message (L{txconnect.workers.messages})."""
+        self._write(encode(kind))
 
     def kill(self) -> None:
         """End it."""
@@ -159,7 +160,8 @@ def spawn(
     Start a worker's process.
 
     Nothing of what it is told is among its arguments or in its environment,
-    and C{systemd}'s descriptors are the parent's.
+    and C{systemd}'s descriptors are the parent's.  Signals wait until it can
+    catch them.
 
     @param boot: the program.
     @param inherited: its descriptors from standard input on, by number, and
@@ -171,14 +173,15 @@ def spawn(
         for name, value in os.environ.items()
         if not name.startswith("LISTEN_")
     }
-    reactor.spawnProcess(
-        member,
-        sys.executable,
-        # Without -P an interpreter looks for modules where it stands.
-        [sys.executable, "-P", "-c", boot, "txconnect-worker", str(number)],
-        env=environment,
-        childFDs={**inherited, 2: "r", FROM_PARENT: "w", FROM_WORKER: "r"},
-    )
+    with signalsHeld():
+        reactor.spawnProcess(
+            member,
+            sys.executable,
+            # Without -P an interpreter looks for modules where it stands.
+            [sys.executable, "-P", "-c", boot, "txconnect-worker", str(number)],
+            env=environment,
+            childFDs={**inherited, 2: "r", FROM_PARENT: "w", FROM_WORKER: "r"},
+        )
 
 
 def _level(name: Any) -> Any:

@@ -5,7 +5,8 @@ Each message is an object with a C{kind}.  A kind that is not known is ignored,
 so that one side may learn a new one first; when a known one changes its
 meaning, L{VERSION} changes with it.
 
-From the parent: C{stop}.  The first two lines are not messages: what the
+From the parent: C{stop}; C{reopen}, to open the log files again; C{list}, to list
+the open tunnels in the log.  The first two lines are not messages: what the
 worker's interpreter needs before it can import this module, and its
 L{Orders<txconnect.workers.orders.Orders>}.
 

@@ -111,9 +111,20 @@ class Place:
         if self._member is None:
             return succeed(None)
         self._stopped = Deferred()
-        self._member.stop()
+        self._member.tell("stop")
         self._wait(STOP_TIMEOUT, self._kill)
         return self._stopped
+
+    def tell(self, kind: str) -> bool:
+        """
+        Send a message to the worker that is here, or that is just starting.
+
+        @return: whether there is one.
+        """
+        if self._member is None or self._stopped is not None:
+            return False
+        self._member.tell(kind)
+        return True
 
     def workerReady(self, member: Member) -> None:
         if member is not self._member or self._stopped is not None:

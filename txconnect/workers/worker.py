@@ -3,6 +3,8 @@ A worker's process: a proxy on the sockets that its parent has bound.
 
 It ends when the parent says so, when it is told to by SIGTERM, and when the
 parent is gone.  Interrupts are the parent's: a terminal sends them to all.
+What other signals come while it starts waits until there are handlers
+(L{txconnect.workers.member.spawn}).
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ from zope.interface import implementer
 
 from txconnect.errors import ConfigurationError
 from txconnect.listening import CannotStart
+from txconnect.operating.requests import OperatedProxy, signalHandlers
+from txconnect.operating.signals import releaseSignals
 from txconnect.workers.messages import (
     ATOM,
     FIRST_SOCKET,
@@ -173,6 +177,12 @@ class Worker:
         self._orders = orders
         self._upward = upward
         self._service: Any = None
+        self._operated: OperatedProxy | None = None
+        self._requests: dict[str, Callable[[], object]] = {
+            "stop": self.stop,
+            "reopen": self.reopenLogs,
+            "list": self.listTunnels,
+        }
         self.status = 0
 
     def run(self) -> None:
@@ -198,12 +208,26 @@ class Worker:
         self.stop()
 
     def _heard(self, message: dict[str, Any]) -> None:
-        if message["kind"] == "stop":
-            self.stop()
+        request = self._requests.get(message["kind"])
+        if request is not None:
+            request()
+
+    def reopenLogs(self) -> str:
+        """Open the log files of this worker again; returns that in words."""
+        if self._operated is None:  # it cannot start, and ends
+            return "no log file is open"
+        return self._operated.reopenLogs()
+
+    def listTunnels(self) -> None:
+        """List the tunnels of this worker in the log."""
+        if self._operated is not None:
+            self._operated.listTunnels()
 
     def _start(self) -> None:
+        self._catchSignals()
         try:
             self._service = self._made()
+            self._operated = OperatedProxy(self._reactor, self._service.proxy)
             self._service.startService()
         except CannotStart as error:
             self.failed(error.short)
@@ -221,6 +245,15 @@ class Worker:
         options.parseOptions(list(self._orders.options))
         _enter(self._orders.rundir)
         return workerService(options, self)
+
+    def _catchSignals(self) -> None:
+        # Before a plugin is made: a program that it starts inherits what waits.
+        signalHandlers(self._reactor, self, os.getppid).install()
+        # The reactor's own handler would have it stop twice: the parent asks too.
+        signal.signal(
+            signal.SIGTERM, lambda *_: self._reactor.callFromThread(self.stop)
+        )
+        releaseSignals()
 
     def ready(self) -> None:
         """Tell that it accepts."""
@@ -256,9 +289,8 @@ def main(channel: IO[bytes], size: int) -> None:
     @param channel: the pipe from the parent.
     @param size: of the orders that come out of it next.
     """
-    for ignored in (signal.SIGINT, signal.SIGHUP):
-        # Not SIG_IGN, which programs that a plugin starts would inherit.
-        signal.signal(ignored, lambda *_: None)
+    # Not SIG_IGN, which programs that a plugin starts would inherit.
+    signal.signal(signal.SIGINT, lambda *_: None)
     upward = Upward(FROM_WORKER)
     setNonBlocking(FROM_WORKER)
     body = _read(channel, size)
