@@ -189,7 +189,7 @@ def test_pluginFilesAreLight(path: Path) -> None:
     """
     heavy = re.compile(
         r"txconnect\.(proxy|command|listening|fronts|tunnel|dialing|routing|exchange"
-        r"|admission|testing|auth\.(htpasswd|passwords|certificate))\b"
+        r"|admission|testing|auth\.(htpasswd|certificate))\b"
     )
     imported = importedAtLoading(ast.parse(path.read_text("utf-8")))
     assert [name for name in imported if heavy.match(name)] == []

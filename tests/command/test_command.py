@@ -25,10 +25,11 @@ from twisted.scripts.twistd import ServerOptions
 
 import txconnect
 from txconnect import __main__
-from txconnect.command import Options, console, makeService, making, options as command
+from txconnect.command import Options, makeService, making, terminallog
 from txconnect.command.help import optionName
 from txconnect.command.making import listeningService
 from txconnect.listening import Listener, ListeningService
+from txconnect.observers import terminal
 from txconnect.settings import Settings
 from txconnect.values import Named
 
@@ -361,8 +362,8 @@ def test_linesGoToTheTerminalOrTheDaemonsLog(
     options = parsed(twistd=twistd)
     assert options.foreground is foreground
     written: list[str] = []
-    monkeypatch.setattr(console.Terminal, "write", lambda self, t: written.append(t))
-    monkeypatch.setattr(command, "_logLine", lambda t: written.append("log " + t))
+    monkeypatch.setattr(terminal.Terminal, "write", lambda self, t: written.append(t))
+    monkeypatch.setattr(terminal, "_logLine", lambda t: written.append("log " + t))
     options.write()("line")
     assert written == ["line" if foreground else "log line"]
     assert options.exit(None).foreground is foreground
@@ -446,7 +447,7 @@ def test_txconnectIsAThinWrapper(monkeypatch: pytest.MonkeyPatch) -> None:
         "txconnect",
         "--nodaemon",
         "--pidfile=",
-        "--logger=txconnect.command.console.logObserver",
+        "--logger=txconnect.command.terminallog.logObserver",
         "connectproxy",
         "--listen",
         "3128",
@@ -455,7 +456,9 @@ def test_txconnectIsAThinWrapper(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_txconnectSaysItsErrorsAlone(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        parsed("--policy", "prots", twistd=("-n", f"--logger={console.LOG_OBSERVER}"))
+        parsed(
+            "--policy", "prots", twistd=("-n", f"--logger={terminallog.LOG_OBSERVER}")
+        )
     assert caught.value.code == 1
     said = capsys.readouterr()
     assert said.out == ""
@@ -463,7 +466,9 @@ def test_txconnectSaysItsErrorsAlone(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_txconnectKnowsItsNameAfterParsing() -> None:
-    options = parsed(twistd=("-n", "--pidfile=", f"--logger={console.LOG_OBSERVER}"))
+    options = parsed(
+        twistd=("-n", "--pidfile=", f"--logger={terminallog.LOG_OBSERVER}")
+    )
     assert options.exit(None).program == "txconnect"
     assert options.exit(None).pidfile == ""
     assert options.getSynopsis().startswith("Usage: txconnect [options]\n")

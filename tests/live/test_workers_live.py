@@ -28,7 +28,7 @@ from certificates import makeAuthority
 from otherproxies import PASSWORD, USER, Others
 from proxyprocess import DEADLINE, OPEN, ROOT, ProxyProcess, eventually
 
-from txconnect.auth.passwords import main as passwd
+from txconnect.command.passwd import main as passwd
 
 TWISTD = [sys.executable, str(Path(sys.executable).with_name("twistd"))]
 TXCONNECT = [sys.executable, "-m", "txconnect"]

@@ -13,8 +13,8 @@ from twisted.application.service import IService
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
-from txconnect.command.console import Welcome
 from txconnect.command.options import Options
+from txconnect.command.startup import Welcome
 from txconnect.listening import Exit, Listener, ListeningService
 
 _Listening = Sequence[tuple[Listener, IAddress]]

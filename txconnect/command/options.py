@@ -12,13 +12,12 @@ from typing import Any
 
 import attrs
 from twisted.copyright import version as twistedVersion
-from twisted.logger import Logger
 from twisted.python import usage
 
-from txconnect.command.console import LOG_OBSERVER, Terminal
 from txconnect.command.help import optionName, usageText
 from txconnect.command.pluginoptions import PluginOptions
 from txconnect.command.settingoptions import settingParameters, settingsFrom
+from txconnect.command.terminallog import LOG_OBSERVER
 from txconnect.errors import ConfigurationError
 from txconnect.listening import (
     DEFAULT_LISTEN,
@@ -27,6 +26,7 @@ from txconnect.listening import (
     parseListener,
 )
 from txconnect.naming import VERSION
+from txconnect.observers.terminal import lineWriter
 from txconnect.plugins import (
     OBSERVER,
     POLICY,
@@ -38,8 +38,6 @@ from txconnect.settings import Settings
 from txconnect.values import Named
 
 _DEFAULT_POLICIES = {"ports": "ports:443", "networks": "networks:public"}
-
-_log = Logger()
 
 
 class Options(PluginOptions):
@@ -211,7 +209,7 @@ class Options(PluginOptions):
 
     def write(self) -> Callable[[str], object]:
         """Where lines for people go: the terminal, or a daemon's log."""
-        return Terminal().write if self.foreground else _logLine
+        return lineWriter(self.foreground)
 
     def _belowTwistd(self) -> bool:
         # twist does not know the option.
@@ -262,7 +260,3 @@ class Options(PluginOptions):
         from txconnect.observers.console import ConsoleLog
 
         return Named("console", ConsoleLog(self.write()))
-
-
-def _logLine(line: str) -> None:
-    _log.info("{line}", line=line.strip())
