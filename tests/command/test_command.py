@@ -10,7 +10,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,9 +25,10 @@ from twisted.scripts.twistd import ServerOptions
 
 import txconnect
 from txconnect import __main__
-from txconnect.command import Options, makeService, making, terminallog
+from txconnect.command import Options, makeService, terminallog
 from txconnect.command.help import optionName
-from txconnect.command.making import listeningService
+from txconnect.command.startup import standingPolicies, welcome
+from txconnect.configuration import Configuration, RuleSet, proxyService, ruleset
 from txconnect.listening import Listener, ListeningService
 from txconnect.observers import terminal
 from txconnect.settings import Settings
@@ -91,8 +92,14 @@ def complaint(*arguments: str) -> str:
     return line.removeprefix("twistd connectproxy: ").removesuffix("\n")
 
 
-def names(plugins: list[Named]) -> list[str]:
+def names(plugins: Sequence[Named]) -> list[str]:
     return [named.name for named in plugins]
+
+
+def rules(*arguments: str) -> RuleSet:
+    """What the options mean."""
+    built: RuleSet = parsed(*arguments)["built"].ruleSet
+    return built
 
 
 # Without options
@@ -101,13 +108,41 @@ def names(plugins: list[Named]) -> list[str]:
 def test_withoutOptionsTheDefaultsAreSafe() -> None:
     """Loopback only, port 443, public addresses, nobody asked."""
     options = parsed()
-    (listener,) = options["listeners"]
+    built = options["built"]
+    (listener,) = built.listeners
     assert listener.description == "tcp:3128:interface=127.0.0.1"
-    assert options["settings"] == Settings()
-    assert options["policies"] == []
-    assert names(options["proxy"].policies) == ["ports", "networks"]
-    assert options.standing() == ["ports:443", "networks:public"]
-    assert options["schemes"] == [] and options["checkers"] == []
+    assert options["configuration"] == built.configuration == Configuration()
+    assert built.ruleSet.policies == ()
+    assert names(built.proxy.policies) == ["ports", "networks"]
+    assert standingPolicies(built.ruleSet) == ["ports:443", "networks:public"]
+    assert built.ruleSet.schemes == () and built.ruleSet.checkers == ()
+
+
+def test_argumentsAreAConfiguration() -> None:
+    """[F19] Every option that takes a text is in it, as it was written."""
+    arguments = [
+        *("--listen", "3128", "-l", "unix:sock", "--workers", "2"),
+        *("--auth", "file:users", "--auth", "memory:bob:b=c"),
+        *("--auth-scheme", "./mine.py:Scheme", "--observer", "./mine.py:watch"),
+        *("--policy", "ports:1-2", "--policy", "hosts:a.example"),
+        *("--router", "./mine.py:router", "--tap", "./mine.py:tap"),
+        *("--route", "direct", "--pair", "./mine.py:pair"),
+        *("--open-proxy", "--idle-timeout", "5", "--realm", "a=b c"),
+    ]
+    assert parsed(*arguments)["configuration"] == Configuration(
+        listeners=("3128", "unix:sock"),
+        checkers=("file:users", "memory:bob:b=c"),
+        schemes=("./mine.py:Scheme",),
+        policies=("ports:1-2", "hosts:a.example"),
+        routers=("./mine.py:router",),
+        routes=("direct",),
+        observers=("./mine.py:watch",),
+        taps=("./mine.py:tap",),
+        pair="./mine.py:pair",
+        settings=Settings(idleTimeout=5.0, realm="a=b c"),
+        openProxy=True,
+        workers=2,
+    )
 
 
 def test_makeServiceOpensNothing() -> None:
@@ -117,7 +152,7 @@ def test_makeServiceOpensNothing() -> None:
     service = makeService(options)
     assert isinstance(service, ListeningService)
     assert os.listdir("/proc/self/fd") == before
-    assert service.proxy is options["proxy"]
+    assert service.proxy is options["built"].proxy
     assert not service.proxy.running
 
 
@@ -125,7 +160,11 @@ def test_theCollectorIsTunedOnceItRuns() -> None:
     """Whoever imports, embeds or only prepares the proxy keeps their own."""
     announced: list[Any] = []
     threshold, frozen = gc.get_threshold(), gc.get_freeze_count()
-    service: Any = listeningService(parsed(), cast(Any, None), announced.append)
+    from twisted.internet import reactor
+
+    service: Any = proxyService(
+        reactor, parsed()["built"], cast(Any, None), announced.append
+    )
     assert (gc.get_threshold(), gc.get_freeze_count()) == (threshold, frozen)
     try:
         service._announce([])
@@ -149,7 +188,7 @@ def test_everySettingIsAnOption(field: attrs.Attribute[Any]) -> None:
         value = next(each for each in choices if each != field.default)
     else:
         value = {int: "12345", float: "12.5", str: "word"}[type(field.default)]
-    got = getattr(parsed(f"--{option}", value)["settings"], field.name)
+    got = getattr(rules(f"--{option}", value).settings, field.name)
     assert got == type(field.default)(value)
     assert type(got) is type(field.default)
     text = " ".join(parsed().getUsage(200).split())
@@ -187,8 +226,8 @@ def test_badSettingsNameTheirOption(option: str, value: str, reason: str) -> Non
 
 
 def test_listenersAreRepeatable() -> None:
-    options = parsed("--listen", "3128", "-l", "unix:sock")
-    assert [each.description for each in options["listeners"]] == ["3128", "unix:sock"]
+    built = parsed("--listen", "3128", "-l", "unix:sock")["built"]
+    assert [each.description for each in built.listeners] == ["3128", "unix:sock"]
     assert complaint("--listen", "tcp:x").startswith("--listen 'tcp:x' is no endpoint")
 
 
@@ -198,13 +237,14 @@ def test_pluginsOfEveryKindAreLoadedInOrder() -> None:
         *("--observer", "./mine.py:watch", "--tap", "./mine.py:tap"),
         *("--router", "./mine.py:router", "--pair", "./mine.py:pair"),
     )
-    assert names(options["policies"]) == ["ports", "nice"]
-    assert names(options["proxy"].policies) == ["networks", "ports", "nice"]
-    assert names(options["observers"]) == ["watch"]
-    assert names(options["taps"]) == ["tap"]
-    assert names(options["routers"]) == ["router"]
-    assert options["pairFactory"].name == "pair"
-    assert options.standing() == [
+    ruleSet = options["built"].ruleSet
+    assert names(ruleSet.policies) == ["ports", "nice"]
+    assert names(options["built"].proxy.policies) == ["networks", "ports", "nice"]
+    assert names(ruleSet.observers) == ["watch"]
+    assert names(ruleSet.taps) == ["tap"]
+    assert names(ruleSet.routers) == ["router"]
+    assert ruleSet.pairFactory.name == "pair"
+    assert standingPolicies(ruleSet) == [
         "networks:public",
         "ports:443,8443",
         "./mine.py:nice",
@@ -245,32 +285,31 @@ def test_listedUsersMustBeAskedWhoTheyAre(monkeypatch: pytest.MonkeyPatch) -> No
     """Otherwise it starts, and refuses everyone."""
     users = ("--policy", "users:alice")
     assert complaint(*users) == "users: needs --auth or a proxytls: listener"
-    assert names(parsed(*users, "--auth", "file:users")["policies"]) == ["users"]
+    assert names(rules(*users, "--auth", "file:users").policies) == ["users"]
     monkeypatch.setattr(Listener, "certified", True)
-    assert names(parsed(*users)["policies"]) == ["users"]
+    assert names(rules(*users).policies) == ["users"]
 
 
 def test_routes() -> None:
     """They reach the proxy in their order, and the lines at start-up."""
-    options = parsed(
+    built = parsed(
         *("--route", "hosts:*.corp.example=http://parent:3128"),
         *("--route", "ports:22=direct"),
-    )
-    assert [str(rule) for rule in options["routes"]] == [
+    )["built"]
+    assert [str(rule) for rule in built.ruleSet.routes] == [
         "hosts:*.corp.example=http://parent:3128",
         "ports:22=direct",
     ]
-    routers = options["proxy"].admission.plugins.routers
-    assert names(routers) == ["route 'hosts:*.corp.example'", "route 'ports:22'"]
-    lines = making._welcome(options, None).lines([(Listener("x", None), HERE)])
+    assert built.proxy.routes is not None
+    lines = welcome(built, "").lines([(Listener("x", None), HERE)])
     assert lines[3:-1] == [
         "  via   http://parent:3128  for what hosts:*.corp.example allows",
         "  via   direct  for what ports:22 allows",
         "        a parent looks names up itself: networks cannot judge their "
         "addresses there",
     ]
-    direct = parsed("--route", "bind:127.0.0.1")
-    lines = making._welcome(direct, None).lines([(Listener("x", None), HERE)])
+    direct = parsed("--route", "bind:127.0.0.1")["built"]
+    lines = welcome(direct, "").lines([(Listener("x", None), HERE)])
     assert lines[3:-1] == ["  via   bind:127.0.0.1  for everything"]
 
 
@@ -296,24 +335,24 @@ def test_whatTheProxyItselfRefusesIsAUsageError(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Raised by makeService it would be a traceback."""
-    monkeypatch.setattr(Options, "_console", lambda self: Named("bad", object()))
-    assert "bad" in complaint()
+    monkeypatch.setattr(ruleset, "ConsoleLog", lambda write: object())
+    assert "ITrafficObserver" in complaint()
 
 
 # Checkers
 
 
 def test_checkersKeepTheirNameAndGetTheirScheme() -> None:
-    options = parsed("--auth", "memory:bob:x", "--auth", "file:users")
-    assert names(options["checkers"]) == ["memory", "file"]
-    assert names(options["schemes"]) in (["basic"], ["Basic"])
-    own = parsed("--auth", "file:users", "--auth-scheme", "./mine.py:Scheme")
-    assert names(own["schemes"]) == ["Own"]
+    ruleSet = rules("--auth", "memory:bob:x", "--auth", "file:users")
+    assert names(ruleSet.checkers) == ["memory", "file"]
+    assert names(ruleSet.schemes) in (["basic"], ["Basic"])
+    own = rules("--auth", "file:users", "--auth-scheme", "./mine.py:Scheme")
+    assert names(own.schemes) == ["Own"]
 
 
 def test_passwordFileIsMadeAbsolute(directory: Path) -> None:
     """It is read at every log-in, after C{--rundir} applies."""
-    (named,) = parsed("--auth", "file:users")["checkers"]
+    (named,) = rules("--auth", "file:users").checkers
     assert isinstance(named.plugin, FilePasswordDB)
     assert named.plugin.filename == str(directory / "users")
 
@@ -376,7 +415,7 @@ def test_observerReplacesTheLinesForPeople(monkeypatch: pytest.MonkeyPatch) -> N
     def proxy(reactor: Any, **arguments: Any) -> None:
         asked.append(names(arguments["observers"]))
 
-    monkeypatch.setattr("txconnect.proxy.ConnectProxy", proxy)
+    monkeypatch.setattr("txconnect.configuration.builder.ConnectProxy", proxy)
     parsed()
     parsed("--observer", "./mine.py:watch")
     assert asked == [["console"], ["watch"]]

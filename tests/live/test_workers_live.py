@@ -331,6 +331,21 @@ def test_noSecretIsAmongArgumentsOrInTheEnvironment(
     proxy.end()
 
 
+def test_configurationMayBeLarge(crew: Callable[..., Crew]) -> None:
+    """[F19] Larger than what a pipe or a socket takes at once: it arrives whole."""
+    hosts = [
+        "hosts:" + ",".join(f"h{n}-{m}.example" for m in range(6000))
+        for n in "abcdefgh"
+    ]
+    policies = [argument for each in hosts for argument in ("--policy", each)]
+    proxy = crew("--listen", "0", *policies)
+    for pid in proxy.pids():
+        proxy.replaced(pid)
+    with socket.create_connection(("127.0.0.1", proxy.port), DEADLINE) as client:
+        assert asked(client, "10.0.0.1:443").startswith(b"HTTP/1.1 403 ")
+    proxy.end()
+
+
 def credentials() -> str:
     """Alice's."""
     return (
@@ -339,16 +354,17 @@ def credentials() -> str:
 
 
 def test_workerHoldsNothingButItsOwn(crew: Callable[..., Crew]) -> None:
-    """One listening socket each, and no end of another worker's pipes."""
+    """The listening socket is shared; no end of another worker's channel is."""
     proxy = crew("--listen", "0", workers=3)
 
     def held(pid: int, kind: str) -> list[str]:
         links = [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()]
         return [link for link in links if link.startswith(kind)]
 
-    pipes = [set(held(pid, "pipe:")) for pid in proxy.pids()]
-    assert all(len(held(pid, "socket:")) <= 3 for pid in proxy.pids())
-    assert not pipes[0] & pipes[1] and not pipes[1] & pipes[2]
+    for kind, shared in (("pipe:", 0), ("socket:", 1)):
+        first, second, third = (set(held(pid, kind)) for pid in proxy.pids())
+        assert len(first & second) == len(first & second & third) == shared
+        assert len(second & third) == len(first & third) == shared
     proxy.end()
 
 

@@ -13,10 +13,13 @@ import attrs
 from twisted.copyright import version as twistedVersion
 from twisted.internet.interfaces import IAddress
 
+from txconnect.configuration import BuiltProxy, RuleSet
+from txconnect.interfaces import IAddressPolicy
 from txconnect.listening import Listener, shownAddress
 from txconnect.naming import VERSION
 
-_DEFAULTS = ("ports:443", "networks:public")
+_DEFAULT_POLICIES = {"ports": "ports:443", "networks": "networks:public"}
+_DEFAULTS = tuple(_DEFAULT_POLICIES.values())
 _WIDTH = 52
 """Columns before what stands to the right in the lines at start-up."""
 
@@ -111,6 +114,34 @@ class Welcome:
         # What is bound to every address is reached at this one.
         url = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
         return f"curl {certificate}{user}-x {url} https://example.com/"
+
+
+def welcome(built: BuiltProxy, reactor: str) -> Welcome:
+    """
+    Return what a proxy says of itself.
+
+    @param reactor: the class name of the reactor.
+    """
+    rules = built.ruleSet
+    # A parent resolves names itself, so these are not asked about its routes.
+    judges = [
+        p.name for p in built.proxy.policies if IAddressPolicy.providedBy(p.plugin)
+    ]
+    return Welcome(
+        standingPolicies(rules),
+        [checker.name for checker in rules.checkers],
+        reactor,
+        built.configuration.workers,
+        [(rule.text.pattern, rule.text.shown) for rule in rules.routes],
+        judges if any(rule.text.resolves for rule in rules.routes) else [],
+    )
+
+
+def standingPolicies(rules: RuleSet) -> list[str]:
+    """Return the policies with the defaults, as an operator would write them."""
+    given = {policy.name for policy in rules.policies}
+    defaults = [d for name, d in _DEFAULT_POLICIES.items() if name not in given]
+    return [*defaults, *rules.configuration.policies]
 
 
 def _url(listener: Listener, host: IAddress) -> str:
