@@ -289,6 +289,18 @@ def test_stoppingEndsAllWorkersAndTheirTunnels(
     assert "Traceback" not in said
 
 
+def test_signalsToTheWholeGroupAreQuiet(crew: Callable[..., Crew], echo: int) -> None:
+    """[F18] Every process gets SIGTERM, some twice, and workers a message too."""
+    for _ in range(3):
+        proxy = crew("--listen", "0", *OPEN)
+        with tunnel(proxy.port, echo):
+            for pid in (*proxy.pids(), proxy.process.pid):
+                os.kill(pid, signal.SIGTERM)
+            os.kill(proxy.process.pid, signal.SIGTERM)
+            assert "ReactorNotRunning" not in proxy.end()
+            assert "critical" not in proxy.output()
+
+
 def test_workersEndWhenTheParentIsKilled(crew: Callable[..., Crew], echo: int) -> None:
     """Nobody is left to tell them: they notice."""
     proxy = crew("--listen", "0", *OPEN)

@@ -16,7 +16,7 @@ from txconnect.command.options import Options
 from txconnect.command.startup import Welcome, welcome
 from txconnect.configuration import Configuration, proxyService
 from txconnect.configuration.running import Listening
-from txconnect.listening import ListeningService
+from txconnect.listening import ListeningService, StopOnce
 from txconnect.naming import freshName
 
 
@@ -26,8 +26,10 @@ def makeService(options: Options) -> IService:
 
     Called by C{twistd}, before it forks.
     """
-    from twisted.internet import reactor
+    from twisted.internet import reactor as imported
 
+    reactor: Any = imported
+    reactor.callWhenRunning(StopOnce(reactor).install)
     lines = welcome(options["built"], type(reactor).__name__)
     announce = partial(_announce, lines, options.write())
     if options["held"] is not None:

@@ -10,6 +10,7 @@ before the first connection is passed on.
 
 from txconnect.listening.ending import CannotStart, Exit
 from txconnect.listening.service import ListeningService, raiseDescriptorLimit
+from txconnect.listening.stopping import StopOnce
 from txconnect.listening.strings import (
     BACKLOG,
     DEFAULT_LISTEN,
@@ -26,6 +27,7 @@ __all__ = [
     "Exit",
     "Listener",
     "ListeningService",
+    "StopOnce",
     "isLocal",
     "parseListener",
     "raiseDescriptorLimit",

@@ -19,12 +19,11 @@ from typing import Any, NoReturn
 import attrs
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger, globalLogBeginner
 
 from txconnect.configuration import build, proxyService
 from txconnect.errors import ConfigurationError
-from txconnect.listening import CannotStart, Exit
+from txconnect.listening import CannotStart, Exit, StopOnce
 from txconnect.observers.terminal import lineWriter
 from txconnect.workers.channel import CannotAnswer, Channel, Fields
 from txconnect.workers.channelsocket import ChannelSocket
@@ -63,18 +62,20 @@ class Worker:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
+        self._stopping = StopOnce(reactor)
         self._service: Any = None
         self._ready: Deferred[None] = Deferred()
         self.status = 0
         handlers = {"start": self._start, "stop": lambda _: self.stop()}
         self.channel = Channel(reactor, handlers, self._parentLost)
 
+    def catchSignals(self) -> None:
+        """Have SIGTERM end it too; called once the reactor runs."""
+        self._stopping.install()
+
     def stop(self) -> None:
         """End, once."""
-        try:
-            self._reactor.stop()
-        except ReactorNotRunning:
-            pass  # It is ending already.
+        self._stopping.stop()
 
     def stopService(self) -> Deferred[Any]:
         """Stop the proxy; by force when something holds it up."""
@@ -179,5 +180,6 @@ def _run(reactor: Any, worker: Worker, parent: ChannelSocket) -> None:
         return worker.stopService().addBoth(lambda _: parent.leaveReactor())
 
     parent.startReading()
+    reactor.callWhenRunning(worker.catchSignals)
     reactor.addSystemEventTrigger("before", "shutdown", stopping)
     reactor.run()
