@@ -224,7 +224,7 @@ def test_readerThatDoesNotReadStopsTheWriter(makeRig: MakeRig, direction: str) -
     data = noise(rig.flood)
     writer.send(data)
     rig.flush()
-    leg = rig.proxy.admission.sweep.members()[0]._relay
+    leg = rig.proxy.resources.tunnels.all()[0].relay
     taken = leg.up if direction == "up" else leg.down
     assert taken <= rig.inFlight < len(data)
     reader.resume()

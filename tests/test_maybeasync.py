@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from txconnect.maybeasync import Steps, bounded, settle
+from txconnect.maybeasync import GeneratorRunner, settle, withTimeout
 
 
 class Late(Exception):
@@ -188,7 +188,7 @@ class TestBounded:
         self, answer: Any, seconds: float = 10
     ) -> tuple[Clock, Deferred[Any], list[Any]]:
         clock = Clock()
-        outcome = bounded(clock, seconds, settle(answer), Late)
+        outcome = withTimeout(clock, seconds, settle(answer), Late)
         return clock, outcome, outcomeOf(outcome)
 
     def test_in_time(self) -> None:
@@ -284,10 +284,10 @@ class TestBounded:
 
 def run(
     steps: Callable[[], Generator[Deferred[Any], Any, Any]],
-) -> tuple[Steps, list[Any]]:
+) -> tuple[GeneratorRunner, list[Any]]:
     """Run steps; they, and where their outcome will be."""
     outcome: list[Any] = []
-    work = Steps(steps(), outcome.append)
+    work = GeneratorRunner(steps(), outcome.append)
     work.run()
     return work, outcome
 
@@ -444,7 +444,7 @@ class TestSteps:
         wait for next is cancelled, and nobody is told."""
         cancelled: list[Any] = []
         gate: Deferred[str] = Deferred(cancelled.append)
-        work: list[Steps] = []
+        work: list[GeneratorRunner] = []
         reached: list[str] = []
 
         def steps() -> Generator[Deferred[Any], Any, str]:
@@ -454,14 +454,14 @@ class TestSteps:
             return "missed"
 
         outcome: list[Any] = []
-        work.append(Steps(steps(), outcome.append))
+        work.append(GeneratorRunner(steps(), outcome.append))
         work[0].run()
         assert cancelled == [gate]
         assert reached == [] and outcome == []
 
     def test_cancel_from_within_the_last_step(self) -> None:
         """Nor is anybody told when there is nothing more to wait for."""
-        work: list[Steps] = []
+        work: list[GeneratorRunner] = []
 
         def steps() -> Generator[Deferred[Any], Any, str]:
             yield succeed(None)
@@ -469,20 +469,20 @@ class TestSteps:
             return "missed"
 
         outcome: list[Any] = []
-        work.append(Steps(steps(), outcome.append))
+        work.append(GeneratorRunner(steps(), outcome.append))
         work[0].run()
         assert outcome == []
 
     def test_cancel_from_within_logs_what_fails(self, logged: Logged) -> None:
         """What fails behind a line that was given up from within is logged."""
-        work: list[Steps] = []
+        work: list[GeneratorRunner] = []
 
         def steps() -> Generator[Deferred[Any], Any, str]:
             work[0].cancel()
             yield fail(KeyError("behind"))
             return "missed"
 
-        work.append(Steps(steps(), lambda _: None))
+        work.append(GeneratorRunner(steps(), lambda _: None))
         work[0].run()
         assert "behind" in logged.errors[0]
 

@@ -539,7 +539,7 @@ class TestVerification:
             checkers=(each for each in [users]),
         )
         assert len(proxy.policies) == 3
-        assert proxy.admission.authenticator is not None
+        assert proxy.rules.authenticator is not None
 
 
 class TestNames:
@@ -587,8 +587,8 @@ class TestSettings:
         """Nothing is shared between two."""
         first, second = ConnectProxy(None), ConnectProxy(None)
         assert first.settings == second.settings == Settings()
-        assert first.admission.name != second.admission.name
-        assert first.admission.name.startswith("txconnect-")
+        assert first.rules.name != second.rules.name
+        assert first.rules.name.startswith("txconnect-")
 
     def test_name(self) -> None:
         """A name of one's own is what Proxy-Status bears."""

@@ -1,5 +1,5 @@
 """
-Deadlines of one length share a timer.
+EqualTimeouts of one length share a timer.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pytest
 from rig import logging
 from twisted.internet.task import Clock
 
-from txconnect.timers import TURN, Deadlines
+from txconnect.timers import TURN, EqualTimeouts
 
 
 class Late:
@@ -19,7 +19,7 @@ class Late:
 
     def __init__(self, seconds: float = 10.0) -> None:
         self.clock = Clock()
-        self.deadlines = Deadlines(self.clock, seconds)
+        self.deadlines = EqualTimeouts(self.clock, seconds)
         self.told: list[tuple[str, float]] = []
         self._calls: dict[str, Callable[[], None]] = {}
 
@@ -121,7 +121,7 @@ def test_allThatAreDueInOneTurn(count: int) -> None:
     """[F02] However many there are, and however long the turns."""
     late = Late(1.0)
     late.clock = clock = LongTurns()
-    late.deadlines = Deadlines(clock, 1.0)
+    late.deadlines = EqualTimeouts(clock, 1.0)
     for number in range(count):
         late.deadlines.begin(late.of(str(number)))
     clock.turn(1.01)
@@ -134,7 +134,7 @@ def test_aTurnIsBounded() -> None:
     """[F02] Calls that take long leave the reactor its turn, and the rest follows."""
     late = Late(1.0)
     late.clock = clock = LongTurns()
-    late.deadlines = Deadlines(clock, 1.0)
+    late.deadlines = EqualTimeouts(clock, 1.0)
     told: list[int] = []
 
     def slow(number: int) -> None:

@@ -8,10 +8,11 @@ start-up with one line.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 
-from txconnect.wire.http1.response import Relayed
 from txconnect.wire.refusals import Cause
+from txconnect.wire.responses import Relayed
 
 
 class Refused(Exception):
@@ -48,3 +49,49 @@ class ConfigurationError(ValueError):
 
     C{str()} is for the operator: what is wrong, where, and what to do.
     """
+
+
+EXHAUSTION = frozenset(
+    (
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.ENOBUFS,
+        # No more descriptors may be watched (fs.epoll.max_user_watches).
+        errno.ENOSPC,
+    )
+)
+"""The errno of a system that has no descriptor or no memory left."""
+
+_CAUSES = {
+    errno.ECONNREFUSED: Cause.CONNECTION_REFUSED,
+    errno.ECONNRESET: Cause.CONNECTION_TERMINATED,
+    errno.ECONNABORTED: Cause.CONNECTION_TERMINATED,
+    # Gone between its first answer and a transport made of it.
+    errno.ENOTCONN: Cause.CONNECTION_TERMINATED,
+    errno.EPIPE: Cause.CONNECTION_TERMINATED,
+    errno.ETIMEDOUT: Cause.CONNECTION_TIMEOUT,
+    errno.ENETUNREACH: Cause.UNROUTABLE,
+    errno.EHOSTUNREACH: Cause.UNROUTABLE,
+    errno.ENETDOWN: Cause.UNROUTABLE,
+    errno.EHOSTDOWN: Cause.UNROUTABLE,
+    # A firewall of the proxy's own machine; a scope or a broadcast address.
+    errno.EACCES: Cause.UNROUTABLE,
+    errno.EPERM: Cause.UNROUTABLE,
+    errno.EINVAL: Cause.UNROUTABLE,
+    errno.EAFNOSUPPORT: Cause.UNROUTABLE,
+    **dict.fromkeys(EXHAUSTION, Cause.EXHAUSTED),
+    errno.EADDRNOTAVAIL: Cause.EXHAUSTED,
+    errno.EADDRINUSE: Cause.EXHAUSTED,
+    errno.EAGAIN: Cause.EXHAUSTED,
+}
+
+
+def causeOf(error: BaseException | None) -> Cause:
+    """
+    Return the row of the refusals table for an attempt to connect that failed.
+
+    @param error: with an C{errno}, or Twisted's C{osError}, where it has one.
+    """
+    code = getattr(error, "osError", None) or getattr(error, "errno", None)
+    return _CAUSES.get(code, Cause.INTERNAL)  # type: ignore[arg-type]

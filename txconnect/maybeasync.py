@@ -1,9 +1,18 @@
 """
-Asking a plugin's hook: at once, by a Deferred or by a coroutine, and never
-for longer than it is given.
+Waiting for an answer that is a value, a Deferred or a coroutine.
 
-A hook that answers at once costs a call and nothing else: no trip through the
-reactor, no coroutine, no Deferred.
+Everything in txconnect that may have to wait waits by this one engine: the
+decision about a request, the hooks of plugins, the combinators of policies and
+the checkers of passwords.
+
+A line of work is written as a generator which yields a Deferred where the next
+step needs what is not there yet, and L{run} or a L{GeneratorRunner} runs it.
+So it reads from top to bottom, and a line that never waits costs its calls and
+nothing else: no trip through the reactor, no coroutine, no Deferred.
+
+C{inlineCallbacks} and C{async def} read the same.  They were not taken,
+because they make several Deferreds for a line that does not wait at all, and
+that is nearly every request.
 """
 
 from __future__ import annotations
@@ -26,10 +35,10 @@ CANCELLED = (CancelledError, asyncio.CancelledError)
 
 def settle(answer: Any) -> Any:
     """
-    Make of a hook's answer the answer itself, or a Deferred that has not
-    fired yet.
+    Return an answer's value if it is available, else an unfired Deferred of it.
 
-    @raise BaseException: what an answer that is there already has failed with.
+    @param answer: a value, a Deferred or a coroutine.
+    @raise BaseException: the exception of an answer that has failed already.
     """
     if iscoroutine(answer):
         answer = Deferred.fromCoroutine(answer)
@@ -67,15 +76,19 @@ def _drop(result: Any) -> None:
         _log.failure("a hook failed after it was given up", result)
 
 
-def bounded(
+def withTimeout(
     clock: Any, seconds: float, waiting: Deferred[_T], late: Callable[[], Exception]
 ) -> Deferred[_T]:
     """
-    Wait for C{waiting}, a Deferred of L{settle}, so long and no longer.
+    Wait for a Deferred for a limited time.
 
-    At the deadline the Deferred that is returned fails with C{late()} first;
-    only then C{waiting} is cancelled, because a coroutine may swallow its
-    cancellation.  What comes afterwards is dropped.
+    At the time-out the Deferred that is returned fails first, and only then is
+    C{waiting} cancelled, because a coroutine may swallow its cancellation.  A
+    result that comes afterwards is dropped.
+
+    @param clock: provides C{IReactorTime}.
+    @param waiting: a Deferred that L{settle} has returned.
+    @param late: makes the exception of the time-out.
     """
 
     def expire() -> None:
@@ -96,16 +109,13 @@ def bounded(
     return outcome
 
 
-class Steps:
+class GeneratorRunner:
     """
-    Runs a straight line of steps that may have to wait: a generator which
-    yields a Deferred wherever the next step needs what is not there yet.
+    Runs a generator that yields a Deferred wherever it has to wait.
 
-    It is not L{twisted.internet.defer.inlineCallbacks}, because that makes
-    several Deferreds for a line that does not wait at all.
-
-    @param steps: what to run.
-    @param done: called with what it returns, or the Failure of what it raises.
+    @param steps: the generator.
+    @param done: called once with its return value, or with the Failure of what
+        it has raised; not called once L{cancel} was.
     """
 
     def __init__(
@@ -120,14 +130,14 @@ class Steps:
         self._cancelled = False
 
     def run(self) -> None:
-        """Begin; called once."""
+        """Start; called once."""
         self._advance(None)
 
     def cancel(self) -> None:
         """
-        Give up what is waited for; C{done} will not be called.
+        Cancel the Deferred that is waited for, and close the generator.
 
-        Called from within a step, it lets that step return first.
+        A step that calls it itself returns first.
         """
         self._cancelled = True
         awaited, self._awaited = self._awaited, None
@@ -181,3 +191,31 @@ class Steps:
             self._awaited = None
             # One that had fired, and then waited for another, was asked before.
             self._advance(earlier.pop() if earlier else result)
+
+
+def run(steps: Generator[Deferred[Any], Any, _T]) -> _T | Deferred[_T]:
+    """
+    Run a generator that yields a Deferred wherever it has to wait.
+
+    @return: its return value if it never had to wait, else an unfired Deferred
+        of it, whose cancellation cancels what is waited for.
+    @raise BaseException: what it has raised before it had to wait.
+    """
+    results: list[Any] = []
+    waiting: Deferred[_T] | None = None
+
+    def done(result: Any) -> None:
+        if waiting is None:
+            results.append(result)
+        else:
+            waiting.callback(result)
+
+    runner = GeneratorRunner(steps, done)
+    runner.run()
+    if not results:
+        waiting = Deferred(lambda _: runner.cancel())
+        return waiting
+    result = results[0]
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result  # type: ignore[no-any-return]

@@ -1,5 +1,5 @@
 """
-Whether an address is one of this machine's own, without listing interfaces.
+This machine's own addresses, found without listing interfaces.
 
 A list of interfaces is stale as soon as it is read, and knows nothing of
 routes that deliver whole networks to this machine.  The kernel knows: only an
@@ -19,13 +19,15 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Protocol
 
+from twisted.internet.interfaces import IAddress
+
 from txconnect.values import IPAddress
 
-__all__ = ["OwnAddresses", "unmapped"]
+__all__ = ["OwnAddresses", "OwnListeners", "unmapped"]
 
 SocketFactory = Callable[[int, int], socket.socket]
 
-# Addresses that are nobody's: whoever can bind them can bind anything.
+# Never assigned: if one can be bound, bind() proves nothing.
 _NOBODYS: dict[socket.AddressFamily, IPAddress] = {
     socket.AF_INET: IPv4Address("240.0.0.1"),  # RFC 1112, 4: reserved
     socket.AF_INET6: IPv6Address("100::6e6f:626f:6479"),  # RFC 6666: discard only
@@ -159,6 +161,34 @@ class OwnAddresses:
                 raise
             source = ip_address(probe.getsockname()[0].partition("%")[0])
             return int(source) == int(address)
+
+
+class OwnListeners:
+    """
+    Where this proxy itself listens: what it never dials (RFC 9110, 7.6).
+
+    @param own: knows this machine's addresses.
+    """
+
+    def __init__(self, own: OwnAddresses) -> None:
+        self._own = own
+        self._ports: set[int] = set()
+
+    def add(self, host: IAddress) -> None:
+        """Remember a listener; one without a port cannot be dialled."""
+        port = getattr(host, "port", None)
+        if port is not None:
+            self._ports.add(port)
+
+    def isSelf(self, address: IPAddress, port: int) -> bool:
+        """
+        Tell whether dialling C{address} would reach this proxy.
+
+        Any address of this machine counts, on any port on which it listens.
+
+        @raise OSError: see L{OwnAddresses.isOwn}.
+        """
+        return port in self._ports and self._own.isOwn(address)
 
 
 def _endpoint(address: IPAddress, port: int) -> _Endpoint:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from twisted.application.service import IService, MultiService
 from twisted.copyright import version as twistedVersion
 from twisted.cred.checkers import ICredentialsChecker
@@ -21,26 +22,30 @@ from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory
 from zope.interface import classImplements
 
-from txconnect.admission.admission import Admission, Plugins
 from txconnect.admission.assembling import assemble, named, verified, withDefaults
+from txconnect.admission.decision import Surroundings
+from txconnect.admission.rules import Rules
 from txconnect.auth.authenticator import Authenticator
 from txconnect.auth.basic import BasicScheme
 from txconnect.auth.certificate import certificateIdentity
 from txconnect.dialing.dialer import Dialer, Open, transportOpener
 from txconnect.dialing.lookups import Lookups, Pool
 from txconnect.errors import ConfigurationError
+from txconnect.exchange import Resources
 from txconnect.fronts.http1 import Http1Front
 from txconnect.fronts.ports import Ports
 from txconnect.interfaces import IAuthScheme
-from txconnect.ownaddresses import OwnAddresses
+from txconnect.naming import RequestIds, freshName
+from txconnect.ownaddresses import OwnAddresses, OwnListeners
 from txconnect.policy import defaultPolicies
 from txconnect.settings import Settings
+from txconnect.timers import Timeouts
 from txconnect.tunnel.choice import makeNested
 from txconnect.tunnel.kernel.leaving import LeaveWatch
 from txconnect.tunnel.kernel.relay import Kernel
 from txconnect.tunnel.kernel.socketleg import openSocket
+from txconnect.tunnel.registry import LiveTunnels
 from txconnect.values import Named
-from txconnect.wire.http1.head import HeadLimits
 
 if TYPE_CHECKING:
     from txconnect.routing.routes import Routes
@@ -48,8 +53,8 @@ if TYPE_CHECKING:
 
 class ConnectProxy(MultiService):
     """
-    A CONNECT proxy without its listeners: it owns the plugins, the look-ups
-    and every tunnel.
+    A CONNECT proxy without its listeners: its rules, its resources, and the
+    clients' connections.
 
     Any plugin may be given as a L{Named} to say what it is called, and any
     plugin that is also an L{IService} without a parent is started and stopped
@@ -75,6 +80,9 @@ class ConnectProxy(MultiService):
     @param pool: the threads of the look-ups, for tests.
     @param open: how one address is opened; by default as sockets for the
         kernel relay where that can serve, else as the reactor's transports.
+    @ivar rules: the plugins and settings; they can be replaced as a whole, and
+        hold for the requests that begin from then on.
+    @ivar resources: what lives as long as the proxy.
     @raise ConfigurationError: a plugin does not provide its interface, or there
         are schemes and no checker.
     """
@@ -97,32 +105,44 @@ class ConnectProxy(MultiService):
         open: Open | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        settings = self.settings = settings or Settings()
-        own = OwnAddresses(reactor)
+        settings = settings or Settings()
+        ids = RequestIds()
         self.policies = withDefaults(named(policies), defaultPolicies())
         self.routes = _routes(routes)
-        plugins = assemble(self.policies, routers, observers, taps, pairFactory)
         asking = verified(schemes, IAuthScheme)
         checking = verified(checkers, ICredentialsChecker)
-        self._adoptServices(plugins, (*self.policies, *asking, *checking))
+        self.rules = assemble(
+            self.policies,
+            routers,
+            observers,
+            taps,
+            pairFactory,
+            settings=settings,
+            name=settings.name or freshName(ids.start),
+            authenticator=_authenticator(asking, checking, settings.realm),
+            certificateIdentity=certificateIdentity,
+        )
+        self._adoptServices(self.rules, (*self.policies, *asking, *checking))
         self.lookups = Lookups(reactor, settings, getaddrinfo, pool)
         self._nested = makeNested(reactor)
         self.kernel: Kernel | None = None
         if self._nested is not None and settings.relay == "auto":
             self.kernel = Kernel(self._nested)
         self.dialer = Dialer(reactor, settings, open or self._opener(reactor))
-        self.leaving = LeaveWatch(self._nested)
         self.ports = Ports()
-        self.limits = HeadLimits(settings.headLimit, settings.fieldLimit)
-        self.admission = Admission(
+        self.resources = Resources(
             reactor,
-            settings,
-            plugins,
-            self.lookups,
-            self.dialer.direct(),
-            own,
-            _authenticator(asking, checking, settings.realm),
-            certificateIdentity,
+            Surroundings(
+                reactor,
+                self.lookups,
+                OwnListeners(OwnAddresses(reactor)),
+                self.dialer.direct(),
+            ),
+            ids,
+            Timeouts(reactor),
+            LiveTunnels(reactor),
+            self.kernel,
+            LeaveWatch(self._nested),
         )
         if self.routes is not None:
             self._addRoutes(self.routes, reactor)
@@ -130,19 +150,22 @@ class ConnectProxy(MultiService):
         self._idle: list[Deferred[None]] = []
         self._stopping: list[Deferred[None]] = []
 
+    @property
+    def settings(self) -> Settings:
+        """The settings of the rules that hold now."""
+        return self.rules.settings
+
     def _addRoutes(self, routes: Routes, reactor: Any) -> None:
         routes.setServiceParent(self)  # type: ignore[no-untyped-call]
-        admission = self.admission
-        admission.addRouters(
-            routes.routers(
-                reactor,
-                self.settings,
-                self.lookups,
-                admission.direct,
-                partial(self._opener, reactor),
-                admission.pseudonym,
-            )
+        routers = routes.routers(
+            reactor,
+            self.rules.settings,
+            self.lookups,
+            self.resources.surroundings.direct,
+            partial(self._opener, reactor),
+            self.rules.pseudonym,
         )
+        self.rules = attrs.evolve(self.rules, routers=(*self.rules.routers, *routers))
 
     def _opener(self, reactor: Any, source: str | None = None) -> Open:
         if self.kernel is None:
@@ -160,7 +183,7 @@ class ConnectProxy(MultiService):
 
     def addListener(self, address: IAddress) -> None:
         """Tell where the proxy listens, so that it never dials itself."""
-        self.admission.addListener(address)
+        self.resources.surroundings.listeners.add(address)
 
     def startService(self) -> None:
         self.lookups.start()
@@ -216,13 +239,13 @@ class ConnectProxy(MultiService):
         for stopped in stopping:
             stopped.callback(result)
 
-    def _adoptServices(self, plugins: Plugins, others: Sequence[Named]) -> None:
-        pair = () if plugins.pairFactory is None else (plugins.pairFactory,)
+    def _adoptServices(self, rules: Rules, others: Sequence[Named]) -> None:
+        pair = () if rules.pairFactory is None else (rules.pairFactory,)
         for each in (
             *others,
-            *plugins.routers,
-            *plugins.observers,
-            *plugins.taps,
+            *rules.routers,
+            *rules.observers,
+            *rules.taps,
             *pair,
         ):
             plugin = each.plugin

@@ -1,89 +1,37 @@
 """
-One timer for the deadlines of many, instead of one for each.
+Equal time-outs that share one timer.
+
+Thousands of connections wait for a head, each for as long as the next.  A timer of
+the reactor's for each costs more than all the rest of an idle wait.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
-from typing import Any, Protocol as Shape
+from typing import Any
 
 from twisted.logger import Logger
-
-INTERVAL = 1.0
-"""Seconds between two sweeps: how late a deadline may be noticed."""
 
 TURN = 0.05
 """Seconds of one turn of the reactor that are spent on what is late."""
 
-# Seconds that are none: sums of floats are compared.
+# Tolerance for float rounding.
 _TOGETHER = 1e-6
 
 _AT_ONCE = 512
 
 
-class Swept(Shape):
-    """What is swept."""
-
-    def swept(self, now: float) -> None:
-        """Look at the deadlines; may end, and so leave the sweep, at once."""
-
-
-class Sweep:
+class EqualTimeouts:
     """
-    Calls each member once an interval, while there are members.
-
-    @param clock: provides C{IReactorTime}.
-    """
-
-    _log = Logger()
-
-    def __init__(self, clock: Any) -> None:
-        self._clock = clock
-        self._members: dict[Swept, None] = {}
-        self._next: Any = None
-
-    def __len__(self) -> int:
-        return len(self._members)
-
-    def join(self, member: Swept) -> None:
-        """Sweep C{member} from now on."""
-        self._members[member] = None
-        if self._next is None:
-            self._next = self._clock.callLater(INTERVAL, self._sweep)
-
-    def leave(self, member: Swept) -> None:
-        """Sweep it no more.  The last one to leave takes the timer along."""
-        del self._members[member]
-        if not self._members and self._next is not None:
-            self._next.cancel()
-            self._next = None
-
-    def members(self) -> list[Swept]:
-        """All members, as they are now."""
-        return list(self._members)
-
-    def _sweep(self) -> None:
-        self._next = self._clock.callLater(INTERVAL, self._sweep)
-        now = self._clock.seconds()
-        for member in self.members():
-            try:
-                member.swept(now)
-            except Exception:
-                # The deadlines of those behind it hold all the same.
-                self._log.failure("a tunnel's deadline failed")
-
-
-class Deadlines:
-    """
-    Deadlines that all are equally far away when they begin: they come in the
-    order in which they began, so that one timer serves them all.
+    Time-outs of one length: they come in the order in which they began, so that
+    one timer serves them all.
 
     All that are late when the timer comes are called in one turn of the reactor,
     so that a busy one, whose turns are long, does not put them off one by one.
 
     @param clock: provides C{IReactorTime}.
-    @param seconds: how far away.
+    @param seconds: their length.
     """
 
     _log = Logger()
@@ -96,7 +44,7 @@ class Deadlines:
         self._expiring = False
 
     def begin(self, late: Callable[[], None]) -> None:
-        """Call C{late} when the time is over, but for an L{end} before."""
+        """Call C{late} when the time is over, unless L{end} is called before."""
         self._due[late] = self._clock.seconds() + self._seconds
         if self._timer is None and not self._expiring:
             self._timer = self._clock.callLater(self._seconds, self._expire)
@@ -104,7 +52,7 @@ class Deadlines:
     def end(self, late: Callable[[], None]) -> None:
         """
         Do not call C{late} any more, if it is still to be called.  The last
-        one to end takes the timer along.
+        one to end stops the timer.
         """
         self._due.pop(late, None)
         if not self._due and self._timer is not None:
@@ -151,3 +99,22 @@ class Deadlines:
             seconds = max(0, following - self._clock.seconds())
             self._timer = self._clock.callLater(seconds, self._expire)
             break
+
+
+class Timeouts:
+    """
+    The time-outs of one process, by their length.
+
+    @param clock: provides C{IReactorTime}.
+    """
+
+    def __init__(self, clock: Any) -> None:
+        self._clock = clock
+        self._lengths: dict[float, EqualTimeouts] = {}
+
+    def of(self, seconds: float) -> EqualTimeouts:
+        """Return those of a length."""
+        found = self._lengths.get(seconds)
+        if found is None:
+            found = self._lengths[seconds] = EqualTimeouts(self._clock, seconds)
+        return found

@@ -37,6 +37,7 @@ __all__ = [
     "Identity",
     "MaybeAsync",
     "Named",
+    "Reached",
     "Route",
     "TunnelClosed",
     "TunnelEstablished",
@@ -69,7 +70,7 @@ class Identity:
 @attrs.frozen
 class ConnectRequest:
     """
-    One CONNECT, as policies, routers and observers see it.
+    One request, as policies, routers and observers see it.
 
     @ivar authority: the destination that the client asked for.
     @ivar headers: the fields, C{((lower-case name, value), ...)} in bytes, in
@@ -81,6 +82,10 @@ class ConnectRequest:
     @ivar certificate: the client's verified certificate, or L{None}.
     @ivar id: short and unique over workers and restarts; the client and the
         log are told the same.
+    @ivar kind: what is to be carried: C{"tcp"} for a tunnel.
+    @ivar method: the request's method, such as C{"CONNECT"}.
+    @ivar connection: the id of the first request on the client's connection: the
+        same for all the requests that came on it.
     """
 
     authority: Authority
@@ -91,6 +96,21 @@ class ConnectRequest:
     identity: Identity | None = None
     certificate: X509 | None = None
     id: str = ""
+    kind: str = "tcp"
+    method: str = "CONNECT"
+    connection: str = ""
+    _state: dict[Any, Any] | None = attrs.field(default=None, eq=False, repr=False)
+
+    @property
+    def state(self) -> dict[Any, Any]:
+        """
+        One mapping a request, through which plugins hand things on to others,
+        or to themselves at a later step.  Use a key of your own.
+        """
+        if self._state is None:
+            # Most requests never need one.
+            object.__setattr__(self, "_state", {})
+        return self._state  # type: ignore[return-value]
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a field (C{name} in lower case), or L{None}."""
@@ -159,17 +179,37 @@ class Route:
     @ivar name: for the log: C{"direct"}, or the parent's name.
     @ivar connect: called with the request and the addresses that every policy
         allowed (empty when the route resolves itself); returns a Deferred of
-        the destination's leg (L{txconnect.tunnel.transport.leg.Leg}) and the address it
-        leads to (L{None} when the route resolves itself); of a route with
-        several ways, also the name of the one taken, for the log.
+        L{Reached}.
     @ivar resolves: who looks the name up.  L{False}: this proxy does, and its
         address policies judge what is dialled.  L{True}: what is behind the
         route does, and no address policy can be asked.
+    @ivar carries: the kinds of requests that it can carry; it is not asked to
+        connect for another.
     """
 
     name: str
-    connect: Callable[[ConnectRequest, Sequence[IPAddress]], Deferred[Any]]
+    connect: Callable[[ConnectRequest, Sequence[IPAddress]], Deferred[Reached]]
     resolves: bool = False
+    carries: frozenset[str] = frozenset(("tcp",))
+
+
+@attrs.frozen
+class Reached:
+    """
+    A connection to a destination, or through a parent to it.
+
+    @ivar leg: the destination's leg: a
+        L{txconnect.tunnel.transport.leg.Leg}, or a socket that the proxy's own
+        dialler has opened.
+    @ivar address: the address that it leads to; L{None} when the route looks
+        names up itself.
+    @ivar route: of a route with several ways, the name of the one taken, for
+        the log; empty for the route's own name.
+    """
+
+    leg: Any
+    address: IPAddress | None = None
+    route: str = ""
 
 
 class Direction(Enum):

@@ -37,7 +37,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txconnect.admission import candidate as room
+from txconnect import exchange as room
 from txconnect.auth.basic import BasicScheme
 from txconnect.errors import Refused
 from txconnect.interfaces import (
@@ -61,6 +61,7 @@ from txconnect.values import (
     Deny,
     Identity,
     Named,
+    Reached,
     Route,
     TunnelClosed,
     TunnelEstablished,
@@ -688,7 +689,7 @@ class TestRoutes:
         def through(request: Any, addresses: Any) -> Any:
             asked.append((str(request.authority), tuple(addresses)))
             found = rig.proxy.dialer.dial([Authority(DESTINATION, 443).address], 443)
-            return found.addCallback(lambda reached: (reached[0], None))
+            return found.addCallback(lambda reached: Reached(reached.leg))
 
         rig = Rig(
             policies=[policy],
@@ -766,7 +767,7 @@ class TestRoutes:
                 await Deferred()
             except BaseException:
                 await gate
-            return leg, None
+            return Reached(leg)
 
         rig = self.via(lambda *_: Deferred.fromCoroutine(stubborn()))
         client = rig.client(connect())
@@ -1152,7 +1153,9 @@ class TestItself:
         def isOwn(address: Any) -> bool:
             raise OSError(errno.EMFILE, "too many")
 
-        monkeypatch.setattr(rig.proxy.admission._own, "isOwn", isOwn)
+        monkeypatch.setattr(
+            rig.proxy.resources.surroundings.listeners._own, "isOwn", isOwn
+        )
         assert status(rig.client(connect("example.com:3128"))) == 503
         assert "not known" in refusal(rig).reason
         assert destination.peers == []

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from rig import ANYTHING, DESTINATION, Rig, body, connect, status
+from rig import ANYTHING, DESTINATION, Rig, body, connect, logging, status
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import Protocol
-from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from txconnect.errors import ConfigurationError, Refused
@@ -26,7 +25,7 @@ from txconnect.policy.hosts import DenyHostsPolicy
 from txconnect.policy.networks import NetworksPolicy
 from txconnect.proxy import ConnectProxy
 from txconnect.testing import MemoryNetwork
-from txconnect.timers import Sweep
+from txconnect.tunnel.tunnel import Tunnel
 from txconnect.values import (
     Allow,
     Cause,
@@ -35,6 +34,7 @@ from txconnect.values import (
     Deny,
     Direction,
     Named,
+    Reached,
     Route,
     TunnelInfo,
 )
@@ -90,7 +90,7 @@ def test_tricklingClientCannotKeepAClosedTunnel() -> None:
     client, destination = rig.tunnel()
     destination.end()
     rig.flush()
-    up = rig.proxy.admission.sweep.members()[0]._relay.up
+    up = rig.proxy.resources.tunnels.all()[0].relay.up
     for _ in range(8):
         client.send(b"still here")
         rig.network.advance(2)
@@ -116,7 +116,7 @@ def test_connectBehindTheHeadDeadlineIsNotServed() -> None:
 
 
 @pytest.mark.parametrize("late", [False, True])
-@pytest.mark.parametrize("answer", [(object(), None), None, (None, None)])
+@pytest.mark.parametrize("answer", [Reached(object()), None, (None, None)])
 def test_routeThatAnswersNoLeg(answer: Any, late: bool) -> None:
     """[H1-32] A plugin's route that answers nonsense refuses, now or later."""
     reached: Deferred[Any] = Deferred()
@@ -201,26 +201,26 @@ def test_theLastAddressOfManyIsReached() -> None:
     rig.assertOver()
 
 
-def test_oneFailingDeadlineHoldsUpNobody() -> None:
-    """[TU-08] A member of the sweep that raises does not starve those behind it."""
+def test_oneFailingDeadlineHoldsUpNobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """[TU-08] A tunnel whose check raises does not starve those behind it."""
+    rig = Rig(settings={"idleTimeout": 10})
+    rig.serve()
+    failing, other = rig.client(connect()), rig.client(connect())
+    bad = rig.proxy.resources.tunnels.all()[0]
+    check = Tunnel.checkDeadlines
 
-    class Member:
-        def __init__(self, fails: bool) -> None:
-            self.fails = fails
-            self.swepts = 0
+    def checked(self: Tunnel, now: float) -> None:
+        if self is bad:
+            raise RuntimeError("no")
+        check(self, now)
 
-        def swept(self, now: float) -> None:
-            self.swepts += 1
-            if self.fails:
-                raise RuntimeError("no")
-
-    clock = Clock()
-    sweep = Sweep(clock)
-    bad, good = Member(True), Member(False)
-    sweep.join(bad)
-    sweep.join(good)
-    clock.pump([1, 1])
-    assert (bad.swepts, good.swepts) == (2, 2)
+    monkeypatch.setattr(Tunnel, "checkDeadlines", checked)
+    with logging() as logged:
+        rig.network.advance(11)
+    assert (failing.reset, other.reset) == (False, True)
+    assert "a tunnel's deadline failed" in logged.errors[0]
+    failing.abort()
+    rig.assertOver()
 
 
 class Slotted(Protocol):
@@ -272,7 +272,9 @@ def test_noSecretOutlivesTheHead() -> None:
     client, _ = rig.tunnel(early=b"early")
     (front,) = rig.proxy._fronts
     # What held them is gone.
-    assert not {"_parser", "_early"} & set(vars(front))
+    assert front._parser is None
+    assert front._exchange._early == []
+    assert front._exchange._decision is None
     assert body(client) == b""
 
 

@@ -28,7 +28,7 @@ from txconnect import __main__
 from txconnect.command import Options, makeService, terminallog
 from txconnect.command.help import optionName
 from txconnect.command.startup import standingPolicies, welcome
-from txconnect.configuration import Configuration, RuleSet, proxyService, ruleset
+from txconnect.configuration import Configuration, PluginSet, pluginset, proxyService
 from txconnect.listening import Listener, ListeningService
 from txconnect.observers import terminal
 from txconnect.settings import Settings
@@ -96,9 +96,9 @@ def names(plugins: Sequence[Named]) -> list[str]:
     return [named.name for named in plugins]
 
 
-def rules(*arguments: str) -> RuleSet:
+def rules(*arguments: str) -> PluginSet:
     """What the options mean."""
-    built: RuleSet = parsed(*arguments)["built"].ruleSet
+    built: PluginSet = parsed(*arguments)["built"].pluginSet
     return built
 
 
@@ -112,10 +112,10 @@ def test_withoutOptionsTheDefaultsAreSafe() -> None:
     (listener,) = built.listeners
     assert listener.description == "tcp:3128:interface=127.0.0.1"
     assert options["configuration"] == built.configuration == Configuration()
-    assert built.ruleSet.policies == ()
+    assert built.pluginSet.policies == ()
     assert names(built.proxy.policies) == ["ports", "networks"]
-    assert standingPolicies(built.ruleSet) == ["ports:443", "networks:public"]
-    assert built.ruleSet.schemes == () and built.ruleSet.checkers == ()
+    assert standingPolicies(built.pluginSet) == ["ports:443", "networks:public"]
+    assert built.pluginSet.schemes == () and built.pluginSet.checkers == ()
 
 
 def test_argumentsAreAConfiguration() -> None:
@@ -237,14 +237,14 @@ def test_pluginsOfEveryKindAreLoadedInOrder() -> None:
         *("--observer", "./mine.py:watch", "--tap", "./mine.py:tap"),
         *("--router", "./mine.py:router", "--pair", "./mine.py:pair"),
     )
-    ruleSet = options["built"].ruleSet
-    assert names(ruleSet.policies) == ["ports", "nice"]
+    pluginSet = options["built"].pluginSet
+    assert names(pluginSet.policies) == ["ports", "nice"]
     assert names(options["built"].proxy.policies) == ["networks", "ports", "nice"]
-    assert names(ruleSet.observers) == ["watch"]
-    assert names(ruleSet.taps) == ["tap"]
-    assert names(ruleSet.routers) == ["router"]
-    assert ruleSet.pairFactory.name == "pair"
-    assert standingPolicies(ruleSet) == [
+    assert names(pluginSet.observers) == ["watch"]
+    assert names(pluginSet.taps) == ["tap"]
+    assert names(pluginSet.routers) == ["router"]
+    assert pluginSet.pairFactory.name == "pair"
+    assert standingPolicies(pluginSet) == [
         "networks:public",
         "ports:443,8443",
         "./mine.py:nice",
@@ -296,11 +296,12 @@ def test_routes() -> None:
         *("--route", "hosts:*.corp.example=http://parent:3128"),
         *("--route", "ports:22=direct"),
     )["built"]
-    assert [str(rule) for rule in built.ruleSet.routes] == [
+    assert [str(rule) for rule in built.pluginSet.routes] == [
         "hosts:*.corp.example=http://parent:3128",
         "ports:22=direct",
     ]
-    assert built.proxy.routes is not None
+    routers = built.proxy.rules.routers
+    assert names(routers) == ["route 'hosts:*.corp.example'", "route 'ports:22'"]
     lines = welcome(built, "").lines([(Listener("x", None), HERE)])
     assert lines[3:-1] == [
         "  via   http://parent:3128  for what hosts:*.corp.example allows",
@@ -335,7 +336,7 @@ def test_whatTheProxyItselfRefusesIsAUsageError(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Raised by makeService it would be a traceback."""
-    monkeypatch.setattr(ruleset, "ConsoleLog", lambda write: object())
+    monkeypatch.setattr(pluginset, "ConsoleLog", lambda write: object())
     assert "ITrafficObserver" in complaint()
 
 
@@ -343,9 +344,9 @@ def test_whatTheProxyItselfRefusesIsAUsageError(
 
 
 def test_checkersKeepTheirNameAndGetTheirScheme() -> None:
-    ruleSet = rules("--auth", "memory:bob:x", "--auth", "file:users")
-    assert names(ruleSet.checkers) == ["memory", "file"]
-    assert names(ruleSet.schemes) in (["basic"], ["Basic"])
+    pluginSet = rules("--auth", "memory:bob:x", "--auth", "file:users")
+    assert names(pluginSet.checkers) == ["memory", "file"]
+    assert names(pluginSet.schemes) in (["basic"], ["Basic"])
     own = rules("--auth", "file:users", "--auth-scheme", "./mine.py:Scheme")
     assert names(own.schemes) == ["Own"]
 

@@ -15,7 +15,7 @@ import attrs
 import pytest
 from hypothesis import given, strategies as st
 
-from txconnect.configuration import Configuration, build, buildProxy, buildRuleSet
+from txconnect.configuration import Configuration, build, buildPluginSet, buildProxy
 from txconnect.errors import ConfigurationError
 from txconnect.settings import Settings
 from txconnect.testing import MemoryNetwork
@@ -142,12 +142,12 @@ def test_buildingOpensNothing(directory: Path) -> None:
 def test_rulesAreBuiltApartFromWhatLives(directory: Path) -> None:
     """[F19] Everything that is replaceable is new each time, and alone."""
     configuration = Configuration(policies=("ports:443",), checkers=("file:users",))
-    first, second = (buildRuleSet(configuration, discard) for _ in range(2))
+    first, second = (buildPluginSet(configuration, discard) for _ in range(2))
     assert first.policies[0].plugin is not second.policies[0].plugin
     assert [named.name for named in first.schemes] in (["basic"], ["Basic"])
     assert first.settings is configuration.settings
     built = buildProxy(MemoryNetwork(), first)
-    assert built.ruleSet is first
+    assert built.pluginSet is first
     assert built.proxy.policies[-1].plugin is first.policies[0].plugin
 
 
@@ -178,7 +178,7 @@ def test_listenersAskWhomTheyAreTold() -> None:
 def test_guardedIsWhatAsksOrIsMeantToBeOpen(
     configuration: Configuration, guarded: bool
 ) -> None:
-    assert buildRuleSet(configuration, discard).guarded is guarded
+    assert buildPluginSet(configuration, discard).guarded is guarded
 
 
 @pytest.mark.parametrize(

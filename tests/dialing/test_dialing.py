@@ -17,16 +17,15 @@ from twisted.python.failure import Failure
 
 from txconnect.dialing.dialer import (
     Dialer,
-    connectionCause,
     interleave,
     transportOpener,
 )
-from txconnect.errors import Refused
+from txconnect.errors import Refused, causeOf
 from txconnect.settings import Settings
 from txconnect.testing import MemoryNetwork, makeRequest
 from txconnect.testing.transports import MemoryClient
 from txconnect.tunnel.transport.leg import Leg
-from txconnect.values import Authority, Cause, IPAddress
+from txconnect.values import Authority, Cause, IPAddress, Reached
 
 A, B, C, D = "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"
 SIX, SIX2 = "2001:db8:1::1", "2001:db8:1::2"
@@ -83,7 +82,7 @@ class Dial:
         """The address that was reached."""
         (reached,) = self.outcome
         assert not isinstance(reached, Failure), reached
-        return str(reached[1])
+        return str(reached.address)
 
     @property
     def refused(self) -> Refused:
@@ -98,7 +97,7 @@ class Dial:
         self.network.flush()
         winners = [it for it in self.outcome if not isinstance(it, Failure)]
         assert [each.protocol for each in self.network.open] == [
-            leg for leg, _ in winners
+            reached.leg for reached in winners
         ]
         assert not self.network.getDelayedCalls()
         assert not self.network.failures
@@ -208,7 +207,7 @@ class TestTiming:
         clock.advance(0.25)
         leg = Leg()
         gates[A].callback(leg)
-        assert outcome == [(leg, addressesOf(A)[0])]
+        assert outcome == [Reached(leg, addressesOf(A)[0])]
         assert given == [B]
         assert not clock.getDelayedCalls()
 
@@ -265,7 +264,7 @@ class TestTiming:
         won.addBoth(outcome.append)
         clock.advance(0.25)
         gates[0].callback(first)
-        assert outcome == [(first, addressesOf(A)[0])]
+        assert outcome == [Reached(first, addressesOf(A)[0])]
         assert (first.aborted, second.aborted) == (0, 1)
 
     def test_at_once(self) -> None:
@@ -273,7 +272,7 @@ class TestTiming:
         leg, clock, outcome = Leg(), Clock(), []
         dialer = Dialer(clock, Settings(), lambda *_: succeed(leg))
         dialer.dial(addressesOf(A, B), 443).addBoth(outcome.append)
-        assert outcome == [(leg, addressesOf(A)[0])]
+        assert outcome == [Reached(leg, addressesOf(A)[0])]
         assert not clock.getDelayedCalls()
 
     def test_many_that_fail_at_once(self) -> None:
@@ -448,14 +447,14 @@ class TestFailures:
     )
     def test_errno(self, number: int, cause: Cause) -> None:
         """Each errno has its row, whichever exception bears it."""
-        assert connectionCause(OSError(number, "x")) is cause
-        assert connectionCause(getConnectError((number, "x"))) is cause
-        assert connectionCause(ConnectBindError(number, "x")) is cause
+        assert causeOf(OSError(number, "x")) is cause
+        assert causeOf(getConnectError((number, "x"))) is cause
+        assert causeOf(ConnectBindError(number, "x")) is cause
 
     @pytest.mark.parametrize("error", [KeyError("k"), UserError(), None])
     def test_no_errno(self, error: BaseException | None) -> None:
         """What bears none is the proxy's own trouble."""
-        assert connectionCause(error) is Cause.INTERNAL
+        assert causeOf(error) is Cause.INTERNAL
 
     def test_no_descriptors(self) -> None:
         """[T12] Out of descriptors: a 503, not a 502, and the proxy lives on."""
@@ -487,7 +486,7 @@ class TestFailures:
         dialer = Dialer(clock, Settings(), open)
         dialer.dial(addressesOf(A, B), 443).addBoth(outcome.append)
         dialer.dial(addressesOf(A), 443).addBoth(outcome.append)
-        assert outcome[0] == (leg, addressesOf(B)[0])
+        assert outcome[0] == Reached(leg, addressesOf(B)[0])
         assert outcome[1].value.cause is Cause.EXHAUSTED
         assert not clock.getDelayedCalls()
 
@@ -519,7 +518,7 @@ class TestLegs:
         dial = Dial(A)
         dial.network.serve(A, 443)
         dial.run()
-        leg = dial.outcome[0][0]
+        leg = dial.outcome[0].leg
         assert leg.transport.getTcpNoDelay()
         assert leg.transport.getTcpKeepAlive()
 
@@ -563,7 +562,7 @@ class TestLegs:
         network.flush()
         assert route.name == "direct" and not route.resolves
         assert len(destination.peers) == 1
-        assert outcome[0][1] == addressesOf(A)[0]
+        assert outcome[0].address == addressesOf(A)[0]
 
     def test_losers_get_no_early_data(self) -> None:
         """[TU-10] [TU-07] What the client sent ahead goes to the winner alone."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import re
 
+import attrs
 import http_sf
 import pytest
 from rig import DESTINATION, ESTABLISHED, Rig, body, connect, status
@@ -313,7 +314,7 @@ def test_earlyDataIsBounded() -> None:
     client.send(bytes(1_000_000))
     rig.flush()
     (front,) = rig.proxy._fronts
-    assert 10_000 <= front._early.size <= 10_000 + 65536
+    assert 10_000 <= front._exchange._earlySize <= 10_000 + 65536
     rig.network.advance(16)
     assert status(client) == 504
     client.abort()
@@ -432,11 +433,8 @@ def test_whatAClientIsTold(errors: str) -> None:
         policies=[],
         settings={"errors": errors, "name": "edge-1"},
     )
-    rig.proxy.admission.plugins = type(rig.proxy.admission.plugins)(
-        rig.proxy.admission.plugins.destination,
-        (Named("networks", NetworksPolicy()),),
-        (),
-        rig.proxy.admission.plugins.observers,
+    rig.proxy.rules = attrs.evolve(
+        rig.proxy.rules, address=(Named("networks", NetworksPolicy()),)
     )
     client = rig.client(connect("inside.example:443"))
     assert status(client) == 403

@@ -222,15 +222,15 @@ class KernelRig:
 
     def relay(self) -> KernelRelay:
         """The one tunnel's."""
-        (tunnel,) = self.proxy.admission.sweep.members()
-        assert isinstance(tunnel._relay, KernelRelay)
-        return tunnel._relay
+        (tunnel,) = self.proxy.resources.tunnels.all()
+        assert isinstance(tunnel.relay, KernelRelay)
+        return tunnel.relay
 
     def assertOver(self) -> None:
         self.flush()
         kernel = self.kernel
         assert not self.proxy._fronts
-        assert not self.proxy.admission.sweep.members()
+        assert not self.proxy.resources.tunnels.all()
         assert not self.clock.getDelayedCalls()
         assert len(kernel.nested) == 0
         assert kernel.pipes._lent == 0

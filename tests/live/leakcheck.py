@@ -59,7 +59,7 @@ def counted(reactor: Any, proxy: ConnectProxy) -> dict[str, Any]:
     )
     return {
         "timers": len(reactor.getDelayedCalls()),
-        "swept": len(proxy.admission.sweep),
+        "swept": len(proxy.resources.tunnels),
         "descriptors": len(os.listdir("/proc/self/fd")),
         "objects": kinds,
     }

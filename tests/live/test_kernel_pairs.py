@@ -127,8 +127,8 @@ def test_whichRelayServesATcpListener(
     """The rule, as real connections have it."""
     rig = makeRig(**arguments)
     rig.tunnel()
-    (tunnel,) = rig.proxy.admission.sweep.members()
-    assert type(tunnel._relay) is kind
+    (tunnel,) = rig.proxy.resources.tunnels.all()
+    assert type(tunnel.relay) is kind
 
 
 def test_theSettingHasTheTransportRelayServe(makeRig: MakeRig) -> None:
@@ -162,8 +162,8 @@ def test_aUnixListenersClientsAreTheTransportRelays(
     peer.send(connect() + b"hello")
     rig.flush()
     assert body(peer) == b"hello"
-    (tunnel,) = rig.proxy.admission.sweep.members()
-    assert type(tunnel._relay) is TransportRelay
+    (tunnel,) = rig.proxy.resources.tunnels.all()
+    assert type(tunnel.relay) is TransportRelay
 
 
 def paired(makeRig: MakeRig, **served: Any) -> tuple[KernelRig, Any, Any, Any, Any]:

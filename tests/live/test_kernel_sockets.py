@@ -20,7 +20,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from txconnect.dialing.dialer import connectionCause
+from txconnect.errors import causeOf
 from txconnect.tunnel.kernel.nested import NestedEpoll
 from txconnect.tunnel.kernel.socketleg import SocketLeg, openSocket
 from txconnect.tunnel.transport.leg import Leg
@@ -120,7 +120,7 @@ def test_itIsRefused(dial: Dial) -> None:
     dial.listener.close()
     dial.open()
     dial.until(lambda: dial.results)
-    assert connectionCause(dial.results[0].value) is Cause.CONNECTION_REFUSED
+    assert causeOf(dial.results[0].value) is Cause.CONNECTION_REFUSED
     assert len(dial.nested) == 0
 
 
@@ -137,14 +137,14 @@ def test_itComesFromOneAddress(dial: Dial) -> None:
     dial.results[0].abort()
     with pytest.raises(OSError) as raised:
         openSocket(dial.nested, ip_address("127.0.0.1"), dial.port, source="192.0.2.1")
-    assert connectionCause(raised.value) is Cause.EXHAUSTED
+    assert causeOf(raised.value) is Cause.EXHAUSTED
 
 
 def test_itFailsAtOnce(dial: Dial) -> None:
     """What C{connect} itself refuses is raised."""
     with pytest.raises(OSError) as raised:
         openSocket(dial.nested, ip_address("255.255.255.255"), 1)
-    assert connectionCause(raised.value) is Cause.UNROUTABLE
+    assert causeOf(raised.value) is Cause.UNROUTABLE
     assert dial.nested.fileno() == -1
 
 
@@ -159,7 +159,7 @@ def test_itCannotBeWatched(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dial.nested, "watch", full)
     with pytest.raises(OSError) as raised:
         openSocket(dial.nested, ip_address("127.0.0.1"), dial.port)
-    assert connectionCause(raised.value) is Cause.EXHAUSTED
+    assert causeOf(raised.value) is Cause.EXHAUSTED
     assert sockets[0].fileno() == -1
 
 
@@ -221,7 +221,7 @@ def test_itCannotBecomeATransport(dial: Dial, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(socket, "fromfd", fromfd)
         with pytest.raises(OSError) as raised:
             leg.asTransport()
-        assert connectionCause(raised.value) is Cause.EXHAUSTED
+        assert causeOf(raised.value) is Cause.EXHAUSTED
         leg.abort()
         assert wasReset(far)
         assert len(dial.nested) == 0
@@ -234,7 +234,7 @@ def test_oneThatIsGoneBecomesNoTransport(dial: Dial) -> None:
     dial.until(lambda: not len(dial.nested))
     with pytest.raises(OSError) as raised:
         leg.asTransport()
-    assert connectionCause(raised.value) is Cause.CONNECTION_TERMINATED
+    assert causeOf(raised.value) is Cause.CONNECTION_TERMINATED
     leg.abort()
 
 

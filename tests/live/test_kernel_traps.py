@@ -224,16 +224,16 @@ def test_anAdoptedSocketLeavesNoEvents(makeRig: MakeRig, kind: str) -> None:
     """[K4] What became a transport is told of by the reactor alone."""
     rig = makeRig(kind=kind, taps=[Tapped()])
     client, destination = rig.tunnel()
-    (tunnel,) = rig.proxy.admission.sweep.members()
-    assert isinstance(tunnel._relay, TransportRelay)
+    (tunnel,) = rig.proxy.resources.tunnels.all()
+    assert isinstance(tunnel.relay, TransportRelay)
     # Paused, so that nobody looks at what has happened to it.
-    tunnel._relay._destination.transport.pauseProducing()
+    tunnel.relay._destination.transport.pauseProducing()
     destination.abort()
     turns(rig, FEW)
     nested = rig.kernel.nested
     assert len(nested) == 0
     assert nested._epoll.poll(0) == []
-    tunnel._relay._destination.transport.resumeProducing()
+    tunnel.relay._destination.transport.resumeProducing()
     client.abort()
     rig.assertOver()
 
@@ -542,7 +542,7 @@ def test_aBusyTunnelStarvesNobody(
     _, flooding = rig.tunnel()
     busy = rig.relay()
     client, _ = rig.tunnel()
-    small = rig.proxy.admission.sweep.members()[1]._relay
+    small = rig.proxy.resources.tunnels.all()[1].relay
     turned: list[str] = []
     rig.clock.callLater(0, turned.append, "a turn of the reactor's")
     pieces: list[int] = []
@@ -577,7 +577,7 @@ def test_theOperatorEndsATunnel(makeRig: MakeRig) -> None:
     client, destination = rig.tunnel()
     client.pause()
     fill(rig, destination)
-    (tunnel,) = rig.proxy.admission.sweep.members()
+    (tunnel,) = rig.proxy.resources.tunnels.all()
     tunnel.cut(Closed.OPERATOR)
     rig.flush()
     assert client.reset
@@ -710,13 +710,16 @@ def test_nothingWaitsForTheCollector(makeRig: MakeRig) -> None:
     client, destination = rig.tunnel()
     (front,) = rig.proxy._fronts
     relay = rig.relay()
-    left = [weakref.ref(each) for each in (front, front._tunnel, relay)]
+    left = [
+        weakref.ref(each)
+        for each in (front, front._exchange, front._exchange._tunnel, relay)
+    ]
     del front, relay
     gc.disable()
     try:
         client.end()
         destination.end()
         rig.assertOver()
-        assert [each() for each in left] == [None, None, None]
+        assert [each() for each in left] == [None] * 4
     finally:
         gc.enable()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
-from inspect import iscoroutine
 from ipaddress import ip_address
 from typing import Any
 
@@ -88,10 +87,10 @@ YES, NO, NOT = Allow(), Deny("no"), Deny("not", Cause.ADDRESS)
 
 def settled(answer: Any) -> Any:
     """The decision, however it comes."""
-    if not iscoroutine(answer):
+    if not isinstance(answer, Deferred):
         return answer
     got: list[Any] = []
-    Deferred.fromCoroutine(answer).addCallback(got.append)
+    answer.addCallback(got.append)
     return got[0]
 
 
@@ -392,8 +391,8 @@ def test_waitingCanBeCancelled() -> None:
     """The client leaves while a member is asked: the member is told. [TU-05]"""
     waiting: Deferred[Decision] = Deferred()
     answer = anyOf(Name(NO), Name(lambda: waiting)).decide(request())
-    assert iscoroutine(answer)
-    result = Deferred.fromCoroutine(answer)
+    assert isinstance(answer, Deferred)
+    result = answer
     failures: list[Any] = []
     result.addErrback(failures.append)
     result.cancel()
@@ -406,9 +405,9 @@ def test_lateAnswersGoOnAtOnce() -> None:
     first: Deferred[Decision] = Deferred()
     behind = Name(YES)
     answer = allOf(Name(lambda: first), behind).decide(request())
-    assert iscoroutine(answer)
+    assert isinstance(answer, Deferred)
     results: list[Any] = []
-    Deferred.fromCoroutine(answer).addCallback(results.append)
+    answer.addCallback(results.append)
     assert (results, behind.asked) == ([], 0)
     first.callback(YES)
     assert (results, behind.asked) == ([Allow()], 1)
@@ -510,8 +509,8 @@ def test_cancelledReports() -> None:
     """A client that has left is not passed by a report."""
     waiting: Deferred[Decision] = Deferred()
     answer = reportOnly(Name(lambda: waiting)).decide(request())
-    assert iscoroutine(answer)
-    result = Deferred.fromCoroutine(answer)
+    assert isinstance(answer, Deferred)
+    result = answer
     failures: list[Any] = []
     result.addErrback(failures.append)
     result.cancel()

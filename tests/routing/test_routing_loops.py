@@ -39,7 +39,7 @@ def test_othersViaIsNone() -> None:
 def test_unnamedProxyKnowsItself() -> None:
     """[UP-07] Where no name is given, each start has its own."""
     rig = Rig()
-    name = rig.proxy.admission.pseudonym
+    name = rig.proxy.rules.pseudonym
     client = rig.client(connect("example.com:443", f"Via: 1.1 {name}"))
     assert status(client) == 502
     assert rig.events.refused[0].cause is Cause.LOOP

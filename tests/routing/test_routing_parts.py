@@ -374,8 +374,8 @@ def test_legsRememberedEarly() -> None:
     client = rig.client(connect())
     parent.peer.send(OK)
     rig.flush()
-    relay: Any = rig.proxy.admission.sweep.members()[0]
-    leg = relay._relay._leg
+    relay: Any = rig.proxy.resources.tunnels.all()[0]
+    leg = relay.relay._leg
     type(leg).dataReceived(leg, b"late")
     rig.flush()
     assert client.received.endswith(b"late")

@@ -348,7 +348,7 @@ def test_routersAreAskedFirst() -> None:
         name = "router"
 
         def route(self, request: Any) -> Any:
-            return rig.proxy.admission.direct
+            return rig.proxy.resources.surroundings.direct
 
     rig, parent = through(routers=[Router()])
     rig.serve("192.0.2.1", 443)

@@ -5,12 +5,21 @@ The head of a CONNECT, by values, each stream at three chunkings.
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 from headreading import accepted, read, readPieces, refused
 
-from txconnect.wire.authority import Authority
-from txconnect.wire.http1.head import EMPTY_LINES, Head, HeadLimits, HeadParser
+from txconnect.testing import chunkings
+from txconnect.wire.authority import Authority, parseAuthority
+from txconnect.wire.http1.head import (
+    EMPTY_LINES,
+    BadHead,
+    Head,
+    HeadLimits,
+    HeadParser,
+    RequestRule,
+)
 from txconnect.wire.refusals import Cause
 
 LINE = b"CONNECT example.com:443 HTTP/1.1\r\n"
@@ -601,3 +610,28 @@ def test_reasonsRepeatNothing() -> None:
         assert reason.isascii()
         assert reason.isprintable()
         assert cause.status < 500 or cause is Cause.VERSION
+
+
+PING = RequestRule(
+    re.compile(rb"(PING) tcp:([!-~]+) HTTP/1\.([0-9])\r\n"),
+    parseAuthority,
+    "the method is not PING",
+)
+
+
+def test_theRuleOfTheRequestLine() -> None:
+    """A parser takes the requests that its rule allows; the rest is the same."""
+    stream = b"PING tcp:a.example:7 HTTP/1.1\r\nHost: a.example:7\r\n\r\n"
+    for name, pieces in chunkings(stream):
+        parser = HeadParser(rule=PING)
+        *waiting, head = [parser.feed(piece) for piece in pieces]
+        assert set(waiting) <= {None}, name
+        assert head is not None
+        assert (head.method, head.authority) == ("PING", Authority("a.example", 7))
+
+
+def test_anotherMethodThanTheRules() -> None:
+    """The refusal says what the rule wants."""
+    with pytest.raises(BadHead, match="the method is not PING") as raised:
+        HeadParser(rule=PING).feed(b"CONNECT a.example:7 HTTP/1.1\r\n")
+    assert raised.value.cause is Cause.METHOD

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import pytest
 
-from txconnect.wire.http1.response import Refusal, renderRefusal
 from txconnect.wire.proxystatus import ProxyStatusMember, parseProxyStatus
 from txconnect.wire.refusals import Cause
+from txconnect.wire.responses import Refusal, responseOf
 
 
 def test_members() -> None:
@@ -65,7 +65,7 @@ def test_moreThanIsRead(octets: int, count: int) -> None:
 @pytest.mark.parametrize("cause", [one for one in Cause if one.error is not None])
 def test_ourOwn(cause: Cause) -> None:
     """[PS-01] What this proxy says of each of its refusals can be read."""
-    answer = renderRefusal(
+    answer = responseOf(
         Refusal(
             cause=cause,
             rule="rule",
@@ -74,11 +74,7 @@ def test_ourOwn(cause: Cause) -> None:
             challenges=(b"Basic realm=x",) if cause.status == 407 else (),
         )
     )
-    values = [
-        line.partition(b": ")[2]
-        for line in answer.split(b"\r\n")
-        if line.lower().startswith(b"proxy-status:")
-    ]
+    values = [value for name, value in answer.fields if name == b"Proxy-Status"]
     [member] = parseProxyStatus(values)
     assert member.name == "our.proxy"
     assert member.parameters["error"] == cause.error

@@ -12,7 +12,7 @@ from zope.interface import Interface
 from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
 
-from txconnect.admission.admission import Plugins
+from txconnect.admission.rules import Rules
 from txconnect.errors import ConfigurationError
 from txconnect.interfaces import (
     IAddressPolicy,
@@ -34,24 +34,27 @@ def assemble(
     observers: Iterable[Any],
     taps: Iterable[Any],
     pairFactory: Any,
-) -> Plugins:
+    **more: Any,
+) -> Rules:
     """
-    The plugins of a proxy, each verified and at its step.
+    Make the rules of a proxy of its plugins, each verified and at its step.
 
     @param policies: with the defaults.
     @param pairFactory: may be L{None}.
+    @param more: what else L{Rules} takes.
     @raise ConfigurationError: one does not provide its interface.
     """
     unresolved = [p for p in policies if IUnresolvedPolicy.providedBy(p.plugin)]
     pairs = [] if pairFactory is None else [pairFactory]
-    return Plugins(
-        judging(policies, IDestinationPolicy),
-        judging(policies, IAddressPolicy),
-        verified(routers, IRouter),
-        verified(observers, ITrafficObserver),
-        verified(taps, ITrafficTap),
-        next(iter(verified(pairs, IPairFactory)), None),
-        verified(unresolved, IUnresolvedPolicy),
+    return Rules(
+        destination=judging(policies, IDestinationPolicy),
+        address=judging(policies, IAddressPolicy),
+        unresolved=verified(unresolved, IUnresolvedPolicy),
+        routers=verified(routers, IRouter),
+        observers=verified(observers, ITrafficObserver),
+        taps=verified(taps, ITrafficTap),
+        pairFactory=next(iter(verified(pairs, IPairFactory)), None),
+        **more,
     )
 
 

@@ -1,115 +1,139 @@
 """
-Asking the plugins over one request, and judging what they answer: only
-L{Allow} allows, and whatever is no answer at all refuses.
+Calling the hooks of plugins about one request, and judging what they answer.
+
+Only L{Allow} allows, and whatever is no answer at all refuses: an exception, a
+time-out, another type.  A hook's time-out is the proxy's own timer; at its end
+the request is refused first, and only then is the hook cancelled.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from inspect import iscoroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txconnect.admission.rules import Rules
 from txconnect.errors import Refused
-from txconnect.maybeasync import CANCELLED, bounded, settle
-from txconnect.values import Allow, Cause, ConnectRequest, Deny, Named, Route
-
-if TYPE_CHECKING:
-    from txconnect.admission.admission import Admission
-
+from txconnect.maybeasync import CANCELLED, settle, withTimeout
+from txconnect.values import Allow, Cause, ConnectRequest, Deny, Event, Named, Route
 
 _PLAIN = frozenset((Allow, Deny, Route, type(None)))
-"""Answers that there is nothing to wait for in."""
+"""Types of answers that are never waited for."""
+
+_log = Logger()
 
 
-class Asking:
+class HookFailed(Refused):
     """
-    One request, and the plugins that are asked about it.
+    A plugin failed, took too long, or gave no answer that counts.
+
+    @ivar error: the exception that it has raised, where it did.
+    """
+
+    error: BaseException | None = None
+
+
+class HookCaller:
+    """
+    Calls plugins about one request.
 
     @ivar request: as the plugins see it.
+    @ivar notes: the reasons of those that allowed, C{"rule: reason"}.
+    @ivar over: whether the request is decided, or given up: no plugin is
+        called any more.
     """
 
-    _log = Logger()
-
-    def __init__(self, admission: Admission, request: ConnectRequest) -> None:
-        self._admission = admission
-        self.request = request
-        # Decided or given up: nobody is asked any more.
-        self._over = False
-        self._notes: list[str] = []
-
-    def _ask(self, plugin: Named, hook: Callable[..., Any], *arguments: Any) -> Any:
+    def __init__(self, rules: Rules, clock: Any, request: ConnectRequest) -> None:
         """
-        Ask a hook.
+        @param clock: provides C{IReactorTime}.
+        """
+        self.rules = rules
+        self.clock = clock
+        self.request = request
+        self.notes: list[str] = []
+        self.over = False
+
+    def ask(self, plugin: Named, hook: Callable[..., Any], *arguments: Any) -> Any:
+        """
+        Call a hook that may answer later.
 
         @return: its answer, or a Deferred of it that fails with L{Refused}.
+        @raise Refused: it has failed already.
         """
         try:
             answer = hook(*arguments)
             if type(answer) not in _PLAIN:
                 answer = settle(answer)
         except BaseException:
-            answer = self._broken(Failure(), plugin)
+            answer = self._failed(Failure(), plugin)
         if not isinstance(answer, Deferred):
-            if self._over:
+            if self.over:
                 # The hook itself has stopped the proxy: nothing further is asked.
                 raise Refused(Cause.SHUTDOWN)
             return answer
-        admission = self._admission
-        return bounded(
-            admission.clock,
-            admission.settings.hookTimeout,
-            answer,
-            lambda: self._late(plugin.name),
-        ).addErrback(self._broken, plugin)
+        return self.inTime(answer, plugin.name).addErrback(self._failed, plugin)
 
-    def _call(self, plugin: Named, hook: Callable[..., Any], *arguments: Any) -> Any:
+    def call(self, plugin: Named, hook: Callable[..., Any], *arguments: Any) -> Any:
+        """
+        Call a hook that answers at once.
+
+        @raise Refused: it has failed.
+        """
         try:
             return hook(*arguments)
         except BaseException:
             # SystemExit and asyncio's CancelledError refuse like any other.
-            return self._broken(Failure(), plugin)
+            return self._failed(Failure(), plugin)
 
-    def _broken(self, failure: Failure, plugin: Named) -> Any:
-        cancelled = self._over and failure.check(*CANCELLED)
-        if cancelled or isinstance(failure.value, _Late):
-            failure.raiseException()
-        self._log.failure(
-            "{name} failed over {id}", failure, name=plugin.name, id=self.request.id
-        )
-        raise Refused(Cause.PLUGIN_ERROR, told(failure.value), plugin.name)
+    def inTime(self, answer: Deferred[Any], name: str) -> Deferred[Any]:
+        """
+        Give a hook's answer the time that a hook has.
 
-    def _late(self, name: str) -> Refused:
-        seconds = self._admission.settings.hookTimeout
-        return _Late(
-            Cause.PLUGIN_TIMEOUT, f"no decision within {seconds:g} seconds", name
-        )
+        @param name: the rule of the refusal.
+        """
+        seconds = self.rules.settings.hookTimeout
 
-    def _judged(self, policy: Named, answer: Any) -> None:
+        def late() -> Refused:
+            reason = f"no decision within {seconds:g} seconds"
+            return _HookTimeout(Cause.PLUGIN_TIMEOUT, reason, name)
+
+        return withTimeout(self.clock, seconds, answer, late)
+
+    def judge(self, policy: Named, answer: Any) -> None:
+        """
+        Go on if a policy has allowed.
+
+        @raise Refused: it has not.
+        """
         if type(answer) is Allow:
             if answer.reason:
-                self._notes.append(f"{policy.name}: {answer.reason}")
+                self.allowed(policy, answer.reason)
             return
-        if type(answer) is Deny and self._speakable(answer.cause):
+        if type(answer) is Deny and self.isTellable(answer.cause):
             raise Refused(answer.cause, str(answer.reason), policy.name)
-        raise self._wrong(policy, answer, "Allow, or Deny with a cause that fits")
+        raise self.wrong(policy, answer, "Allow, or Deny with a cause that fits")
 
-    def _speakable(self, cause: object) -> bool:
-        """Whether a plugin may refuse with C{cause}: a client can be told it."""
+    def allowed(self, policy: Named, reason: str) -> None:
+        """Keep a policy's reason to allow."""
+        self.notes.append(f"{policy.name}: {reason}")
+
+    def isTellable(self, cause: object) -> bool:
+        """Tell whether a client can be sent this cause of a refusal here."""
         if not isinstance(cause, Cause) or cause.error is None:
             return False
-        return cause.status != 407 or self._admission.authenticator is not None
+        return cause.status != 407 or self.rules.authenticator is not None
 
-    def _routed(self, router: Named, answer: Any) -> Route:
-        if type(answer) is not Route:
-            raise self._wrong(router, answer, "a Route or None")
-        return answer
+    def wrong(self, plugin: Named, answer: Any, wanted: str) -> Refused:
+        """
+        Make the refusal for an answer of a wrong type, which is logged.
 
-    def _wrong(self, plugin: Named, answer: Any, wanted: str) -> Refused:
+        @param wanted: what it should have been, in words.
+        """
         hint = ""
         if asyncio.isfuture(answer):
             hint = "; wrap an asyncio future with Deferred.fromFuture"
@@ -117,21 +141,41 @@ class Asking:
             # Not left to complain, when it is collected, that nobody awaited it.
             answer.close()
         reason = f"it answered {type(answer).__name__}, not {wanted}{hint}"
-        self._log.error(
+        _log.error(
             "{name} failed over {id}: {reason}",
             name=plugin.name,
             id=self.request.id,
             reason=reason,
         )
-        return Refused(Cause.PLUGIN_ERROR, reason, plugin.name)
+        return HookFailed(Cause.PLUGIN_ERROR, reason, plugin.name)
+
+    def _failed(self, failure: Failure, plugin: Named) -> Any:
+        cancelled = self.over and failure.check(*CANCELLED)
+        if cancelled or isinstance(failure.value, _HookTimeout):
+            failure.raiseException()
+        _log.failure(
+            "{name} failed over {id}", failure, name=plugin.name, id=self.request.id
+        )
+        failed = HookFailed(Cause.PLUGIN_ERROR, inWords(failure.value), plugin.name)
+        failed.error = failure.value
+        raise failed
 
 
-class _Late(Refused):
-    """A hook that did not answer in time."""
+class _HookTimeout(HookFailed):
+    """A hook did not answer in time."""
 
 
-def told(error: BaseException | None) -> str:
-    """An exception in words, with the hint that one well-known one needs."""
+def tellObservers(observers: Iterable[Named], event: Event) -> None:
+    """Tell every observer of an event, in order."""
+    for observer in observers:
+        try:
+            observer.plugin.observe(event)
+        except Exception:
+            _log.failure("observer {name} failed", name=observer.name)
+
+
+def inWords(error: BaseException | None) -> str:
+    """Say an exception in words, with the hint that one well-known one needs."""
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, RuntimeError) and "await wasn't used with future" in text:
         text += "; wrap an asyncio future with Deferred.fromFuture before awaiting it"

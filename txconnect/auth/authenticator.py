@@ -13,14 +13,14 @@ what it returned.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NoReturn
 
 import attrs
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import ICredentials
 from twisted.cred.error import LoginFailed, UnauthorizedLogin
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import Interface
@@ -31,6 +31,7 @@ from txconnect.auth.basic import BasicScheme, IBasicCredentials
 from txconnect.auth.redaction import Secrets, framesOf
 from txconnect.errors import ConfigurationError, Refused
 from txconnect.interfaces import IAuthScheme
+from txconnect.maybeasync import run, settle
 from txconnect.values import (
     AuthAttempt,
     Cause,
@@ -39,15 +40,14 @@ from txconnect.values import (
     Identity,
     Named,
 )
+from txconnect.wire.grammar import TOKEN_OCTETS
 
 __all__ = ["Authenticator"]
 
 _log = Logger()
 
 # credentials = auth-scheme [ 1*SP ... ] (RFC 9110, 11.4).  A tab is no SP.
-_CREDENTIALS = re.compile(
-    rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?: +([^ \t].*))?", re.ASCII | re.DOTALL
-)
+_CREDENTIALS = re.compile(rb"(" + TOKEN_OCTETS + rb")(?: +([^ \t].*))?", re.DOTALL)
 # A challenge goes into a response's head as it is.
 _ONE_LINE = re.compile(rb"[\x21-\x7e][\x20-\x7e]*")
 
@@ -61,6 +61,9 @@ class _Try:
     name: str
     checker: Any
     credentials: ICredentials
+
+    def ask(self) -> Any:
+        return self.checker.requestAvatarId(self.credentials)
 
 
 class Authenticator:
@@ -121,8 +124,7 @@ class Authenticator:
             raise Refused(Cause.CREDENTIALS_MISSING)
         secrets = Secrets(credentials)
         parsed = self._parse(request, credentials, secrets)
-        login = _Login(request.id, secrets, self._tries(parsed))
-        return login.start()
+        return run(_Login(request.id, secrets).steps(self._tries(parsed)))
 
     def challenges(self, cause: Cause) -> tuple[bytes, ...]:
         """
@@ -187,61 +189,29 @@ class Authenticator:
 
 
 class _Login:
-    """
-    Asks one checker after the other until one accepts.
+    """Asks one checker after the other until one accepts."""
 
-    No coroutine: where all answer at once, this is one plain loop.
-    """
-
-    def __init__(self, id: str, secrets: Secrets, tries: Iterator[_Try]) -> None:
+    def __init__(self, id: str, secrets: Secrets) -> None:
         self._id = id
         self._secrets = secrets
-        self._tries = tries
         self._refusals: list[str] = []
-        self._cancelled = False
-        self._asked: Deferred[Any]
-        self._done: Deferred[Identity]
 
-    def start(self) -> Identity | Deferred[Identity]:
-        identity = self._ask()
-        if identity is not None:
-            return identity
-        self._done = Deferred(self._cancel)
-        return self._done
-
-    def _ask(self) -> Identity | None:
-        """Ask on; L{None} when a checker has yet to answer."""
-        for attempt in self._tries:
-            answers: list[Any] = []
-            asked = maybeDeferred(attempt.checker.requestAvatarId, attempt.credentials)
-            asked.addBoth(answers.append)
-            if not answers:
-                self._asked = asked
-                asked.addCallback(self._resume, attempt, answers)
-                return None
-            identity = self._judge(attempt, answers[0])
+    def steps(self, tries: Iterator[_Try]) -> Generator[Deferred[Any], Any, Identity]:
+        for attempt in tries:
+            answer: Any
+            try:
+                answer = settle(attempt.ask())
+                if isinstance(answer, Deferred):
+                    answer = yield answer
+            except Exception:
+                answer = Failure()
+            identity = self._judge(attempt, answer)
             if identity is not None:
                 return identity
         raise Refused(
             Cause.CREDENTIALS_REFUSED,
             "; ".join(self._refusals) or "no checker takes credentials of this kind",
         )
-
-    def _resume(self, _: object, attempt: _Try, answers: list[Any]) -> None:
-        if self._cancelled:
-            # Whatever a checker makes of its cancellation: nobody waits.
-            return
-        try:
-            identity = self._judge(attempt, answers[0]) or self._ask()
-        except Exception:
-            self._done.errback(Failure())
-            return
-        if identity is not None:
-            self._done.callback(identity)
-
-    def _cancel(self, _: Deferred[Identity]) -> None:
-        self._cancelled = True
-        self._asked.cancel()
 
     def _judge(self, attempt: _Try, answer: Any) -> Identity | None:
         """Who it is, or L{None} when this checker says no."""

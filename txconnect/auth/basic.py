@@ -18,6 +18,7 @@ from zope.interface import implementer
 from txconnect.errors import ConfigurationError
 from txconnect.interfaces import IAuthScheme
 from txconnect.values import AuthAttempt, ChallengeReason
+from txconnect.wire.grammar import findControlOctet
 
 __all__ = [
     "BasicCredentials",
@@ -29,7 +30,6 @@ __all__ = [
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 # RFC 7617, 2: neither part may hold a control character (CTL, RFC 5234, B.1).
-_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 # What a quoted-string of a challenge may hold (RFC 9110, 5.6.4), without the
 # octets that no two clients read alike.
 _QUOTABLE = re.compile(r"[ -~]*")
@@ -143,7 +143,7 @@ class BasicScheme:
             none of it.
         """
         pair = _decode(attempt.parameters)
-        if _CONTROL.search(pair):
+        if findControlOctet(pair):
             raise LoginFailed("a control character in the user or the password")
         username, colon, password = pair.partition(b":")
         if not colon:

@@ -7,13 +7,13 @@ that has not.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from txconnect.values import Identity
+from txconnect.wire.grammar import findControl
 
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509
@@ -22,8 +22,6 @@ __all__ = ["SOURCE", "certificateIdentity", "certificateName"]
 
 SOURCE = "certificate"
 """L{Identity.source<txconnect.values.Identity>} of who came with one."""
-
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 def certificateName(certificate: X509) -> str | None:
@@ -40,7 +38,7 @@ def certificateName(certificate: X509) -> str | None:
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         # Malformed beyond what the TLS library looks at.
         return None
-    if not name or _CONTROL.search(name):
+    if not name or findControl(name):
         return None
     return name
 

@@ -25,6 +25,7 @@ from txconnect.wire.digest import (
     answerDigest,
     chooseDigest,
 )
+from txconnect.wire.grammar import findControl
 
 __all__ = [
     "Basic",
@@ -37,7 +38,6 @@ __all__ = [
 ]
 
 # RFC 7617, 2: neither part may hold one.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # RFC 6750, 2.1.
 _BEARER = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 
@@ -296,7 +296,7 @@ def _user(text: str) -> str:
 
 
 def _text(text: str, what: str) -> str:
-    if _CONTROL.search(text):
+    if findControl(text):
         raise ValueError(f"the {what} holds a control character")
     try:
         text.encode("utf-8")

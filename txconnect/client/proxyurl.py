@@ -27,6 +27,7 @@ from txconnect.client.endpoint import ConnectEndpoint
 from txconnect.client.secrets import StoredCredentials
 from txconnect.client.socks import Socks5Endpoint
 from txconnect.wire.authority import Authority, BadAuthority, parseHost, parsePort
+from txconnect.wire.grammar import findControl
 
 __all__ = ["SCHEMES", "ProxyURL", "proxyEndpoint", "tunnelEndpoint", "urlCredentials"]
 
@@ -41,7 +42,6 @@ HTTPS_PORT = 443
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}", re.ASCII)
 _BRACKETED = re.compile(r"(\[[^\]]*\])(?::(.*))?", re.DOTALL)
 _UNSEEN = re.compile("[\x00-\x20\x7f-\x9f]")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 @attrs.frozen
@@ -292,7 +292,7 @@ def _decode(text: str) -> str:
         raise ValueError(
             "the proxy's URL: the user or the password is not UTF-8"
         ) from None
-    if _CONTROL.search(decoded):
+    if findControl(decoded):
         raise ValueError(
             "the proxy's URL: the user or the password holds a control character"
         )

@@ -56,7 +56,7 @@ def _supervisorService(
         _Nobody(),
         built.listeners,
         exit,
-        guarded=built.ruleSet.guarded,
+        guarded=built.pluginSet.guarded,
         announce=lambda listening: supervisor.announce(partial(announce, listening)),
     )
 

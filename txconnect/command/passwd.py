@@ -7,12 +7,12 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
-import re
 import tempfile
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from txconnect.auth.hashes import makeHash
+from txconnect.wire.grammar import findControl, findControlOctet
 
 __all__ = ["main", "setPassword"]
 
@@ -28,7 +28,6 @@ MODE = 0o600
 
 # The scheme cannot carry control characters (RFC 7617, 2), nor C1 ones in a
 # way that two clients agree on.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 def setPassword(path: str | os.PathLike[str], user: str, password: str | bytes) -> bool:
@@ -124,7 +123,7 @@ def _checkUser(user: str) -> bytes:
         raise ValueError("the user is empty")
     if ":" in user:
         raise ValueError("the user holds a colon, which ends it on the wire")
-    if _CONTROL.search(user):
+    if findControl(user):
         raise ValueError("the user holds a control character")
     if user.startswith("#"):
         raise ValueError("the user starts with '#', as a comment does")
@@ -133,7 +132,7 @@ def _checkUser(user: str) -> bytes:
 
 def _checkPassword(password: str | bytes) -> bytes:
     octets = _encode(password, "password") if isinstance(password, str) else password
-    if re.search(rb"[\x00-\x1f\x7f]", octets):
+    if findControlOctet(octets):
         raise ValueError("the password holds a control character")
     return octets
 

@@ -13,7 +13,7 @@ import attrs
 from twisted.copyright import version as twistedVersion
 from twisted.internet.interfaces import IAddress
 
-from txconnect.configuration import BuiltProxy, RuleSet
+from txconnect.configuration import BuiltProxy, PluginSet
 from txconnect.interfaces import IAddressPolicy
 from txconnect.listening import Listener, shownAddress
 from txconnect.naming import VERSION
@@ -122,7 +122,7 @@ def welcome(built: BuiltProxy, reactor: str) -> Welcome:
 
     @param reactor: the class name of the reactor.
     """
-    rules = built.ruleSet
+    rules = built.pluginSet
     # A parent resolves names itself, so these are not asked about its routes.
     judges = [
         p.name for p in built.proxy.policies if IAddressPolicy.providedBy(p.plugin)
@@ -137,7 +137,7 @@ def welcome(built: BuiltProxy, reactor: str) -> Welcome:
     )
 
 
-def standingPolicies(rules: RuleSet) -> list[str]:
+def standingPolicies(rules: PluginSet) -> list[str]:
     """Return the policies with the defaults, as an operator would write them."""
     given = {policy.name for policy in rules.policies}
     defaults = [d for name, d in _DEFAULT_POLICIES.items() if name not in given]

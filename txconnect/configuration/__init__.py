@@ -12,8 +12,9 @@ names the option.
 Building opens no file for good, binds no port, starts no thread and changes
 nothing of a proxy that runs: a configuration can be checked by building it.
 
-What is built has two parts.  L{RuleSet} holds everything that a reload may
-replace, as a whole or not at all: plugins, checkers, schemes, settings.
+What is built has two parts.  L{PluginSet} holds everything that can be replaced,
+as a whole or not at all: plugins, checkers, schemes, settings, of which the
+proxy makes its L{Rules<txconnect.admission.rules.Rules>}.
 L{BuiltProxy} adds what lives as long as the process: the listeners, which own
 ports, and the L{ConnectProxy<txconnect.proxy.ConnectProxy>}, which owns
 look-ups, timers and tunnels.
@@ -21,15 +22,15 @@ look-ups, timers and tunnels.
 
 from txconnect.configuration.builder import BuiltProxy, build, buildProxy
 from txconnect.configuration.configuration import Configuration
-from txconnect.configuration.ruleset import RuleSet, buildRuleSet
+from txconnect.configuration.pluginset import PluginSet, buildPluginSet
 from txconnect.configuration.running import proxyService
 
 __all__ = [
     "BuiltProxy",
     "Configuration",
-    "RuleSet",
+    "PluginSet",
     "build",
     "buildProxy",
-    "buildRuleSet",
+    "buildPluginSet",
     "proxyService",
 ]

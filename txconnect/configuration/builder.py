@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from txconnect.configuration.configuration import Configuration
-from txconnect.configuration.ruleset import RuleSet, buildRuleSet
+from txconnect.configuration.pluginset import PluginSet, buildPluginSet
 from txconnect.errors import ConfigurationError
 from txconnect.listening import Listener, parseListener
 from txconnect.proxy import ConnectProxy
@@ -21,18 +21,18 @@ class BuiltProxy:
     """
     A proxy, its rules, and the listeners that clients will reach it by.
 
-    The listeners and the proxy live as long as the process; C{ruleSet} holds
+    The listeners and the proxy live as long as the process; C{pluginSet} holds
     the rules that the proxy was made with.
     """
 
-    ruleSet: RuleSet
+    pluginSet: PluginSet
     listeners: tuple[Listener, ...]
     proxy: ConnectProxy
 
     @property
     def configuration(self) -> Configuration:
         """The configuration that all of it is made of."""
-        return self.ruleSet.configuration
+        return self.pluginSet.configuration
 
 
 def build(
@@ -50,11 +50,11 @@ def build(
     @raise ConfigurationError: with the first thing that cannot be made, in one
         line that names its option.
     """
-    return buildProxy(reactor, buildRuleSet(configuration, write), listenWith)
+    return buildProxy(reactor, buildPluginSet(configuration, write), listenWith)
 
 
 def buildProxy(
-    reactor: Any, ruleSet: RuleSet, listenWith: Sequence[Any] | None = None
+    reactor: Any, pluginSet: PluginSet, listenWith: Sequence[Any] | None = None
 ) -> BuiltProxy:
     """
     Make the part that lives with the process, with its first rules.
@@ -64,26 +64,26 @@ def buildProxy(
     @raise ConfigurationError: an endpoint string means nothing, a key cannot be
         read, the rules do not go together.
     """
-    texts = ruleSet.configuration.listeners
+    texts = pluginSet.configuration.listeners
     reactors = [reactor] * len(texts) if listenWith is None else listenWith
     listeners = tuple(map(parseListener, reactors, texts))
-    ruleSet.checkListeners(listeners)
-    return BuiltProxy(ruleSet, listeners, _proxy(reactor, ruleSet))
+    pluginSet.checkListeners(listeners)
+    return BuiltProxy(pluginSet, listeners, _proxy(reactor, pluginSet))
 
 
-def _proxy(reactor: Any, ruleSet: RuleSet) -> ConnectProxy:
+def _proxy(reactor: Any, pluginSet: PluginSet) -> ConnectProxy:
     try:
         return ConnectProxy(
             reactor,
-            policies=ruleSet.policies,
-            routers=ruleSet.routers,
-            routes=ruleSet.routes,
-            observers=ruleSet.observers,
-            taps=ruleSet.taps,
-            pairFactory=ruleSet.pairFactory,
-            schemes=ruleSet.schemes,
-            checkers=ruleSet.checkers,
-            settings=ruleSet.settings,
+            policies=pluginSet.policies,
+            routers=pluginSet.routers,
+            routes=pluginSet.routes,
+            observers=pluginSet.observers,
+            taps=pluginSet.taps,
+            pairFactory=pluginSet.pairFactory,
+            schemes=pluginSet.schemes,
+            checkers=pluginSet.checkers,
+            settings=pluginSet.settings,
         )
     except ConfigurationError as error:
         # zope's sentences come on several lines.

@@ -40,7 +40,7 @@ def proxyService(
         ConnectProxyFactory(reactor, built.proxy),
         built.listeners,
         exit,
-        guarded=built.ruleSet.guarded,
+        guarded=built.pluginSet.guarded,
         announce=running,
     )
 

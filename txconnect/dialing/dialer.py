@@ -20,45 +20,17 @@ from twisted.internet.interfaces import IAddress, IConnector
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
-from txconnect.errors import Refused
+from txconnect.errors import Refused, causeOf
 from txconnect.settings import Settings
-from txconnect.timers import Deadlines
+from txconnect.timers import EqualTimeouts
 from txconnect.tunnel.transport.leg import Leg
-from txconnect.values import Cause, ConnectRequest, IPAddress, Route
+from txconnect.values import Cause, ConnectRequest, IPAddress, Reached, Route
 
 Open = Callable[[IPAddress, int], "Deferred[Any]"]
 """
 Open a connection to one address and port.  The Deferred can be cancelled, and
 fails with an exception whose C{osError} is the errno where there is one.
 """
-
-_CAUSES = {
-    errno.ECONNREFUSED: Cause.CONNECTION_REFUSED,
-    errno.ECONNRESET: Cause.CONNECTION_TERMINATED,
-    errno.ECONNABORTED: Cause.CONNECTION_TERMINATED,
-    # Gone between its first answer and a transport made of it.
-    errno.ENOTCONN: Cause.CONNECTION_TERMINATED,
-    errno.EPIPE: Cause.CONNECTION_TERMINATED,
-    errno.ETIMEDOUT: Cause.CONNECTION_TIMEOUT,
-    errno.ENETUNREACH: Cause.UNROUTABLE,
-    errno.EHOSTUNREACH: Cause.UNROUTABLE,
-    errno.ENETDOWN: Cause.UNROUTABLE,
-    errno.EHOSTDOWN: Cause.UNROUTABLE,
-    # A firewall of the proxy's own machine; a scope or a broadcast address.
-    errno.EACCES: Cause.UNROUTABLE,
-    errno.EPERM: Cause.UNROUTABLE,
-    errno.EINVAL: Cause.UNROUTABLE,
-    errno.EAFNOSUPPORT: Cause.UNROUTABLE,
-    errno.EMFILE: Cause.EXHAUSTED,
-    errno.ENFILE: Cause.EXHAUSTED,
-    errno.ENOMEM: Cause.EXHAUSTED,
-    errno.ENOBUFS: Cause.EXHAUSTED,
-    # No more descriptors may be watched (fs.epoll.max_user_watches).
-    errno.ENOSPC: Cause.EXHAUSTED,
-    errno.EADDRNOTAVAIL: Cause.EXHAUSTED,
-    errno.EADDRINUSE: Cause.EXHAUSTED,
-    errno.EAGAIN: Cause.EXHAUSTED,
-}
 
 # Who got furthest knows most.
 _INFORMED = (
@@ -73,12 +45,6 @@ _INFORMED = (
 
 MOST_ATTEMPTS = 6
 """The most attempts of one request that are under way at once."""
-
-
-def connectionCause(error: BaseException | None) -> Cause:
-    """The row of the refusals table for a failed attempt."""
-    code = getattr(error, "osError", None) or getattr(error, "errno", None)
-    return _CAUSES.get(code, Cause.INTERNAL)  # type: ignore[arg-type]
 
 
 class _LegFactory(ClientFactory):
@@ -174,7 +140,7 @@ class _Race:
         addresses: Sequence[IPAddress],
         port: int,
         settings: Settings,
-        deadlines: Deadlines,
+        deadlines: EqualTimeouts,
     ) -> None:
         self._clock = clock
         self._open = open
@@ -186,9 +152,9 @@ class _Race:
         self._over = False
         self._failures: list[tuple[IPAddress, BaseException | None]] = []
         self._nextAttempt: Any = None
-        self.won: Deferred[tuple[Leg, IPAddress]] = Deferred(self._cancelled)
+        self.won: Deferred[Reached] = Deferred(self._cancelled)
 
-    def run(self) -> Deferred[tuple[Leg, IPAddress]]:
+    def run(self) -> Deferred[Reached]:
         self._deadlines.begin(self._expired)
         self._attempt()
         return self.won
@@ -225,7 +191,7 @@ class _Race:
             return
         address = self._attempts.pop(attempt)
         self._finish()
-        self.won.callback((leg, address))
+        self.won.callback(Reached(leg, address))
 
     def _failed(self, failure: Failure, attempt: Deferred[Leg]) -> None:
         if self._over or attempt not in self._attempts:
@@ -252,7 +218,7 @@ class _Race:
         self._finish()
         self.won.errback(refused)
 
-    def _cancelled(self, _: Deferred[tuple[Leg, IPAddress]]) -> None:
+    def _cancelled(self, _: Deferred[Reached]) -> None:
         self._finish()
 
     def _finish(self) -> None:
@@ -267,7 +233,7 @@ class _Race:
             attempt.cancel()
 
     def _cause(self) -> Cause:
-        causes = {connectionCause(error) for _, error in self._failures}
+        causes = {causeOf(error) for _, error in self._failures}
         return next(cause for cause in _INFORMED if cause in causes)
 
     def _story(self) -> str:
@@ -286,15 +252,13 @@ class Dialer:
         self._clock = clock
         self._settings = settings
         self._open = open
-        self._deadlines = Deadlines(clock, settings.connectTimeout)
+        self._deadlines = EqualTimeouts(clock, settings.connectTimeout)
 
-    def dial(
-        self, addresses: Sequence[IPAddress], port: int
-    ) -> Deferred[tuple[Leg, IPAddress]]:
+    def dial(self, addresses: Sequence[IPAddress], port: int) -> Deferred[Reached]:
         """
         Reach one of C{addresses}, at least one.
 
-        @return: the leg that is up first, and its address; every other
+        @return: the leg that is up first; every other
             attempt is given up.  Fails with L{Refused}.  Cancelling it gives
             every attempt up.
         """
@@ -307,7 +271,7 @@ class Dialer:
 
         def connect(
             request: ConnectRequest, addresses: Sequence[IPAddress]
-        ) -> Deferred[tuple[Leg, IPAddress]]:
+        ) -> Deferred[Reached]:
             return self.dial(addresses, request.authority.port)
 
         return Route(name, connect)

@@ -9,7 +9,6 @@ L{twisted.internet} turns a failed look-up into an empty list.
 
 from __future__ import annotations
 
-import errno
 import socket
 import threading
 from collections import deque
@@ -23,7 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from txconnect.errors import Refused
+from txconnect.errors import EXHAUSTION, Refused
 from txconnect.settings import Settings
 from txconnect.values import Cause, IPAddress
 
@@ -32,8 +31,6 @@ MAX_ADDRESSES = 32
 
 MAX_REMEMBERED = 4096
 """The most answers that are kept."""
-
-_EXHAUSTION = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 
 _EAI = ("EAI_NONAME", "EAI_NODATA", "EAI_AGAIN", "EAI_FAIL", "EAI_MEMORY")
 
@@ -219,7 +216,7 @@ class Lookups:
             cause = Cause.EXHAUSTED if code == "EAI_MEMORY" else Cause.DNS_ERROR
             return Refused(cause, f"{code}: {error.strerror}")
         if isinstance(error, OSError):
-            cause = Cause.EXHAUSTED if error.errno in _EXHAUSTION else Cause.DNS_ERROR
+            cause = Cause.EXHAUSTED if error.errno in EXHAUSTION else Cause.DNS_ERROR
             return Refused(cause, f"the resolver failed: {error.strerror or error}")
         self._log.failure("getaddrinfo failed for {name!r}", failure, name=name)
         return Refused(Cause.INTERNAL, f"the resolver failed: {failure.type.__name__}")  # type: ignore[union-attr]

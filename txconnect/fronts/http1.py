@@ -3,8 +3,13 @@ HTTP/1.1 (and 1.0): a connection carries one CONNECT, and then its tunnel.
 
 The front is its transport's protocol for good, because C{transport.protocol}
 cannot be changed through TLS and other wrappers: what it does with bytes is
-rebound instead.  A request that is refused closes the connection, announced
-and lingering, and nothing behind it is ever parsed (RFC 9931, 8).
+rebound instead.  Its phases, in order: the head, early data (the exchange's), then
+either the tunnel or what lingers.
+
+A request that is refused closes the connection, announced and lingering, and
+nothing behind it is ever parsed (RFC 9931, 8).  The exception is a 407 for a client
+that is known to wait: then the connection begins again with another head, and
+another exchange.
 """
 
 from __future__ import annotations
@@ -17,68 +22,48 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txconnect.admission.admission import Admission
-from txconnect.admission.candidate import Admitted, Candidate
-from txconnect.dialing.dialer import connectionCause
+from txconnect.admission.rules import Rules
 from txconnect.errors import Refused
-from txconnect.fronts.early import EarlyData
+from txconnect.exchange import Exchange, Prepared, Resources
 from txconnect.fronts.ports import Ports
-from txconnect.fronts.refusing import Lingering, answerTo, mayStay, tellHeadRefused
+from txconnect.fronts.refusing import Lingering, mayStay, responseTo
+from txconnect.timers import EqualTimeouts
 from txconnect.transports import canHalfClose
 from txconnect.tunnel.choice import (
     kernelServes,
     startKernelRelay,
     startTransportRelay,
 )
-from txconnect.tunnel.kernel.leaving import LeaveWatch
-from txconnect.tunnel.kernel.relay import Kernel
 from txconnect.tunnel.relay import Relay
 from txconnect.tunnel.transport.leg import Side
 from txconnect.tunnel.tunnel import Tunnel
-from txconnect.values import (
-    Authority,
-    Cause,
-    Closed,
-    ConnectRequest,
-    TunnelClosed,
-    TunnelEstablished,
-    TunnelInfo,
-)
-from txconnect.wire.http1.head import BadHead, Head, HeadLimits, HeadParser
-from txconnect.wire.http1.response import ESTABLISHED
+from txconnect.values import Cause, ConnectRequest
+from txconnect.wire.http1.head import BadHead, Head, HeadParser
+from txconnect.wire.http1.rendering import ESTABLISHED, renderResponse
 
 
 class Proxy(Shape):
     """
-    What a front needs of the proxy that it belongs to.
+    The part of the proxy that a front uses.
 
-    @ivar limits: of the request's head.
-    @ivar kernel: what kernel relays need, or L{None} where there are none.
-    @ivar leaving: watches clients whose transport is paused.
+    @ivar rules: those for the next request.
     @ivar ports: what is known of the ports that accept.
     """
 
-    admission: Admission
-    limits: HeadLimits
-    leaving: LeaveWatch
+    rules: Rules
+    resources: Resources
     ports: Ports
-    kernel: Kernel | None
 
     def frontMade(self, front: Any) -> None:
         """C{front} has a connection."""
 
     def frontLost(self, front: Any) -> None:
-        """The connection of C{front} is gone, and all that hung on it."""
+        """The connection of C{front} is gone, and its exchange is over."""
 
 
 @implementer(IHalfCloseableProtocol)
 class Http1Front(Protocol):
-    """
-    One client's connection.
-
-    Its phases, in order; C{dataReceived} is rebound with each: head, early
-    data, then either the tunnel's or what lingers.
-    """
+    """One client's connection."""
 
     _log = Logger()
 
@@ -86,20 +71,23 @@ class Http1Front(Protocol):
     transport: Any = None
 
     # Most connections need few of these.
-    _candidate: Candidate | None = None
-    _tunnel: Tunnel | None = None
+    _exchange: Exchange | None = None
     _side: Side | None = None
-    _early: EarlyData | None = None
     _lingering: Lingering | None = None
     _host: IAddress | None = None
-    _stays = 0
-    # Whether the observers know, or need not know, what became of the request.
-    _accounted = False
+    _relaying = False
+    _disconnected = False
+    _challengesKeptOpen = 0
+    # The id of the first request.
+    _connection = ""
+    # While a head is awaited.
+    _parser: HeadParser | None = None
+    _headTimeouts: EqualTimeouts | None = None
+    _rules: Rules
+    _began: float
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
-        self._admission = proxy.admission
-        self._parser = HeadParser(proxy.limits)
 
     # The connection
 
@@ -108,23 +96,9 @@ class Http1Front(Protocol):
         self._proxy.frontMade(self)
         self._awaitHead()
 
-    def _awaitHead(self) -> None:
-        self._began = self._admission.clock.seconds()
-        self._admission.heads.begin(self._headLate)
-
     def dataReceived(self, data: bytes) -> None:
         """What the client sends, for the phase that it is in."""
         self._headReceived(data)
-
-    def _headReceived(self, data: bytes) -> None:
-        """The head, as far as it has come."""
-        try:
-            head = self._parser.feed(data)
-        except BadHead as bad:
-            self._refuseHead(Refused(bad.cause, bad.reason))
-            return
-        if head is not None:
-            self._admit(head)
 
     def readConnectionLost(self) -> None:
         if self._side is not None:
@@ -144,201 +118,191 @@ class Http1Front(Protocol):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         if self._side is not None:
             self._side.connectionLost(reason)
-        elif self._tunnel is None:
+        elif not self._relaying:
             self._giveUp(Cause.CLIENT_LEFT)
-        if self._tunnel is None:
-            self._proxy.frontLost(self)
         if self._lingering is not None:
             self._lingering.over()
-        # Circles of references otherwise, which only the collector breaks.
-        for name in ("_early", "dataReceived"):
-            vars(self).pop(name, None)
+        # A circle of references otherwise, which only the collector breaks.
+        vars(self).pop("dataReceived", None)
+        self._disconnected = True
+        self._goIfOver()
 
     def stop(self) -> None:
         """The proxy stops: end whatever is under way, at once."""
-        if self._tunnel is not None:
-            self._tunnel.cut(Closed.SHUTDOWN)
+        if self._exchange is not None and self._exchange.stop():
             return
         self._giveUp(Cause.SHUTDOWN)
         self.transport.abortConnection()
 
-    # The head, and what stands behind it
+    def exchangeFinished(self) -> None:
+        """See L{txconnect.exchange.ClientStream}."""
+        self._exchange = None
+        self._goIfOver()
 
-    def _admit(self, head: Head) -> None:
-        self._admission.heads.end(self._headLate)
-        self.dataReceived = self._takeEarly  # type: ignore[method-assign]
-        if self._parser.trailing:
-            self._takeEarly(self._parser.trailing)
+    def _goIfOver(self) -> None:
+        if self._disconnected and self._exchange is None:
+            self._proxy.frontLost(self)
+
+    # The head
+
+    def _awaitHead(self) -> None:
+        resources, rules = self._proxy.resources, self._proxy.rules
+        self._rules = rules
+        self._parser = HeadParser(rules.headLimits)
+        self._began = resources.clock.seconds()
+        self._headTimeouts = resources.timeouts.of(rules.settings.headTimeout)
+        self._headTimeouts.begin(self._headLate)
+
+    def _headReceived(self, data: bytes) -> None:
+        parser: Any = self._parser
+        try:
+            head = parser.feed(data)
+        except BadHead as bad:
+            self._refuseHead(Refused(bad.cause, bad.reason))
+            return
+        if head is not None:
+            self._begin(head, parser.trailing)
+
+    def _headLate(self) -> None:
+        self._headTimeouts = None
+        if self._parser is not None and self._parser.started:
+            self._refuseHead(Refused(Cause.HEAD_TIMEOUT))
+            return
+        # Nobody has asked for anything: there is nothing to answer.
+        self._parser = None
+        # TLS still delivers what comes before the client's close_notify.
+        self._linger()
+        self.transport.loseConnection()
+
+    def _refuseHead(self, refused: Refused) -> None:
+        self._newExchange().refuse(refused)
+
+    def _giveUp(self, cause: Cause) -> None:
+        """Account for a client that gets no answer."""
+        if self._parser is not None and self._parser.started:
+            self._newExchange().giveUp(cause)
+        elif self._exchange is not None:
+            self._exchange.giveUp(cause)
+        self._endHead()
+
+    def _endHead(self) -> None:
+        """Wait for the head no more."""
         # It holds early data, and the credentials.
-        del self._parser
+        self._parser = None
+        timeouts, self._headTimeouts = self._headTimeouts, None
+        if timeouts is not None:
+            timeouts.end(self._headLate)
+
+    # The exchange
+
+    def _newExchange(self) -> Exchange:
+        self._endHead()
+        exchange = self._exchange = Exchange(
+            self._rules, self._proxy.resources, self, self._began
+        )
+        self._connection = self._connection or exchange.id
+        return exchange
+
+    def _begin(self, head: Head, trailing: bytes) -> None:
+        exchange = self._newExchange()
+        self.dataReceived = exchange.earlyReceived  # type: ignore[method-assign]
+        if trailing:
+            exchange.earlyReceived(trailing)
         transport = self.transport
         host = self._host or transport.getHost()
-        self._admission.addListener(host)
+        self._proxy.resources.surroundings.listeners.add(host)
         certificate = getattr(transport, "getPeerCertificate", None)
-        candidate = self._candidate = self._admission.admit(
-            head,
+        request = ConnectRequest(
+            head.authority,
+            head.headers,
+            head.httpVersion,
             transport.getPeer(),
             host,
+            None,
             certificate() if certificate is not None else None,
-            self._decided,
+            exchange.id,
+            "tcp",
+            head.method,
+            self._connection,
         )
         if head.hostDiffers:
             self._log.info(
                 "{id}: the Host field names another host than the target",
-                id=candidate.request.id,
+                id=exchange.id,
             )
-        candidate.run()
+        exchange.begin(request, head.credentials)
 
-    def _takeEarly(self, data: bytes) -> None:
-        if self._early is None:
-            self._early = EarlyData(
-                self.transport,
-                self._admission.settings.earlyDataLimit,
-                self._proxy.leaving,
-                self._leftPaused,
-            )
-        self._early.take(data)
+    @property
+    def client(self) -> IAddress | None:
+        """See L{txconnect.exchange.ClientStream}."""
+        peer: IAddress | None = self.transport.getPeer()
+        return peer
 
-    def _releaseEarly(self, resume: bool) -> list[bytes]:
-        return [] if self._early is None else self._early.release(resume)
+    def pauseReading(self) -> None:
+        """See L{txconnect.exchange.ClientStream}."""
+        self.transport.pauseProducing()
+        self._proxy.resources.leaving.watch(self.transport, self._leftPaused)
+
+    def resumeReading(self) -> None:
+        """See L{txconnect.exchange.ClientStream}."""
+        self._proxy.resources.leaving.unwatch(self.transport)
+        self.transport.resumeProducing()
 
     def _leftPaused(self) -> None:
         self._giveUp(Cause.CLIENT_LEFT)
         self.transport.abortConnection()
 
-    def _giveUp(self, cause: Cause) -> None:
-        """Account for a client that has had no answer."""
-        self._admission.heads.end(self._headLate)
-        self._releaseEarly(resume=False)
-        candidate, self._candidate = self._candidate, None
-        if candidate is not None:
-            candidate.giveUp(cause)
-        elif not self._accounted and self._parser.started:
-            self._tellRefused(Refused(cause))
-        self._accounted = True
-
-    def _headLate(self) -> None:
-        if not self._parser.started:
-            # Nobody has asked for anything: there is nothing to answer.
-            self._accounted = True
-            # TLS still delivers what comes before the client's close_notify.
-            self._linger()
-            self.transport.loseConnection()
-            return
-        self._refuseHead(Refused(Cause.HEAD_TIMEOUT))
-
-    def _linger(self) -> None:
-        admission = self._admission
-        lingering = Lingering(self.transport, admission.clock, admission.settings)
-        self._lingering = lingering
-        self.dataReceived = lingering.dataReceived  # type: ignore[method-assign]
-
-    # The decision
-
-    def _decided(self, outcome: Admitted | Refused) -> None:
-        candidate, self._candidate = self._candidate, None
-        if candidate is None:
-            return
-        if isinstance(outcome, Admitted):
-            try:
-                self._establish(outcome)
-            except OSError as error:
-                # No descriptor was left for the destination's transport.
-                outcome.leg.abort()
-                outcome = Refused(connectionCause(error), str(error))
-        if isinstance(outcome, Refused):
-            self._refuse(outcome, candidate)
-
-    def _establish(self, admitted: Admitted) -> None:
-        admission = self._admission
-        tunnel = Tunnel(
-            admitted.tunnel,
-            admission.clock,
-            admission.settings,
-            admission.sweep,
-            self._tunnelClosed,
-        )
-        kernel, client, leg = self._proxy.kernel, self.transport, admitted.leg
-        taps, pair = admitted.taps, admitted.pair
-        serves = kernelServes(client, leg, taps, pair)
+    def accept(self, tunnel: Tunnel, prepared: Prepared) -> Relay:
+        """See L{txconnect.exchange.ClientStream}."""
+        kernel, client = self._proxy.resources.kernel, self.transport
+        leg, taps, pair = prepared.leg, prepared.taps, prepared.pair
         relay: Relay
-        if kernel is not None and serves:
-            # First, as one that watches the client gives it up here.
-            early = self._releaseEarly(resume=False)
+        if kernel is not None and kernelServes(client, leg, taps, pair):
             relay = startKernelRelay(kernel, tunnel, client, leg, pair, ESTABLISHED)
             vars(self).pop("dataReceived")
         else:
             relay = startTransportRelay(
                 tunnel, client, self._adopt, leg, pair, taps, ESTABLISHED
             )
-            early = self._releaseEarly(resume=True)
-        vars(self).pop("_early", None)
-        self._tunnel = tunnel
-        tunnel.begin(relay, early)
-        self._tellEstablished(admitted.tunnel)
-
-    def _tellEstablished(self, tunnel: TunnelInfo) -> None:
-        """Tell the observers of the tunnel, once and before its end."""
-        if not self._accounted:
-            self._accounted = True
-            self._admission.notify(TunnelEstablished(tunnel))
+        self._relaying = True
+        return relay
 
     def _adopt(self, side: Side) -> None:
         self._side = side
         self.dataReceived = side.dataReceived  # type: ignore[method-assign]
 
-    def _tunnelClosed(self, closed: TunnelClosed) -> None:
-        # The first write may have found that a leg has been reset.
-        self._tellEstablished(closed.tunnel)
-        self._admission.notify(closed)
-        self._proxy.frontLost(self)
-
     # Refusals
 
-    def _refuse(self, refused: Refused, candidate: Candidate) -> None:
-        # First, because an observer may stop the proxy.
-        self._accounted = True
-        candidate.tell(refused)
-        request = candidate.request
-        silent = self._early is None
-        settings = self._admission.settings
-        if silent and mayStay(settings, refused, request, self._stays):
-            self._stay(refused, request)
-        else:
-            self._close(refused, request.id, request.authority)
-
-    def _refuseHead(self, refused: Refused) -> None:
-        self._close(refused, self._tellRefused(refused))
-
-    def _tellRefused(self, refused: Refused) -> str:
-        """Account for a request that never became one; returns its id."""
-        self._accounted = True
-        return tellHeadRefused(
-            self._admission, refused, self.transport.getPeer(), self._began
-        )
-
-    def _stay(self, refused: Refused, request: ConnectRequest) -> None:
-        """Send a 407, and read the head of the next try."""
-        self._stays += 1
-        self._accounted = False
-        self._parser = HeadParser(self._proxy.limits)
-        self.dataReceived = self._headReceived  # type: ignore[method-assign]
-        self._awaitHead()
-        self.transport.write(
-            answerTo(self._admission, refused, request.id, request.authority, False)
-        )
-
-    def _close(
-        self, refused: Refused, name: str, authority: Authority | None = None
-    ) -> None:
-        """Send a refusal, and close behind it (RFC 9112, 9.6)."""
-        self._admission.heads.end(self._headLate)
+    def refuse(self, refused: Refused, exchange: Exchange) -> None:
+        """
+        Send a refusal, and close behind it (RFC 9112, 9.6); see
+        L{txconnect.exchange.ClientStream}.
+        """
+        request, rules = exchange.request, exchange.rules
+        if (
+            request is not None
+            and not exchange.sentEarly
+            and mayStay(rules.settings, refused, request, self._challengesKeptOpen)
+        ):
+            self._challengesKeptOpen += 1
+            self.dataReceived = self._headReceived  # type: ignore[method-assign]
+            self._awaitHead()
+            self.transport.write(
+                renderResponse(responseTo(refused, exchange), closes=False)
+            )
+            return
         self._linger()
         transport = self.transport
-        transport.write(answerTo(self._admission, refused, name, authority, True))
-        self._releaseEarly(resume=True)
+        transport.write(renderResponse(responseTo(refused, exchange), closes=True))
         if canHalfClose(transport):
             transport.loseWriteConnection()
         elif hasattr(transport, "getPeerCertificate"):
             # TLS sends close_notify, and goes on reading until the client's.
             transport.loseConnection()
+
+    def _linger(self) -> None:
+        lingering = Lingering(
+            self.transport, self._proxy.resources.clock, self._rules.settings
+        )
+        self._lingering = lingering
+        self.dataReceived = lingering.dataReceived  # type: ignore[method-assign]

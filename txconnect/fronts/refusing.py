@@ -8,14 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 
-from txconnect.admission.admission import Admission
 from txconnect.errors import Refused
+from txconnect.exchange import Exchange
 from txconnect.settings import Settings
-from txconnect.values import Authority, Cause, ConnectRequest, TunnelRefused
-from txconnect.wire.http1.response import Refusal, renderRefusal
+from txconnect.values import Cause, ConnectRequest
+from txconnect.wire.responses import Refusal, Response, responseOf
 
 STAYS = 3
 """The most 407s behind which a connection may stay open."""
@@ -23,57 +22,28 @@ STAYS = 3
 _log = Logger()
 
 
-def answerTo(
-    admission: Admission,
-    refused: Refused,
-    name: str,
-    authority: Authority | None,
-    closes: bool,
-) -> bytes:
-    """
-    The answer to a request that is refused.
-
-    @param name: the request's id.
-    @param closes: whether the connection is closed behind it.
-    """
+def responseTo(refused: Refused, exchange: Exchange) -> Response:
+    """Say a refusal as a response, in no protocol's form."""
+    rules, request = exchange.rules, exchange.request
     refusal = Refusal(
         refused.cause,
         refused.rule,
-        name,
-        admission.name,
-        authority=authority,
+        exchange.id,
+        rules.name,
+        authority=None if request is None else request.authority,
         reason=refused.reason,
         parameters=refused.parameters,
-        challenges=admission.challenges(refused.cause),
-        full=admission.settings.errors == "full",
-        closes=closes,
+        challenges=rules.challenges(refused.cause),
+        full=rules.settings.errors == "full",
         relayed=refused.relayed,
     )
     try:
-        return renderRefusal(refusal)
+        return responseOf(refusal)
     except (ValueError, TypeError, AttributeError):
         # Parameters of a plugin's own that have no form on the wire.
-        _log.failure("{id}: a refusal could not be written", id=name)
+        _log.failure("{id}: a refusal could not be written", id=exchange.id)
         plain = attrs.evolve(refusal, cause=Cause.INTERNAL, parameters={}, relayed=None)
-        return renderRefusal(plain)
-
-
-def tellHeadRefused(
-    admission: Admission, refused: Refused, client: IAddress, began: float
-) -> str:
-    """
-    Tell the observers of a head that never became a request.
-
-    @param began: when its connection, or its turn on that, had begun.
-    @return: its id.
-    """
-    name = admission.ids.next()
-    seconds = admission.clock.seconds() - began
-    refusal = TunnelRefused(
-        refused.cause, refused.rule, refused.reason, name, None, client, seconds
-    )
-    admission.notify(refusal)
-    return name
+        return responseOf(plain)
 
 
 def mayStay(

@@ -38,7 +38,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import attrs
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from txconnect.policy.combined import Combined, Member
@@ -48,6 +48,7 @@ from txconnect.policy.judging import (
     Opinion,
     PerRequest,
     abstaining,
+    opinionOf,
 )
 from txconnect.values import Allow, Cause, ConnectRequest, Deny, IPAddress
 
@@ -133,7 +134,7 @@ class AnyOf(Combined):
         for member in self.members:
             opinion: Opinion = Abstain()
             if member.asksName:
-                opinion = yield member.judgeName(request)
+                opinion = yield from opinionOf(member.judgeName(request))
             if isinstance(opinion, Deny):
                 denials.append((member, opinion))
             elif isinstance(opinion, Allow) and member.isDone:
@@ -164,7 +165,7 @@ class AnyOf(Combined):
             return Allow()
         denials = []
         for member in kept.members:
-            opinion = yield member.judgeAddress(request, address)
+            opinion = yield from opinionOf(member.judgeAddress(request, address))
             if isinstance(opinion, Allow):
                 return Allow(member.explain(opinion))
             denials.append((member, opinion))
@@ -183,7 +184,7 @@ class AnyOf(Combined):
         for member in kept.members:
             opinion: Opinion = _NO_ADDRESS
             if member.asksUnresolved:
-                opinion = yield member.judgeUnresolved(request)
+                opinion = yield from opinionOf(member.judgeUnresolved(request))
             named = member in kept.named and not isinstance(opinion, Deny)
             if named or isinstance(opinion, Allow):
                 return Allow()
@@ -239,7 +240,7 @@ class ReportOnly(Combined):
 
     def _report(self, request: ConnectRequest, ask: Callable[[], Any]) -> Judgement:
         try:
-            opinion = yield ask()
+            opinion = yield from opinionOf(ask())
         except CancelledError:
             # The client has left, or the proxy's time-out has struck.
             raise
@@ -285,7 +286,7 @@ def _every(members: Sequence[Member], ask: Callable[[Member], Any]) -> Judgement
     """Allow if every member that has an opinion does; abstain if none has."""
     reasons, allowed = [], False
     for member in members:
-        opinion = yield ask(member)
+        opinion = yield from opinionOf(ask(member))
         reason = member.explain(opinion)
         if isinstance(opinion, Deny):
             return Deny(reason or member.name, opinion.cause)
@@ -297,10 +298,10 @@ def _every(members: Sequence[Member], ask: Callable[[Member], Any]) -> Judgement
 
 def _report(
     members: Sequence[Member], ask: Callable[[Member], Any]
-) -> Generator[Any, Opinion, None]:
-    """Let those have their say that decide nothing."""
+) -> Generator[Deferred[Any], Any, None]:
+    """Ask those members that decide nothing."""
     for member in members:
-        yield ask(member)
+        yield from opinionOf(ask(member))
 
 
 def _together(denials: Sequence[tuple[Member, Opinion]]) -> Deny:

@@ -17,7 +17,8 @@ from txconnect.interfaces import (
     IDestinationPolicy,
     IUnresolvedPolicy,
 )
-from txconnect.policy.judging import Judgement, Opinion, atTop, run
+from txconnect.maybeasync import run
+from txconnect.policy.judging import Judgement, Opinion, atTop
 from txconnect.values import ConnectRequest, Decision, IPAddress, MaybeAsync, Named
 
 __all__ = ["Combined", "Member"]

@@ -1,18 +1,20 @@
 """
-How combinators judge: a judgement is a generator that yields what members
-answer and is sent their opinions, so that one piece of code serves answers
-that are there at once and answers that have to be waited for.
+How combinators judge: a judgement is a generator, run by
+L{txconnect.maybeasync.run}, which asks one member after the other and returns an
+opinion.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Awaitable, Generator
+from collections.abc import Generator
 from typing import Any, Generic, TypeVar, Union
 
 import attrs
+from twisted.internet.defer import Deferred
 
-from txconnect.values import Allow, ConnectRequest, Deny
+from txconnect.maybeasync import settle
+from txconnect.values import Allow, ConnectRequest, Decision, Deny
 
 __all__ = [
     "Abstain",
@@ -21,7 +23,7 @@ __all__ = [
     "PerRequest",
     "abstaining",
     "atTop",
-    "run",
+    "opinionOf",
 ]
 
 _T = TypeVar("_T")
@@ -36,13 +38,15 @@ class Abstain:
 
 Opinion = Union[Allow, Deny, Abstain]
 _OPINIONS = (Allow, Deny, Abstain)
-Judgement = Generator[Any, Opinion, Opinion]
-"""Yields what members answer, is sent their opinions, and returns one."""
+Judgement = Generator[Deferred[Any], Any, Opinion]
+"""Yields what it has to wait for, and returns an opinion."""
 
 
-def atTop(judgement: Judgement, hasRule: bool) -> Judgement:
+def atTop(
+    judgement: Judgement, hasRule: bool
+) -> Generator[Deferred[Any], Any, Decision]:
     """
-    Nobody above knows of abstaining: what has no rule at a step lets pass.
+    Turn abstaining, of which only combinators know, into an allowance.
 
     @raise TypeError: it abstained, and has a rule.
     """
@@ -54,36 +58,20 @@ def atTop(judgement: Judgement, hasRule: bool) -> Judgement:
     return Allow(opinion.reason)
 
 
-def run(judgement: Judgement) -> Any:
-    """Run a judgement straight on; only an answer to wait for makes a coroutine."""
-    try:
-        answer = next(judgement)
-        while type(answer) in _OPINIONS or not isinstance(answer, Awaitable):
-            answer = _tell(judgement, answer)
-    except StopIteration as done:
-        return done.value
-    return _wait(judgement, answer)
+def opinionOf(answer: Any) -> Judgement:
+    """
+    Wait for what a member answers.
 
-
-async def _wait(judgement: Judgement, answer: Any) -> Any:
-    try:
-        while True:
-            try:
-                told = await answer if isinstance(answer, Awaitable) else answer
-            except Exception as error:
-                answer = judgement.throw(error)
-            else:
-                answer = _tell(judgement, told)
-    except StopIteration as done:
-        return done.value
-
-
-def _tell(judgement: Judgement, answer: Any) -> Any:
-    """Go on with an answer that is there; what is no decision is an error."""
-    if type(answer) in _OPINIONS:
-        return judgement.send(answer)
-    kind = type(answer).__name__
-    return judgement.throw(TypeError(f"a member answered {kind}, not Allow or Deny"))
+    @raise TypeError: it is no decision.
+    """
+    if type(answer) not in _OPINIONS:
+        answer = settle(answer)
+        if isinstance(answer, Deferred):
+            answer = yield answer
+        if type(answer) not in _OPINIONS:
+            kind = type(answer).__name__
+            raise TypeError(f"a member answered {kind}, not Allow or Deny")
+    return answer  # type: ignore[no-any-return]
 
 
 def abstaining() -> Judgement:

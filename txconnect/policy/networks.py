@@ -9,12 +9,12 @@ default the public Internet is allowed: no special-use address (L{specialUse
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from zope.interface import implementer
 
+from txconnect.errors import EXHAUSTION
 from txconnect.interfaces import IAddressPolicy
 from txconnect.ownaddresses import OwnAddresses, unmapped
 from txconnect.values import Allow, Cause, ConnectRequest, Decision, Deny, IPAddress
@@ -23,7 +23,6 @@ from txconnect.wire.addresses import specialUse
 __all__ = ["Networks", "NetworksPolicy"]
 
 _ALLOW = Allow()
-_EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _MAPPED = IPv6Network("::ffff:0:0/96")
 
 
@@ -115,7 +114,7 @@ class NetworksPolicy:
 
 def _unknown(address: IPAddress, error: OSError) -> Deny:
     """Not knowing refuses; the row says that it is the proxy's own trouble."""
-    cause = Cause.EXHAUSTED if error.errno in _EXHAUSTED else Cause.INTERNAL
+    cause = Cause.EXHAUSTED if error.errno in EXHAUSTION else Cause.INTERNAL
     return Deny(
         f"whether {address} is this machine's own address is not known: "
         f"{error.strerror or error}",

@@ -26,7 +26,7 @@ from txconnect.client.socks import SocksRefused
 from txconnect.errors import Refused
 from txconnect.values import Cause
 from txconnect.wire.http1.answer import Flaw
-from txconnect.wire.http1.response import Relayed
+from txconnect.wire.responses import Relayed
 from txconnect.wire.socks5 import Reply
 
 __all__ = ["Answered", "Failed", "answerOf", "failureOf"]

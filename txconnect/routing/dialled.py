@@ -21,7 +21,7 @@ from txconnect.dialing.dialer import Dialer
 from txconnect.dialing.lookups import Lookups
 from txconnect.transports import wasReset
 from txconnect.tunnel.transport.leg import Leg
-from txconnect.values import Authority, IPAddress
+from txconnect.values import Authority, Reached
 
 
 @implementer(IStreamClientEndpoint)
@@ -56,8 +56,8 @@ class DialledEndpoint:
         return self._lookups.lookup(self._authority.lookupName)
 
 
-def _connected(reached: tuple[Leg, IPAddress], factory: IProtocolFactory) -> Any:
-    leg, _ = reached
+def _connected(reached: Reached, factory: IProtocolFactory) -> Any:
+    leg: Leg = reached.leg
     transport = leg.transport
     try:
         protocol = factory.buildProtocol(transport.getPeer())

@@ -13,11 +13,8 @@ from txconnect.errors import Refused
 from txconnect.routing.answers import Answered, Failed
 from txconnect.routing.health import Health
 from txconnect.routing.parent import Fields, Parent
-from txconnect.tunnel.transport.leg import Leg
-from txconnect.values import Cause, ConnectRequest, IPAddress, Route
+from txconnect.values import Cause, ConnectRequest, IPAddress, Reached, Route
 from txconnect.wire.forwarding import forwardedFields
-
-Reached = tuple[Leg, None, str]
 
 
 class Failover:
@@ -86,4 +83,4 @@ class Failover:
             self._health.answered(parent)
             raise answer.refused from None
         self._health.answered(parent)
-        return leg, None, parent.name
+        return Reached(leg, route=parent.name)

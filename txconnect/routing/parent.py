@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
-from txconnect.maybeasync import bounded
+from txconnect.maybeasync import withTimeout
 from txconnect.routing.answers import Answered, Failed, answerOf, failureOf
 from txconnect.routing.probe import probe
 from txconnect.routing.speakers import speakerFor
@@ -109,7 +109,7 @@ class Parent:
 
     def probe(self) -> Deferred[Any]:
         """See L{txconnect.routing.health.Probed.probe}."""
-        return bounded(
+        return withTimeout(
             self._clock,
             self._probeTimeout,
             probe(self._endpoint, self._encrypted),

@@ -11,14 +11,16 @@ can work with it.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from ipaddress import ip_address
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IProtocol
 from twisted.python.failure import Failure
 
+from txconnect.admission.hooks import HookFailed
+from txconnect.errors import Refused
 from txconnect.interfaces import (
     IAddressPolicy,
     IAuthScheme,
@@ -29,10 +31,10 @@ from txconnect.interfaces import (
     ITrafficTap,
     IUnresolvedPolicy,
 )
-from txconnect.maybeasync import settle
+from txconnect.maybeasync import run, settle
 from txconnect.plugins import KINDS
 from txconnect.testing.complaints import call, must, plain, verify
-from txconnect.testing.kit import hear, makeTunnel, nameOf
+from txconnect.testing.kit import JudgingAlone, makeTunnel, nameOf
 from txconnect.testing.samples import ADDRESSES, REQUESTS, events
 from txconnect.testing.schemes import checkAuthScheme
 from txconnect.values import (
@@ -230,7 +232,24 @@ def _checkMade(kind: Any, factory: Any, made: Any) -> None:
 
 
 def _decides(policy: Any, hook: Callable[..., Any], *arguments: Any) -> None:
-    _finish(Deferred.fromCoroutine(hear(policy, hook, *arguments)))
+    _finish(maybeDeferred(run, _asking(policy, hook, *arguments)))
+
+
+def _asking(
+    policy: Any, hook: Callable[..., Any], request: ConnectRequest, *more: Any
+) -> Generator[Deferred[Any], Any, None]:
+    """Ask one hook as the proxy does; whatever it decides is right."""
+    asked = JudgingAlone(policy, request)
+    (named,) = asked.rules.destination
+    try:
+        answer = asked.ask(named, hook, request, *more)
+        if isinstance(answer, Deferred):
+            answer = yield answer
+        asked.judge(named, answer)
+    except HookFailed as failed:
+        raise AssertionError(f"{nameOf(policy)}: {failed.reason}") from failed.error
+    except Refused:
+        pass
 
 
 def _finish(waiting: Deferred[Any]) -> None:

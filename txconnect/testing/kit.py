@@ -5,19 +5,23 @@ an observer would hear.  No socket, no reactor, no proxy.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Generator, Iterable
 from ipaddress import ip_address
 from typing import Any, Literal
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IAddress
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txconnect.admission.decision import Decision as ProxyDecision, Surroundings
+from txconnect.admission.hooks import HookFailed
+from txconnect.admission.rules import Rules
+from txconnect.errors import Refused
 from txconnect.interfaces import IAddressPolicy, IDestinationPolicy, ITrafficObserver
-from txconnect.maybeasync import settle
+from txconnect.maybeasync import run
 from txconnect.values import (
     Allow,
     Authority,
@@ -29,6 +33,7 @@ from txconnect.values import (
     Identity,
     IPAddress,
     Named,
+    Route,
     TunnelClosed,
     TunnelEstablished,
     TunnelInfo,
@@ -107,8 +112,7 @@ def decide(
 
     First the name, then each address; a step that the policy has no rule for
     is skipped.  A denied address is dropped, and the request is denied when
-    none is left, for the first one's reason.  Reasons to allow are joined by
-    semicolons.
+    none is left.  Reasons are joined by semicolons.
 
     @param policy: provides L{IDestinationPolicy}, L{IAddressPolicy} or both.
     @param target: what is asked for, C{host:port} or a whole request.
@@ -157,101 +161,94 @@ def decideAsync(
     candidates = (
         [ip_address(each) for each in addresses] if literal is None else [literal]
     )
-    return Deferred.fromCoroutine(_decide(policy, made, candidates, at))
+    judging: Any = _judging(policy, made, candidates, at)
+    decided: Deferred[Decision] = maybeDeferred(run, judging)
+    return decided
 
 
-async def _decide(
-    policy: Any,
-    request: ConnectRequest,
-    addresses: list[IPAddress],
-    at: Step | None,
-) -> Decision:
+def _judging(
+    policy: Any, request: ConnectRequest, addresses: list[IPAddress], at: Step | None
+) -> Generator[Deferred[Any], Any, Decision]:
     asked = policy.plugin if isinstance(policy, Named) else policy
-    decisions: list[Decision] = []
-    if at != "address" and IDestinationPolicy.providedBy(asked):
-        decisions.append(await hear(policy, asked.decide, request))
-    if at != "name" and IAddressPolicy.providedBy(asked) and not _denied(decisions):
-        decisions.append(await _decideAddresses(policy, asked, request, addresses))
-    if not decisions:
+    decision = JudgingAlone(policy, request)
+    names = at != "address" and IDestinationPolicy.providedBy(asked)
+    judges = at != "name" and IAddressPolicy.providedBy(asked)
+    if not (names or judges):
         raise AssertionError(
             f"{nameOf(policy)} has no rule to ask: it provides no "
             f"{'policy interface' if at is None else _INTERFACES[at].__name__}"
         )
-    return _joined(decisions)
+    if judges and not addresses:
+        raise AssertionError("there is no address to ask about")
+    try:
+        if names:
+            yield from decision.judgeName()
+        if judges:
+            yield from decision.judgeAddresses(addresses)
+    except HookFailed as failed:
+        raise AssertionError(f"{nameOf(policy)}: {failed.reason}") from failed.error
+    except Refused as refused:
+        return Deny(refused.reason, refused.cause)
+    # The same words about several addresses are said once.
+    return Allow("; ".join(dict.fromkeys(decision.reasons)))
 
 
 _INTERFACES: dict[Step, Any] = {"name": IDestinationPolicy, "address": IAddressPolicy}
 
 
-async def _decideAddresses(
-    policy: Any, asked: Any, request: ConnectRequest, addresses: list[IPAddress]
-) -> Decision:
-    if not addresses:
-        raise AssertionError("there is no address to ask about")
-    decisions = [
-        await hear(policy, asked.decideAddress, request, address)
-        for address in addresses
-    ]
-    allowed = [each for each in decisions if isinstance(each, Allow)]
-    return _joined(allowed) if allowed else decisions[0]
-
-
-def _denied(decisions: list[Decision]) -> bool:
-    return any(isinstance(each, Deny) for each in decisions)
-
-
-def _joined(decisions: list[Any]) -> Decision:
-    for each in decisions:
-        if isinstance(each, Deny):
-            return each
-    # The same words about several addresses are said once.
-    reasons = dict.fromkeys(each.reason for each in decisions if each.reason)
-    return Allow("; ".join(reasons))
-
-
-async def hear(policy: Any, hook: Callable[..., Any], *arguments: Any) -> Decision:
+class JudgingAlone(ProxyDecision):
     """
-    Ask one hook of a policy, and wait for what it says.
+    The proxy's own decision, of which one policy is all the rules.
 
-    @raise AssertionError: it raised, or what it says is no decision.
+    @ivar reasons: the policy's reasons to allow.
     """
-    try:
-        answer = settle(hook(*arguments))
-        if isinstance(answer, Deferred):
-            answer = await answer
-    except Exception as raised:
-        raise AssertionError(f"{nameOf(policy)}: {_told(raised)}") from raised
-    return judged(policy, answer)
+
+    def __init__(self, policy: Any, request: ConnectRequest) -> None:
+        named = Named(
+            nameOf(policy), policy.plugin if isinstance(policy, Named) else policy
+        )
+        rules = Rules(
+            destination=(named,),
+            address=(named,),
+            unresolved=(named,),
+            # So that a policy may refuse with a 407.
+            authenticator=_Asking(),
+        )
+        surroundings = Surroundings(Clock(), _Nowhere(), _Nowhere(), _DIRECT)
+        super().__init__(rules, surroundings, request)
+        self.reasons: list[str] = []
+
+    def allowed(self, policy: Named, reason: str) -> None:
+        """Keep a policy's reason to allow, without its name."""
+        self.reasons.append(reason)
 
 
-def judged(policy: Any, answer: Any) -> Decision:
-    """
-    Check that an answer is a decision.
+class _Nowhere:
+    """Looks nothing up and listens nowhere: only policies are asked."""
 
-    @raise AssertionError: with the reason that the proxy would log.
-    """
-    if type(answer) is Allow:
-        return answer
-    if type(answer) is Deny and _speakable(answer.cause):
-        return answer
-    hint = ""
-    if asyncio.isfuture(answer):
-        hint = "; wrap an asyncio future with Deferred.fromFuture"
-    raise AssertionError(
-        f"{nameOf(policy)}: it answered {type(answer).__name__}, not Allow, or Deny "
-        f"with a cause that fits{hint}"
-    )
+    def lookup(self, name: str) -> tuple[IPAddress, ...]:
+        raise AssertionError("a policy alone has no name looked up")
+
+    def add(self, host: IAddress) -> None:
+        raise AssertionError("a policy alone listens nowhere")
+
+    def isSelf(self, address: IPAddress, port: int) -> bool:
+        return False
 
 
-def _speakable(cause: object) -> bool:
-    return isinstance(cause, Cause) and cause.error is not None
+class _Asking:
+    """Stands for the authenticator that a proxy with this policy would have."""
+
+    def authenticate(
+        self, request: ConnectRequest, credentials: bytes | None
+    ) -> Identity:
+        raise AssertionError("a policy alone asks nobody who it is")
+
+    def challenges(self, cause: Cause) -> tuple[bytes, ...]:
+        return (b"Basic",)
 
 
-def _told(raised: Exception) -> str:
-    text = f"{type(raised).__name__}: {raised}"
-    if isinstance(raised, RuntimeError) and "await wasn't used with future" in text:
-        text += "; wrap an asyncio future with Deferred.fromFuture before awaiting it"
-    return text
+_DIRECT = Route("direct", lambda request, addresses: Deferred())
 
 
 def nameOf(plugin: Any) -> str:

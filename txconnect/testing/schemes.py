@@ -15,13 +15,13 @@ from txconnect.testing.complaints import must, plain, verify
 from txconnect.testing.kit import makeRequest, nameOf
 from txconnect.testing.samples import CREDENTIALS
 from txconnect.values import AuthAttempt, ChallengeReason
+from txconnect.wire.grammar import TOKEN, matchToken
 
 # A token, a quoted string, a challenge: RFC 9110, 5.6.2, 5.6.4 and 11.3.
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
-_PARAMETER = rf"{_TOKEN} *= *(?:{_TOKEN}|{_QUOTED})"
+_PARAMETER = rf"{TOKEN} *= *(?:{TOKEN}|{_QUOTED})"
 _CHALLENGE = re.compile(
-    rf"{_TOKEN}(?: +(?:[A-Za-z0-9._~+/-]+=*|{_PARAMETER}(?: *, *{_PARAMETER})*))?",
+    rf"{TOKEN}(?: +(?:[A-Za-z0-9._~+/-]+=*|{_PARAMETER}(?: *, *{_PARAMETER})*))?",
     re.ASCII,
 )
 _ONE_LINE = re.compile(rb"[\x20-\x7e]+")
@@ -38,7 +38,7 @@ def checkAuthScheme(scheme: Any, good: bytes | None = None) -> None:
     plugin = plain(scheme)
     name = plugin.name
     must(
-        isinstance(name, str) and re.fullmatch(_TOKEN, name) is not None,
+        isinstance(name, str) and matchToken(name) is not None,
         scheme,
         f"its name, {name!r}, is no token of RFC 9110",
     )

@@ -1,18 +1,15 @@
 """
-Steps 10 and 11: an established tunnel, until both its legs are gone.
+An established tunnel, until both its legs are gone.
 
-The relay tells what happens to the legs, the closing table says what follows,
-and the sweep brings the deadlines.  What the tunnel was is told once, at its
-end.
+The relay reports what happens to the legs, the closing table says what follows,
+and the registry looks at the deadlines.  Its owner hears of its end once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from txconnect.settings import Settings
-from txconnect.timers import Sweep
 from txconnect.tunnel.relay import Relay
 from txconnect.values import Closed, TunnelClosed, TunnelInfo
 from txconnect.wire.closing import Ended, Happening, State, step
@@ -21,77 +18,100 @@ from txconnect.wire.closing import Ended, Happening, State, step
 _REASONS = {ended: Closed(ended.value) for ended in Ended if ended is not Ended.PROXY}
 
 
+class Registry(Protocol):
+    """The L{LiveTunnels<txconnect.tunnel.registry.LiveTunnels>}."""
+
+    def add(self, tunnel: Tunnel) -> None:
+        """Take a tunnel in, and look at its deadlines from now on."""
+
+    def remove(self, tunnel: Tunnel) -> None:
+        """Let it go."""
+
+
+class Owner(Protocol):
+    """The owner of a tunnel."""
+
+    def tunnelClosed(self, closed: TunnelClosed) -> None:
+        """Both legs are gone; called once."""
+
+
 class Tunnel:
     """
     One established tunnel.
 
-    @ivar info: what it is.
+    @ivar info: what was asked, by whom, and where it leads.
+    @ivar began: when it was established, by the clock.
+    @ivar relay: what moves its bytes.
+    @ivar state: how far it has ended.
     """
 
     # Thousands may be idle: they are kept small.
     __slots__ = (
         "__weakref__",
         "_active",
-        "_began",
         "_clock",
-        "_closed",
         "_legs",
         "_moved",
+        "_owner",
         "_reason",
-        "_relay",
+        "_registry",
         "_settings",
-        "_state",
-        "_sweep",
+        "began",
         "info",
+        "relay",
+        "state",
     )
 
-    _relay: Relay
+    relay: Relay
 
     def __init__(
         self,
         info: TunnelInfo,
         clock: Any,
         settings: Settings,
-        sweep: Sweep,
-        closed: Callable[[TunnelClosed], None],
+        registry: Registry,
+        owner: Owner,
     ) -> None:
+        """
+        @param clock: provides C{IReactorTime}.
+        """
         self.info = info
         self._clock = clock
         self._settings = settings
-        self._sweep = sweep
-        self._closed = closed
-        self._state = State.OPEN
+        self._registry = registry
+        self._owner = owner
+        self.state = State.OPEN
         # Replaced by whatever happens first; a tunnel does not end by itself.
         self._reason = Closed.OPERATOR
         self._legs = 2
         self._moved = 0
-        self._began = self._active = clock.seconds()
+        self.began = self._active = clock.seconds()
 
     def begin(self, relay: Relay, early: list[bytes]) -> None:
         """Let C{relay} move bytes; the client has been sent its 200."""
-        self._relay = relay
-        self._sweep.join(self)
+        self.relay = relay
+        self._registry.add(self)
         relay.start(early)
 
     def happened(self, happening: Happening) -> None:
         """Follow the closing table; called by the relay."""
-        following = step(self._state, happening, self._canEnd(happening))
-        if following.state is not self._state:
+        following = step(self.state, happening, self._canEnd(happening))
+        if following.state is not self.state:
             # A shorter deadline begins; what counted so far counts no more.
             self._active = self._clock.seconds()
-        self._state = following.state
+        self.state = following.state
         ended = following.ended
         if ended is not None and ended is not Ended.PROXY:
             self._reason = _REASONS[ended]
         for action in following.actions:
-            self._relay.perform(action)
+            self.relay.perform(action)
 
     def cut(self, reason: Closed) -> None:
         """
         End the tunnel from here, visibly: both legs are reset, so that what
         was cut short never looks complete.
         """
-        if self._state is not State.CLOSED:
+        if self.state is not State.CLOSED:
             self._reason = reason
         self.happened(Happening.CUT)
 
@@ -101,39 +121,39 @@ class Tunnel:
         if not self._legs:
             self._finish()
 
-    def swept(self, now: float) -> None:
-        """Look at the deadlines; called by the sweep."""
-        moved = self._relay.up + self._relay.down
-        if moved != self._moved and self._state is not State.CLOSED:
+    def checkDeadlines(self, now: float) -> None:
+        """Cut the tunnel if one is over; called by the registry."""
+        moved = self.relay.up + self.relay.down
+        if moved != self._moved and self.state is not State.CLOSED:
             # Once it is closed nothing that is still sent may keep it.
             self._moved = moved
             self._active = now
         settings = self._settings
-        is_open = self._state is State.OPEN
+        is_open = self.state is State.OPEN
         idle = settings.idleTimeout if is_open else settings.halfClosedTimeout
         if idle and now - self._active >= idle:
             self.cut(Closed.IDLE)
-        elif settings.maxLifetime and now - self._began >= settings.maxLifetime:
+        elif settings.maxLifetime and now - self.began >= settings.maxLifetime:
             self.cut(Closed.LIFETIME)
 
     def _canEnd(self, happening: Happening) -> bool:
         if self._settings.halfClose != "carry":
             return False
         if happening is Happening.CLIENT_ENDED:
-            return self._relay.canEndDestination
-        return self._relay.canEndClient
+            return self.relay.canEndDestination
+        return self.relay.canEndClient
 
     def _finish(self) -> None:
-        self._sweep.leave(self)
-        closed = self._closed
+        self._registry.remove(self)
+        owner = self._owner
         # A circle of references otherwise, which only the collector breaks.
-        del self._closed
-        closed(
+        del self._owner
+        owner.tunnelClosed(
             TunnelClosed(
                 self.info,
-                self._relay.up,
-                self._relay.down,
-                self._clock.seconds() - self._began,
+                self.relay.up,
+                self.relay.down,
+                self._clock.seconds() - self.began,
                 self._reason,
             )
         )

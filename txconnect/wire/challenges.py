@@ -15,19 +15,20 @@ from types import MappingProxyType
 
 import attrs
 
+from txconnect.wire.grammar import TOKEN
+
 __all__ = ["Challenge", "parseChallenges"]
 
 MOST = 64
 """Challenges of one answer: who has more to ask than that wastes our time."""
 
-_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = r'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 _END = r"[\t ]*(?:,|\Z)"
 # One element of the list, with the comma behind it.  A parameter is tried
 # first: what could be both is one ("a=b"), and what cannot ("a==") is a token68.
-_PARAMETER = re.compile(rf"({_TOKEN})[\t ]*=[\t ]*(?:({_TOKEN})|({_QUOTED})){_END}")
+_PARAMETER = re.compile(rf"({TOKEN})[\t ]*=[\t ]*(?:({TOKEN})|({_QUOTED})){_END}")
 _TOKEN68 = re.compile(rf"([A-Za-z0-9\-._~+/]+=*){_END}")
-_SCHEME = re.compile(rf"({_TOKEN})(?:[ ]+|(?={_END}))")
+_SCHEME = re.compile(rf"({TOKEN})(?:[ ]+|(?={_END}))")
 _NOTHING = re.compile(_END)
 _EMPTY = re.compile(r"[\t ]*,?")
 _PAIR = re.compile(r"\\(.)", re.DOTALL)

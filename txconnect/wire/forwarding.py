@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from txconnect.wire.grammar import TOKEN_CHARACTERS
+
 __all__ = ["forwardedFields", "hasPassed", "pseudonymOf", "viaOf"]
 
 Fields = Iterable[tuple[bytes, bytes]]
@@ -33,7 +35,7 @@ _HERE = frozenset(
 )
 """What never goes on: it is about this hop, or is said anew to the next."""
 
-_NO_TOKEN = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
+_NO_TOKEN = re.compile(f"[^{TOKEN_CHARACTERS}]")
 
 
 def pseudonymOf(name: str) -> str:

@@ -145,6 +145,13 @@ class Cause(Enum):
         "The request leads back to this proxy itself",
         "Take the proxy's own address out of what is sent through it, with NO_PROXY.",
     )
+    NOT_CARRIED = (
+        "not-carried",
+        500,
+        "proxy_configuration_error",
+        "The route to the destination cannot carry what was asked for",
+        "Tell who runs the proxy: a route of its own stands in the way.",
+    )
     LIMIT = (
         "limit",
         503,

@@ -18,6 +18,8 @@ from urllib.parse import unquote_to_bytes
 
 import attrs
 
+from txconnect.wire.grammar import TOKEN_CHARACTERS
+
 __all__ = [
     "BareItem",
     "Date",
@@ -31,7 +33,7 @@ __all__ = [
     "serializeItem",
 ]
 
-_TOKEN = re.compile(r"[A-Za-z*][!#$%&'*+\-.^_`|~0-9A-Za-z:/]*")
+_TOKEN = re.compile(rf"[A-Za-z*][{TOKEN_CHARACTERS}:/]*")
 _KEY = re.compile(r"[a-z*][a-z0-9_\-.*]*")
 _STRING = re.compile(r"[ -~]*")
 _QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')

@@ -26,11 +26,11 @@ import re
 
 import attrs
 
+from txconnect.wire.grammar import FIELD_LINE
+
 _PREFIX = b"HTTP/1."
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 # The space before an empty reason is often left out (RFC 9112, 4 wants it).
 _STATUS = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: ([\t -~\x80-\xff]*))?\r\n")
-_FIELD = re.compile(rb"(" + _TOKEN + rb"):([\t -~\x80-\xff]*)\r\n")
 
 
 @attrs.frozen
@@ -203,7 +203,7 @@ class AnswerParser:
         if not self._fieldsLeft:
             raise BadAnswer(Flaw.TOO_LARGE, "the answer has too many fields")
         self._fieldsLeft -= 1
-        match = _FIELD.fullmatch(line)
+        match = FIELD_LINE.fullmatch(line)
         if match is None:
             raise _badField(line)
         self._headers.append((match[1].lower(), match[2].strip(b" \t")))

@@ -8,10 +8,10 @@ checked: one line break in a value would be a second request.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from txconnect.wire.authority import Authority
+from txconnect.wire.grammar import matchFieldValue, matchTokenOctets
 
 RESERVED = frozenset(
     (
@@ -31,9 +31,6 @@ Fields that a caller may not set: C{Host} is the target's, a CONNECT has no
 content, and the others rule a connection that is about to be a tunnel
 (RFC 9110, 7.6.1 and 9.3.6).
 """
-
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE = re.compile(rb"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
 
 
 def renderConnect(
@@ -67,12 +64,12 @@ def checkField(name: bytes, value: bytes) -> None:
     """
     if {type(name), type(value)} != {bytes}:
         raise TypeError('a header field is two bytes objects: (b"X-Name", b"value")')
-    if not _TOKEN.fullmatch(name):
+    if not matchTokenOctets(name):
         raise ValueError(f"{name!r} is no name of a header field")
     shown = name.decode("ascii")
     if name.lower() in RESERVED:
         raise ValueError(f"{shown} cannot be set: a CONNECT has its own, or none")
-    if not _VALUE.fullmatch(value):
+    if not matchFieldValue(value):
         raise ValueError(
             f"the value of {shown} holds a control character, such as a line break, "
             "or white space at an end"

@@ -1,5 +1,5 @@
 """
-The head of an HTTP/1 CONNECT: octets in, in any pieces; one L{Head} out.
+The head of an HTTP/1 request: octets in, in any pieces; one L{Head} out.
 
 Strict where RFC 9112 leaves room: what two readers could take for two things
 is refused, never repaired.  Nothing here decides who may go where, and
@@ -20,6 +20,7 @@ request lines of 8000 octets to be readable.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import attrs
 
@@ -30,19 +31,16 @@ from txconnect.wire.authority import (
     parseHost,
     parsePort,
 )
+from txconnect.wire.grammar import FIELD_LINE, TOKEN_OCTETS, matchTokenOctets
 from txconnect.wire.refusals import Cause
 
 EMPTY_LINES = 4
 """Most empty lines in front of the request line (RFC 9112, 2.2 asks for one)."""
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_METHOD = re.compile(_TOKEN)
 _VERSION = re.compile(rb"HTTP/([0-9])\.[0-9]")
 # What may stand in the first line, whole or not; the LF may still be to come.
 _FIRST_OCTETS = re.compile(rb"[ -~]*\r?")
-_REQUEST = re.compile(rb"CONNECT ([!-~]+) HTTP/1\.([0-9])\r\n")
-_FIELD = re.compile(rb"(" + _TOKEN + rb"):([\t -~\x80-\xff]*)\r\n")
-_NAME_AND_SPACE = re.compile(_TOKEN + rb"[ \t]+:")
+_NAME_AND_SPACE = re.compile(TOKEN_OCTETS + rb"[ \t]+:")
 _JUDGED = frozenset(
     (b"host", b"proxy-authorization", b"content-length", b"transfer-encoding")
 )
@@ -64,11 +62,37 @@ class HeadLimits:
 
 
 @attrs.frozen
+class RequestRule:
+    """
+    The rule of the request line: which requests a parser takes.
+
+    @ivar pattern: of a whole line with its CRLF; its groups are the method, the
+        target and the minor version of HTTP/1.
+    @ivar parse: makes of a target the authority that it names, or raises
+        L{BadAuthority}.
+    @ivar otherwise: why another method is refused.
+    """
+
+    pattern: re.Pattern[bytes]
+    parse: Callable[[bytes], Authority]
+    otherwise: str
+
+
+CONNECT = RequestRule(
+    re.compile(rb"(CONNECT) ([!-~]+) HTTP/1\.([0-9])\r\n"),
+    parseAuthority,
+    "the method is not CONNECT, in capital letters",
+)
+"""Requests in authority-form (RFC 9112, 3.2.3)."""
+
+
+@attrs.frozen
 class Head:
     """
-    The head of one CONNECT that this proxy can serve.
+    The head of one request that this proxy can serve.
 
-    @ivar authority: the request's target.
+    @ivar method: the request's method.
+    @ivar authority: the host and port that the request's target names.
     @ivar headers: C{((lower-case name, value), ...)} in order, without
         C{Proxy-Authorization}.
     @ivar httpVersion: C{"1.0"} or C{"1.1"}; a later minor version counts as 1.1
@@ -79,6 +103,7 @@ class Head:
         the target.  The target decides; this is for the log.
     """
 
+    method: str
     authority: Authority
     headers: tuple[tuple[bytes, bytes], ...]
     httpVersion: str
@@ -88,7 +113,7 @@ class Head:
 
 class BadHead(Exception):
     """
-    The stream does not begin with the head of a CONNECT.
+    The stream does not begin with the head of a request that is served here.
 
     @ivar cause: the row of the refusals table.
     @ivar reason: a sentence that repeats nothing of the request.
@@ -121,12 +146,16 @@ class HeadParser:
     _fieldsSeen = 0
     _host: bytes | None = None
     _hasLength = False
+    _method = b""
     _rest = b""
     _scanned = 0
     _target = b""
     _version = ""
 
-    def __init__(self, limits: HeadLimits = HeadLimits()) -> None:
+    def __init__(
+        self, limits: HeadLimits = HeadLimits(), rule: RequestRule = CONNECT
+    ) -> None:
+        self._rule = rule
         self._left = limits.size
         self._maxFields = limits.fields
         self._headers: list[tuple[bytes, bytes]] = []
@@ -163,7 +192,7 @@ class HeadParser:
         """Read up to the request line's end, or as far as there are lines."""
         start, scanned = 0, self._scanned
         while True:
-            match = _REQUEST.match(octets, start, self._left)
+            match = self._rule.pattern.match(octets, start, self._left)
             if match is not None:
                 self._takeRequest(*match.groups())
                 return match.end()
@@ -176,7 +205,7 @@ class HeadParser:
     def _takeFields(self, octets: bytes, start: int) -> int:
         """Read whole field lines, up to the empty line or to one still unfinished."""
         limit, take = self._left, self._headers.append
-        while match := _FIELD.match(octets, start, limit):
+        while match := FIELD_LINE.match(octets, start, limit):
             if self._fieldsSeen >= self._maxFields:
                 raise _tooMany()
             self._fieldsSeen += 1
@@ -232,12 +261,13 @@ class HeadParser:
             Cause.METHOD_TOO_LONG, "the method alone is over the head's size limit"
         )
 
-    def _takeRequest(self, target: bytes, minor: bytes) -> None:
-        """Take a request line that is one of a CONNECT (RFC 9112, 3)."""
+    def _takeRequest(self, method: bytes, target: bytes, minor: bytes) -> None:
+        """Take a request line that the rule allows (RFC 9112, 3)."""
+        self._method = method
         self._target = target
         self._version = "1.0" if minor == b"0" else "1.1"
         try:
-            self._authority = parseAuthority(target)
+            self._authority = self._rule.parse(target)
         except BadAuthority as bad:
             raise BadHead(Cause.BAD_TARGET, str(bad)) from None
 
@@ -245,7 +275,7 @@ class HeadParser:
         """Skip an empty line in front of the request line (RFC 9112, 2.2)."""
         _checkFirst(line, 0, len(line))
         if line != b"\r":
-            raise _refuseFirst(line)
+            raise _refuseFirst(line, self._rule.otherwise)
         self._emptyLines += 1
         if self._emptyLines > EMPTY_LINES:
             raise _malformed("too many empty lines precede the request line")
@@ -278,7 +308,14 @@ class HeadParser:
             host is not None and host != self._target and _differs(host, authority)
         )
         headers = tuple(self._headers)
-        return Head(authority, headers, self._version, self._credentials, differs)
+        return Head(
+            self._method.decode("ascii"),
+            authority,
+            headers,
+            self._version,
+            self._credentials,
+            differs,
+        )
 
 
 def _malformed(reason: str) -> BadHead:
@@ -297,12 +334,12 @@ def _checkFirst(octets: bytes, start: int, end: int) -> None:
         )
 
 
-def _refuseFirst(line: bytes) -> BadHead:
+def _refuseFirst(line: bytes, otherwise: str) -> BadHead:
     """Say what is wrong with a request line of good octets, in the RFCs' order."""
     if not line.endswith(b"\r"):
         return _malformed("the request line ends in LF without CR")
     parts = line[:-1].split(b" ")
-    if len(parts) != 3 or not all(parts) or not _METHOD.fullmatch(parts[0]):
+    if len(parts) != 3 or not all(parts) or not matchTokenOctets(parts[0]):
         return _malformed(
             "the request line is not a method, a target and a version with single "
             "spaces between them"
@@ -312,7 +349,7 @@ def _refuseFirst(line: bytes) -> BadHead:
         return _malformed("the request line does not end in an HTTP version")
     if version[1] != b"1":
         return BadHead(Cause.VERSION, "the major version of HTTP is not 1")
-    return BadHead(Cause.METHOD, "the method is not CONNECT, in capital letters")
+    return BadHead(Cause.METHOD, otherwise)
 
 
 def _refuseField(line: bytes, first: bool) -> BadHead:
@@ -328,7 +365,7 @@ def _refuseField(line: bytes, first: bool) -> BadHead:
     name, colon, _ = line.partition(b":")
     if not colon:
         return _malformed("a field line has no colon")
-    if not _METHOD.fullmatch(name):
+    if not matchTokenOctets(name):
         return _malformed("a field's name is empty or no token")
     return _malformed("a field's value holds a control character")
 

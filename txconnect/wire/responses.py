@@ -1,9 +1,8 @@
 """
-The proxy's answers to an HTTP/1 CONNECT, as octets.
+The proxy's refusals, as status, fields and content.
 
-One answer says yes and has no framing fields (RFC 9110, 9.3.6); all others say
-no, explain themselves, and announce that the connection ends with them
-(RFC 9931, 8).  What came from outside reaches the wire through one function,
+A L{Response} is what every version of HTTP has in common; each has a writer of its
+own that makes octets of it.  What came from outside reaches it through one function,
 L{_plain}, and in no other way.
 """
 
@@ -20,13 +19,6 @@ from txconnect.wire.proxystatus import ProxyStatusMember
 from txconnect.wire.refusals import Cause
 from txconnect.wire.structured import BareItem, Token, isToken, serializeItem
 
-ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
-"""
-The whole answer that opens a tunnel: its next octet is the destination's.  No
-C{Content-Length}, no C{Transfer-Encoding}, and no C{Connection: close}, which
-some clients obey.
-"""
-
 _PHRASE = 119
 """Most characters in a reason phrase: clients print it on a line."""
 _DETAILS = 300
@@ -42,6 +34,24 @@ _CHALLENGE = re.compile(rb"[\t -~]+")
 
 # What may be told in brief: nothing by which a network shows (RFC 9209, 4).
 _HARMLESS = frozenset({"alert-id", "info-code", "rcode", "received-status"})
+
+
+@attrs.frozen
+class Response:
+    """
+    A response in no protocol's form.
+
+    @ivar status: the status code.
+    @ivar reason: the reason phrase, printable ASCII; only HTTP/1 sends it.
+    @ivar fields: C{(name, value)}, in order.  Neither the length of the content
+        nor anything about the connection: the writer knows those.
+    @ivar content: the whole content.
+    """
+
+    status: int
+    reason: str
+    fields: tuple[tuple[bytes, bytes], ...]
+    content: bytes
 
 
 @attrs.frozen
@@ -72,8 +82,6 @@ class Refusal:
     @ivar parameters: further C{Proxy-Status} parameters; in brief only those
         that show nothing of a network are told.
     @ivar challenges: the values of C{Proxy-Authenticate}; sent with a 407 only.
-    @ivar closes: whether the connection ends behind it, as it does for all but
-        some 407s.
     @ivar full: whether the client is told the reason and every parameter.
     @ivar relayed: where a parent has refused, what goes on of its answer.
     """
@@ -87,14 +95,12 @@ class Refusal:
     parameters: Mapping[str, str | int] = attrs.field(factory=dict)
     challenges: Sequence[bytes] = ()
     full: bool = False
-    closes: bool = True
     relayed: Relayed | None = None
 
 
-def renderRefusal(refusal: Refusal) -> bytes:
+def responseOf(refusal: Refusal) -> Response:
     """
-    Write a refusal: head and body, the last octets of its connection but for
-    the lingering close.
+    Say a refusal as a response.
 
     @raise ValueError: for a cause that is never answered, for a 407 without a
         challenge (RFC 9110, 15.5.8), for a challenge that is no line of
@@ -103,26 +109,25 @@ def renderRefusal(refusal: Refusal) -> bytes:
     cause = refusal.cause
     if cause.error is None:
         raise ValueError(f"{cause.label} is never answered")
-    body = _body(refusal).encode("ascii")
-    lines = [f"HTTP/1.1 {cause.status} {_sentence(refusal, _PHRASE)}".encode("ascii")]
+    fields: list[tuple[bytes, bytes]] = []
     if cause.status == 407:
-        lines += _challengeLines(refusal.challenges)
+        fields += _challengeFields(refusal.challenges)
     if cause.status == 405:
-        lines.append(b"Allow: CONNECT")
-    relayed = refusal.relayed
-    if relayed is not None:
-        via = viaOf(relayed.httpVersion, pseudonymOf(refusal.name))
-        lines.append(b"Via: " + via)
-    lines += [
-        b"Proxy-Status: " + _proxyStatuses(refusal, cause.error).encode("ascii"),
-        b"Content-Type: text/plain; charset=us-ascii",
-        b"Cache-Control: no-store",
-        b"Content-Length: %d" % len(body),
+        fields.append((b"Allow", b"CONNECT"))
+    if refusal.relayed is not None:
+        via = viaOf(refusal.relayed.httpVersion, pseudonymOf(refusal.name))
+        fields.append((b"Via", via))
+    fields += [
+        (b"Proxy-Status", _proxyStatuses(refusal, cause.error).encode("ascii")),
+        (b"Content-Type", b"text/plain; charset=us-ascii"),
+        (b"Cache-Control", b"no-store"),
     ]
-    if refusal.closes:
-        # The second is for clients older than HTTP/1.1's rules for proxies.
-        lines += [b"Connection: close", b"Proxy-Connection: close"]
-    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+    return Response(
+        cause.status,
+        _sentence(refusal, _PHRASE),
+        tuple(fields),
+        _body(refusal).encode("ascii"),
+    )
 
 
 def _plain(text: str, limit: int) -> str:
@@ -171,14 +176,14 @@ def _body(refusal: Refusal) -> str:
     return f"{what}\n{rule}\n{advice}\nRequest id: {_plain(refusal.id, _ID)}\n"
 
 
-def _challengeLines(challenges: Sequence[bytes]) -> list[bytes]:
+def _challengeFields(challenges: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
     """One field line a scheme: clients have trouble with lists of challenges."""
     if not challenges:
         raise ValueError("a 407 needs a challenge")
     for challenge in challenges:
         if not _CHALLENGE.fullmatch(challenge):
             raise ValueError("a challenge is no line of printable ASCII")
-    return [b"Proxy-Authenticate: " + challenge for challenge in challenges]
+    return [(b"Proxy-Authenticate", challenge) for challenge in challenges]
 
 
 def _proxyStatuses(refusal: Refusal, error: str) -> str:

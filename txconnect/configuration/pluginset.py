@@ -2,9 +2,10 @@
 The replaceable part of a proxy: every object that the operator's rules name.
 
 Nothing in it owns a port, a thread, a timer or a tunnel, so a second one can be
-built while the first serves, and dropped when it cannot be built.  The
-authenticator is none of its fields: the proxy makes it of the checkers, the
-schemes and the realm, whenever it is given those.
+built while the first serves, and dropped when it cannot be built.
+
+It is not yet L{Rules<txconnect.admission.rules.Rules>}: of these objects the
+proxy makes them, with the default policies and the authenticator.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from txconnect.values import Named
 
 
 @attrs.frozen(kw_only=True)
-class RuleSet:
+class PluginSet:
     """
     The objects that decide and observe, made of one configuration.
 
@@ -81,9 +82,9 @@ class RuleSet:
             raise ConfigurationError("users: needs --auth or a proxytls: listener")
 
 
-def buildRuleSet(
+def buildPluginSet(
     configuration: Configuration, write: Callable[[str], object]
-) -> RuleSet:
+) -> PluginSet:
     """
     Make all plugin objects of a configuration.
 
@@ -93,7 +94,7 @@ def buildRuleSet(
         that names its option.
     """
     loading = _Loading()
-    return RuleSet(
+    return PluginSet(
         configuration=configuration,
         checkers=tuple(map(loadChecker, configuration.checkers)),
         policies=loading.plugins(POLICY, configuration.policies),

@@ -14,13 +14,19 @@ import pytest
 from hypothesis import given, strategies as st
 
 from txconnect.wire.authority import Authority
-from txconnect.wire.http1.response import ESTABLISHED, Refusal, Relayed, renderRefusal
+from txconnect.wire.http1.rendering import ESTABLISHED, renderResponse
 from txconnect.wire.proxystatus import ProxyStatusMember
 from txconnect.wire.refusals import Cause
+from txconnect.wire.responses import Refusal, Relayed, Response, responseOf
 from txconnect.wire.structured import Token
 
 ANSWERED = [cause for cause in Cause if cause.error is not None]
 BASIC = b'Basic realm="proxy"'
+
+
+def renderRefusal(refusal: Refusal, closes: bool = True) -> bytes:
+    """A refusal as a client is sent it in HTTP/1.1."""
+    return renderResponse(responseOf(refusal), closes)
 
 
 def refusal(cause: Cause = Cause.POLICY, **changes: Any) -> Refusal:
@@ -384,3 +390,34 @@ def test_relayedWhateverItHolds(
     listed = http_sf.parse(value, tltype="list")
     assert 1 <= len(listed) <= len(members) + 1
     assert listed[-1][0] == http_sf.Token("proxy-1")
+
+
+def test_aResponseIsInNoProtocolsForm() -> None:
+    """[H1-33] Nothing in it is about the connection or about framing."""
+    response = responseOf(refusal(Cause.CREDENTIALS_REFUSED, challenges=[BASIC]))
+    assert (response.status, response.reason) == (
+        407,
+        "refused: credentials-refused id=7f3a-2",
+    )
+    names = [name for name, _ in response.fields]
+    assert names == [
+        b"Proxy-Authenticate",
+        b"Proxy-Status",
+        b"Content-Type",
+        b"Cache-Control",
+    ]
+    assert response.content.endswith(b"Request id: 7f3a-2\n")
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_theWriterKnowsTheConnection(closes: bool) -> None:
+    """[H1-34] [H1-35] The length is the content's, and closing is announced."""
+    octets = renderResponse(
+        Response(429, "later", ((b"Retry-After", b"5"),), b"no\n"), closes
+    )
+    announced = b"Connection: close\r\nProxy-Connection: close\r\n" if closes else b""
+    assert octets == (
+        b"HTTP/1.1 429 later\r\nRetry-After: 5\r\nContent-Length: 3\r\n"
+        + announced
+        + b"\r\nno\n"
+    )

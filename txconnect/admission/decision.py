@@ -1,0 +1,259 @@
+"""
+The decision about one request: may it go, by which route, to which addresses.
+
+The steps, in this order, each once: authenticate, judge the name, choose the
+route, look the name up, judge each address.  What comes out is a value:
+L{Admitted}, or L{Refused<txconnect.errors.Refused>}, which holds a row of the
+refusals table.
+
+Nothing is dialled and nothing is acquired: no slot, no connection, no descriptor.
+So a decision needs no client.  The exchange uses it for a request that has
+come, and the testing kit for one that a test has made up.
+
+It is a generator (see L{txconnect.maybeasync}), so that L{Decision.steps} can be
+read from top to bottom, and policies that answer at once cost a call each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any, Protocol
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+
+from txconnect.admission.hooks import HookCaller
+from txconnect.admission.rules import Rules
+from txconnect.errors import Refused, causeOf
+from txconnect.maybeasync import settle
+from txconnect.values import (
+    Cause,
+    ConnectRequest,
+    Identity,
+    IPAddress,
+    Route,
+)
+from txconnect.wire.forwarding import hasPassed
+
+# A policy that failed has said nothing: none of the addresses is dialled.
+_NOT_JUDGED = frozenset((Cause.PLUGIN_ERROR, Cause.PLUGIN_TIMEOUT))
+
+_Waiting = Generator[Deferred[Any], Any, Any]
+
+
+class LooksUp(Protocol):
+    """The part of the look-ups that the decision uses."""
+
+    def lookup(
+        self, name: str
+    ) -> tuple[IPAddress, ...] | Deferred[tuple[IPAddress, ...]]:
+        """Return the addresses of a name, or fail with L{Refused}."""
+
+
+class KnowsItself(Protocol):
+    """
+    Where this proxy itself listens: an
+    L{OwnListeners<txconnect.ownaddresses.OwnListeners>}.
+    """
+
+    def add(self, host: IAddress) -> None:
+        """Remember a listener."""
+
+    def isSelf(self, address: IPAddress, port: int) -> bool:
+        """
+        Tell whether a connection would reach this proxy.
+
+        @raise OSError: that cannot be found out.
+        """
+
+
+@attrs.frozen
+class Surroundings:
+    """
+    What a decision uses of the process.
+
+    @ivar clock: provides C{IReactorTime}.
+    @ivar direct: the route that is taken where no router names another.
+    """
+
+    clock: Any
+    lookups: LooksUp
+    listeners: KnowsItself
+    direct: Route
+
+
+@attrs.frozen
+class Admitted:
+    """
+    A request that may go.
+
+    @ivar request: with the identity.
+    @ivar addresses: those that every policy allowed; empty where the route looks
+        the name up itself.
+    @ivar notes: the reasons of those that allowed, C{"rule: reason"}.
+    @ivar lookupSeconds: how long the look-up took; C{0.0} for a literal.
+    """
+
+    request: ConnectRequest
+    route: Route
+    addresses: tuple[IPAddress, ...]
+    notes: tuple[str, ...]
+    lookupSeconds: float
+
+
+class Decision(HookCaller):
+    """One decision about one request."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        surroundings: Surroundings,
+        request: ConnectRequest,
+        credentials: bytes | None = None,
+    ) -> None:
+        """
+        @param credentials: the value of C{Proxy-Authorization}.
+        """
+        super().__init__(rules, surroundings.clock, request)
+        self._surroundings = surroundings
+        self._credentials = credentials
+
+    def steps(self) -> Generator[Deferred[Any], Any, Admitted]:
+        """
+        Decide; for L{txconnect.maybeasync.run}.
+
+        @raise Refused: the request may not go.
+        """
+        rules = self.rules
+        if rules.authenticator is not None or self.request.certificate is not None:
+            yield from self._authenticate()
+        self._credentials = None
+        if hasPassed(self.request.headers, rules.pseudonym):
+            raise Refused(Cause.LOOP, "Via names this proxy already")
+        yield from self.judgeName()
+        route = self._surroundings.direct
+        if rules.routers:
+            route = yield from self._chooseRoute()
+        if self.request.kind not in route.carries:
+            raise Refused(
+                Cause.NOT_CARRIED, f"route {route.name} carries no {self.request.kind}"
+            )
+        # A literal needs no look-up, so it is judged whoever resolves names.
+        literal = self.request.authority.address
+        seconds = 0.0
+        addresses: Sequence[IPAddress] = () if literal is None else (literal,)
+        if literal is None and not route.resolves:
+            began = self.clock.seconds()
+            addresses = yield from self._resolve()
+            seconds = self.clock.seconds() - began
+        if addresses:
+            addresses = yield from self.judgeAddresses(addresses)
+        else:
+            yield from self._judgeUnresolved()
+        return Admitted(
+            self.request, route, tuple(addresses), tuple(self.notes), seconds
+        )
+
+    def judgeName(self) -> _Waiting:
+        """Go on if every policy allows the name."""
+        for policy in self.rules.destination:
+            answer = self.ask(policy, policy.plugin.decide, self.request)
+            if isinstance(answer, Deferred):
+                answer = yield answer
+            self.judge(policy, answer)
+
+    def judgeAddresses(
+        self, addresses: Sequence[IPAddress]
+    ) -> Generator[Deferred[Any], Any, list[IPAddress]]:
+        """
+        Return the addresses that every policy allows.
+
+        @raise Refused: there is none.
+        """
+        refusals: list[Refused] = []
+        allowed: list[IPAddress] = []
+        for address in addresses:
+            try:
+                yield from self._judgeAddress(address)
+            except Refused as refused:
+                if refused.cause in _NOT_JUDGED:
+                    raise
+                refusals.append(refused)
+                self.notes.append(
+                    f"{refused.rule}: dropped {address}: {refused.reason}"
+                )
+            else:
+                allowed.append(address)
+        if not allowed:
+            first = refusals[0]
+            reasons = dict.fromkeys(refused.reason for refused in refusals)
+            raise Refused(first.cause, "; ".join(reasons), first.rule)
+        return allowed
+
+    def _judgeAddress(self, address: IPAddress) -> _Waiting:
+        for policy in self.rules.address:
+            answer = self.ask(
+                policy, policy.plugin.decideAddress, self.request, address
+            )
+            if isinstance(answer, Deferred):
+                answer = yield answer
+            self.judge(policy, answer)
+        listeners = self._surroundings.listeners
+        try:
+            own = listeners.isSelf(address, self.request.authority.port)
+        except OSError as error:
+            reason = f"whether {address} is this proxy's own is not known: {error}"
+            raise Refused(causeOf(error), reason) from None
+        if own:
+            raise Refused(Cause.LOOP, f"{address} is this proxy's own listener")
+
+    def _judgeUnresolved(self) -> _Waiting:
+        for policy in self.rules.unresolved:
+            answer = self.ask(policy, policy.plugin.decideUnresolved, self.request)
+            if isinstance(answer, Deferred):
+                answer = yield answer
+            self.judge(policy, answer)
+
+    def _authenticate(self) -> _Waiting:
+        credentials, self._credentials = self._credentials, None
+        identity: Identity | None = None
+        if self.request.certificate is not None:
+            identity = self._certified()
+        if self.rules.authenticator is not None:
+            answer: Any = settle(
+                self.rules.authenticator.authenticate(self.request, credentials)
+            )
+            if isinstance(answer, Deferred):
+                answer = yield self.inTime(answer, "authentication")
+            identity = answer
+        if identity is not None:
+            self.request = attrs.evolve(self.request, identity=identity)
+
+    def _certified(self) -> Identity:
+        certificate: Any = self.request.certificate
+        identity = self.rules.certificateIdentity(certificate)
+        if identity is None:
+            # Verified, but nobody: it must not pass for no certificate.
+            reason = "the client's certificate names nobody"
+            raise Refused(Cause.POLICY, reason, "certificate")
+        return identity
+
+    def _chooseRoute(self) -> Generator[Deferred[Any], Any, Route]:
+        for router in self.rules.routers:
+            answer = self.ask(router, router.plugin.route, self.request)
+            if isinstance(answer, Deferred):
+                answer = yield answer
+            if type(answer) is Route:
+                return answer
+            if answer is not None:
+                raise self.wrong(router, answer, "a Route or None")
+        return self._surroundings.direct
+
+    def _resolve(self) -> Generator[Deferred[Any], Any, tuple[IPAddress, ...]]:
+        found: Any = self._surroundings.lookups.lookup(
+            self.request.authority.lookupName
+        )
+        if isinstance(found, Deferred):
+            found = yield found
+        return found  # type: ignore[no-any-return]

@@ -1,0 +1,88 @@
+"""
+The rules of a proxy: its plugins and settings, as one frozen value.
+
+Rules apart from resources: rules can be replaced as a whole while the proxy
+runs, and each exchange keeps those that it began with, so that no request is
+judged half by old ones and half by new ones.  What lives as long as the process
+(timers, look-ups, live tunnels) is not in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from txconnect.settings import Settings
+from txconnect.values import Cause, ConnectRequest, Identity, Named
+from txconnect.wire.forwarding import pseudonymOf
+from txconnect.wire.http1.head import HeadLimits
+
+if TYPE_CHECKING:
+    from OpenSSL.crypto import X509
+
+__all__ = ["Authenticates", "Rules", "nobody"]
+
+
+class Authenticates(Protocol):
+    """The part of an authenticator that the decision uses."""
+
+    def authenticate(
+        self, request: ConnectRequest, credentials: bytes | None
+    ) -> Identity | Deferred[Identity]:
+        """Return who asks, or fail with L{Refused<txconnect.errors.Refused>}."""
+
+    def challenges(self, cause: Cause) -> tuple[bytes, ...]:
+        """Return the challenges of a 407, one for each scheme."""
+
+
+def nobody(certificate: X509) -> Identity | None:
+    """Find nobody named in a certificate."""
+    return None
+
+
+@attrs.frozen(kw_only=True)
+class Rules:
+    """
+    The plugins of one proxy, each under its name and verified, and its
+    settings.
+
+    @ivar name: this deployment's name.
+    @ivar destination: the policies that judge names.
+    @ivar address: the policies that judge addresses.
+    @ivar unresolved: those that judge where no address is.
+    @ivar certificateIdentity: returns the identity that a verified client
+        certificate names, or L{None}.
+    """
+
+    settings: Settings = attrs.field(factory=Settings)
+    name: str = "txconnect"
+    destination: tuple[Named, ...] = ()
+    address: tuple[Named, ...] = ()
+    unresolved: tuple[Named, ...] = ()
+    routers: tuple[Named, ...] = ()
+    observers: tuple[Named, ...] = ()
+    taps: tuple[Named, ...] = ()
+    pairFactory: Named | None = None
+    authenticator: Authenticates | None = None
+    certificateIdentity: Callable[[X509], Identity | None] = nobody
+    headLimits: HeadLimits = attrs.field(init=False)
+    pseudonym: str = attrs.field(init=False)
+
+    @headLimits.default
+    def _makeHeadLimits(self) -> HeadLimits:
+        """Make the limits of a request's head."""
+        return HeadLimits(self.settings.headLimit, self.settings.fieldLimit)
+
+    @pseudonym.default
+    def _makePseudonym(self) -> str:
+        """Make this deployment's name in C{Via}."""
+        return pseudonymOf(self.name)
+
+    def challenges(self, cause: Cause) -> tuple[bytes, ...]:
+        """Return the challenges for a refusal: some for a 407, else none."""
+        if cause.status != 407 or self.authenticator is None:
+            return ()
+        return self.authenticator.challenges(cause)

@@ -1,0 +1,435 @@
+"""
+One request on one client stream, from its head to its end.
+
+An exchange does the steps of a request, once, in this order: decide, reach, make
+the taps and the pair, establish or refuse.  L{Exchange._steps} is that way, from
+top to bottom.  It speaks no protocol: a front does that, and gives each exchange a
+L{ClientStream}.  An HTTP/1.1 connection carries one at a time; a front with many
+streams on a connection holds as many.
+
+It has B{one way out}.  Whatever ends it (a refusal, a client that leaves, the
+proxy's stop, the end of its tunnel) comes to L{Exchange._finish}, which gives back
+all that the exchange has, tells the observers, and lets the stream go.  What an
+exchange acquires is given back there and nowhere else.
+
+Two other designs were tried before.  The front did these steps itself: then each
+protocol would have its own.  A tunnel finished by itself, and a request by another
+path: then each slot needed two places that give it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, Protocol
+
+import attrs
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress, IProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txconnect.admission.decision import Admitted, Decision, Surroundings
+from txconnect.admission.hooks import inWords, tellObservers
+from txconnect.admission.rules import Rules
+from txconnect.errors import Refused, causeOf
+from txconnect.maybeasync import GeneratorRunner, settle, withTimeout
+from txconnect.naming import RequestIds
+from txconnect.timers import Timeouts
+from txconnect.tunnel.kernel.leaving import LeaveWatch
+from txconnect.tunnel.kernel.relay import Kernel
+from txconnect.tunnel.kernel.socketleg import SocketLeg
+from txconnect.tunnel.pair import join
+from txconnect.tunnel.registry import LiveTunnels
+from txconnect.tunnel.relay import Relay
+from txconnect.tunnel.transport.leg import Leg
+from txconnect.tunnel.transport.relay import Tap
+from txconnect.tunnel.tunnel import Tunnel
+from txconnect.values import (
+    Cause,
+    Closed,
+    ConnectRequest,
+    Event,
+    Reached,
+    TunnelClosed,
+    TunnelEstablished,
+    TunnelInfo,
+    TunnelRefused,
+)
+
+SLOW = 0.25
+"""Seconds that plugins may keep the reactor before the log says so."""
+
+_log = Logger()
+
+
+@attrs.frozen
+class Resources:
+    """
+    What lives as long as the process, whatever the rules are.
+
+    @ivar clock: provides C{IReactorTime}.
+    @ivar surroundings: what decisions use.
+    @ivar kernel: what kernel relays share, or L{None} where there are none.
+    @ivar leaving: watches clients whose transport is paused.
+    """
+
+    clock: Any
+    surroundings: Surroundings
+    ids: RequestIds
+    timeouts: Timeouts
+    tunnels: LiveTunnels
+    kernel: Kernel | None
+    leaving: LeaveWatch
+
+
+@attrs.frozen
+class Prepared:
+    """
+    A destination that has answered, and what will stand between.
+
+    @ivar pair: the two halves, or L{None} for the stock ones.
+    """
+
+    info: TunnelInfo
+    leg: Leg | SocketLeg
+    taps: tuple[Tap, ...]
+    pair: tuple[IProtocol, IProtocol] | None
+
+
+class ClientStream(Protocol):
+    """
+    One request's stream, which its front provides.
+
+    @ivar client: where the client's connection comes from.
+    """
+
+    @property
+    def client(self) -> IAddress | None: ...
+
+    def pauseReading(self) -> None:
+        """
+        Read no more of the client: it has sent as much early data as is held.
+
+        If it leaves now, that is to be noticed where it can be.
+        """
+
+    def resumeReading(self) -> None:
+        """Read on."""
+
+    def accept(self, tunnel: Tunnel, prepared: Prepared) -> Relay:
+        """
+        Send the answer that establishes the tunnel, and hand the stream over.
+
+        @return: the relay, not started yet.
+        @raise OSError: there are no descriptors left; nothing has been sent.
+        """
+
+    def refuse(self, refused: Refused, exchange: Exchange) -> None:
+        """Send a refusal; the exchange is over."""
+
+    def exchangeFinished(self) -> None:
+        """The exchange is over, and has given everything back; called once."""
+
+
+class Exchange:
+    """
+    One request on one client stream.
+
+    @ivar id: the request's id.
+    @ivar rules: those that it began with.
+    @ivar sentEarly: whether anything came behind the head.
+    """
+
+    # Thousands may be idle with their tunnels: they are kept small.
+    __slots__ = (
+        "__weakref__",
+        "_began",
+        "_decision",
+        "_early",
+        "_earlySize",
+        "_established",
+        "_finished",
+        "_leg",
+        "_paused",
+        "_resources",
+        "_runner",
+        "_stream",
+        "_tunnel",
+        "id",
+        "rules",
+        "sentEarly",
+    )
+
+    def __init__(
+        self, rules: Rules, resources: Resources, stream: ClientStream, began: float
+    ) -> None:
+        """
+        @param began: when its head began to be waited for, by the clock.
+        """
+        self.rules = rules
+        self.id = resources.ids.next()
+        self.sentEarly = False
+        self._resources = resources
+        self._stream = stream
+        self._began = began
+        self._decision: Decision | None = None
+        self._runner: GeneratorRunner | None = None
+        self._leg: Leg | SocketLeg | None = None
+        self._tunnel: Tunnel | None = None
+        self._early: list[bytes] = []
+        self._earlySize = 0
+        self._paused = False
+        self._established = False
+        self._finished = False
+
+    @property
+    def request(self) -> ConnectRequest | None:
+        """The request, from authentication on with the identity."""
+        return None if self._decision is None else self._decision.request
+
+    # Called by the front
+
+    def begin(self, request: ConnectRequest, credentials: bytes | None) -> None:
+        """Take the request up; called at most once."""
+        clock = self._resources.clock
+        began = self._began = clock.seconds()
+        self._decision = Decision(
+            self.rules, self._resources.surroundings, request, credentials
+        )
+        runner = self._runner = GeneratorRunner(
+            self._steps(self._decision), self._decided
+        )
+        runner.run()
+        seconds = clock.seconds() - began
+        if seconds > SLOW:
+            _log.warn(
+                "plugins kept the reactor for {seconds:.2f} s over {id}",
+                seconds=seconds,
+                id=self.id,
+            )
+
+    def earlyReceived(self, data: bytes) -> None:
+        """
+        Keep what the client sends behind its head, ahead of the 200.
+
+        It belongs to the tunnel if there will be one, and to nobody else
+        (RFC 9931).  Reading on is also how a client that leaves is noticed; one
+        that has filled the bound is paused.
+        """
+        self.sentEarly = True
+        self._early.append(data)
+        self._earlySize += len(data)
+        limit = self.rules.settings.earlyDataLimit
+        if self._earlySize >= limit and not self._paused:
+            self._paused = True
+            self._stream.pauseReading()
+
+    def refuse(self, refused: Refused) -> None:
+        """Refuse it for what its front has found."""
+        if not self._finished:
+            self._finish(self._refusal(refused))
+            self._stream.refuse(refused, self)
+
+    def giveUp(self, cause: Cause) -> None:
+        """
+        End it without an answer: the client has left, or the proxy stops.
+
+        @param cause: one that is never answered.
+        """
+        if not self._finished:
+            self._finish(self._refusal(Refused(cause)))
+
+    def stop(self) -> bool:
+        """
+        End it, as the proxy stops.
+
+        @return: whether it has reset the stream itself.
+        """
+        if self._tunnel is None:
+            self.giveUp(Cause.SHUTDOWN)
+            return False
+        self._tunnel.cut(Closed.SHUTDOWN)
+        return True
+
+    # The way of a request
+
+    def _steps(self, decision: Decision) -> Generator[Deferred[Any], Any, Prepared]:
+        clock = self._resources.clock
+        admitted = yield from decision.steps()
+        dialling = clock.seconds()
+        reached = yield from self._reach(decision, admitted)
+        info = TunnelInfo(
+            admitted.request,
+            reached.address,
+            reached.route or admitted.route.name,
+            admitted.lookupSeconds,
+            clock.seconds() - dialling,
+            admitted.notes,
+        )
+        return self._prepare(decision, info, reached.leg)
+
+    def _reach(
+        self, decision: Decision, admitted: Admitted
+    ) -> Generator[Deferred[Any], Any, Reached]:
+        """Connect to the destination, or by a route to it."""
+        route = admitted.route
+        if route is self._resources.surroundings.direct:
+            reached = yield route.connect(admitted.request, admitted.addresses)
+            self._leg = reached.leg
+            return reached  # type: ignore[no-any-return]
+        try:
+            reached = yield self._connectBy(admitted)
+            if type(reached) is not Reached or not isinstance(
+                reached.leg, (Leg, SocketLeg)
+            ):
+                raise TypeError(f"it answered {type(reached).__name__}, not Reached")
+            self._leg = reached.leg
+        except Refused:
+            raise
+        except Exception as error:
+            _log.failure("{name} failed over {id}", name=route.name, id=self.id)
+            raise Refused(Cause.PLUGIN_ERROR, inWords(error), route.name) from None
+        return reached
+
+    def _connectBy(self, admitted: Admitted) -> Deferred[Any]:
+        """Connect by a plugin's route, which may have no time-out of its own."""
+        settings, route = self.rules.settings, admitted.route
+        seconds = settings.connectTimeout
+        if route.resolves:
+            seconds += settings.lookupTimeout
+        connecting: Any = settle(
+            route.connect(admitted.request, admitted.addresses).addCallback(
+                self._inTime
+            )
+        )
+        if not isinstance(connecting, Deferred):
+            return succeed(connecting)
+        reason = f"route {route.name}: no answer within {seconds:g} seconds"
+        return withTimeout(
+            self._resources.clock,
+            seconds,
+            connecting,
+            lambda: Refused(Cause.CONNECTION_TIMEOUT, reason),
+        )
+
+    def _inTime(self, reached: Any) -> Any:
+        """Reset a leg that comes when the exchange is over."""
+        if self._finished and type(reached) is Reached:
+            reached.leg.abort()
+        return reached
+
+    def _prepare(
+        self, decision: Decision, info: TunnelInfo, leg: Leg | SocketLeg
+    ) -> Prepared:
+        """Make the taps and the pair, before the client is told anything."""
+        taps = []
+        for plugin in self.rules.taps:
+            tap = decision.call(plugin, plugin.plugin.tap, info)
+            if tap is not None:
+                if not callable(tap):
+                    raise decision.wrong(plugin, tap, "a callable or None")
+                taps.append(tap)
+        factory, pair = self.rules.pairFactory, None
+        if factory is not None:
+            pair = decision.call(factory, factory.plugin.buildPair, info)
+            if not (
+                isinstance(pair, tuple)
+                and len(pair) == 2
+                and all(IProtocol.providedBy(half) for half in pair)
+            ):
+                raise decision.wrong(factory, pair, "a pair of protocols")
+            decision.call(factory, join, *pair)
+        return Prepared(info, leg, tuple(taps), pair)
+
+    def _decided(self, result: Prepared | Failure) -> None:
+        self._runner = None
+        if isinstance(result, Failure):
+            self.refuse(self._refusedFor(result))
+            return
+        try:
+            self._establish(result)
+        except OSError as error:
+            # No descriptor was left for the destination's transport.
+            self.refuse(Refused(causeOf(error), str(error)))
+
+    def _refusedFor(self, failure: Failure) -> Refused:
+        refused = failure.value
+        if not isinstance(refused, Refused):
+            _log.failure("{id} failed", failure, id=self.id)
+            return Refused(Cause.INTERNAL, inWords(refused))
+        decision = self._decision
+        if decision is not None and not decision.isTellable(refused.cause):
+            reason = f"{refused.cause!r} is nothing that a client can be told here"
+            return Refused(Cause.PLUGIN_ERROR, reason, refused.rule)
+        return refused
+
+    def _establish(self, prepared: Prepared) -> None:
+        resources = self._resources
+        early = self._takeEarly()
+        tunnel = Tunnel(
+            prepared.info,
+            resources.clock,
+            self.rules.settings,
+            resources.tunnels,
+            self,
+        )
+        relay = self._stream.accept(tunnel, prepared)
+        # The tunnel's from now on, as all that the decision has found.
+        self._leg = self._decision = None
+        self._tunnel = tunnel
+        tunnel.begin(relay, early)
+        self._tellEstablished(prepared.info)
+
+    def _tellEstablished(self, info: TunnelInfo) -> None:
+        """Tell the observers of the tunnel, once and before its end."""
+        if not self._established:
+            self._established = True
+            tellObservers(self.rules.observers, TunnelEstablished(info))
+
+    def tunnelClosed(self, closed: TunnelClosed) -> None:
+        """Both legs are gone; called by the tunnel."""
+        # The first write may have found that a leg has been reset.
+        self._tellEstablished(closed.tunnel)
+        self._tunnel = None
+        self._finish(closed)
+
+    def _refusal(self, refused: Refused) -> TunnelRefused:
+        return TunnelRefused(
+            refused.cause,
+            refused.rule,
+            refused.reason,
+            self.id,
+            self.request,
+            self._stream.client,
+            self._resources.clock.seconds() - self._began,
+        )
+
+    # The one way out
+
+    def _finish(self, event: Event) -> None:
+        """
+        Give everything back, and tell the observers.
+
+        A look-up, a hook and a dial that are under way are cancelled, and their
+        timers with them; a leg that no tunnel has is reset.
+        """
+        self._finished = True
+        if self._decision is not None:
+            self._decision.over = True
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.cancel()
+        leg, self._leg = self._leg, None
+        if leg is not None:
+            leg.abort()
+        self._takeEarly()
+        tellObservers(self.rules.observers, event)
+        self._stream.exchangeFinished()
+
+    def _takeEarly(self) -> list[bytes]:
+        """Let go of the early data, and read on."""
+        early, self._early = self._early, []
+        if self._paused:
+            self._paused = False
+            self._stream.resumeReading()
+        return early

@@ -1,0 +1,111 @@
+"""
+The registry of live tunnels: what is open, how to end it, and its deadlines.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from twisted.logger import Logger
+
+from txconnect.tunnel.tunnel import Tunnel
+from txconnect.values import Closed, TunnelInfo
+from txconnect.wire.closing import State
+
+INTERVAL = 1.0
+"""Seconds between two looks at all deadlines: how late one may be noticed."""
+
+
+@attrs.frozen
+class LiveTunnel:
+    """
+    One tunnel as it is at a moment.
+
+    @ivar info: what was asked, by whom, and where it leads.
+    @ivar seconds: how long it has been established.
+    @ivar up: bytes taken from the client so far.
+    @ivar down: bytes taken from the destination so far.
+    @ivar state: how far it has ended.
+    """
+
+    info: TunnelInfo
+    seconds: float
+    up: int
+    down: int
+    state: State
+
+
+class LiveTunnels:
+    """
+    The tunnels of one process, by the ids of their requests.
+
+    Their deadlines share one timer: there may be thousands, and none needs to be
+    noticed at once.
+
+    @param clock: provides C{IReactorTime}.
+    """
+
+    _log = Logger()
+
+    def __init__(self, clock: Any) -> None:
+        self._clock = clock
+        self._tunnels: dict[str, Tunnel] = {}
+        self._timer: Any = None
+
+    def __len__(self) -> int:
+        return len(self._tunnels)
+
+    def add(self, tunnel: Tunnel) -> None:
+        """Take a tunnel in; called by it when it begins."""
+        self._tunnels[tunnel.info.request.id] = tunnel
+        if self._timer is None:
+            self._timer = self._clock.callLater(INTERVAL, self._sweep)
+
+    def remove(self, tunnel: Tunnel) -> None:
+        """Let it go; called by it once at its end.  The last one stops the timer."""
+        del self._tunnels[tunnel.info.request.id]
+        if not self._tunnels and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def all(self) -> list[Tunnel]:
+        """Return the tunnels, the oldest first."""
+        return list(self._tunnels.values())
+
+    def live(self) -> list[LiveTunnel]:
+        """Return what is open now, the oldest first."""
+        now = self._clock.seconds()
+        return [
+            LiveTunnel(
+                tunnel.info,
+                now - tunnel.began,
+                tunnel.relay.up,
+                tunnel.relay.down,
+                tunnel.state,
+            )
+            for tunnel in self.all()
+        ]
+
+    def cut(self, id: str, reason: Closed) -> bool:
+        """
+        Reset both legs of a tunnel.
+
+        @param id: of its request.
+        @return: whether there was such a tunnel.
+        """
+        tunnel = self._tunnels.get(id)
+        if tunnel is None:
+            return False
+        tunnel.cut(reason)
+        return True
+
+    def _sweep(self) -> None:
+        self._timer = self._clock.callLater(INTERVAL, self._sweep)
+        now = self._clock.seconds()
+        for tunnel in self.all():
+            try:
+                tunnel.checkDeadlines(now)
+            except Exception:
+                # The deadlines of the others hold all the same.
+                self._log.failure("a tunnel's deadline failed")

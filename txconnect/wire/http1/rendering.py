@@ -1,0 +1,32 @@
+"""
+The proxy's answers in HTTP/1.1, as octets.
+
+One answer says yes and has no framing fields (RFC 9110, 9.3.6); all others say
+no, and most announce that the connection ends with them (RFC 9931, 8).
+"""
+
+from __future__ import annotations
+
+from txconnect.wire.responses import Response
+
+ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+"""
+The whole answer that opens a tunnel: its next octet is the destination's.  No
+C{Content-Length}, no C{Transfer-Encoding}, and no C{Connection: close}, which
+some clients obey.
+"""
+
+
+def renderResponse(response: Response, closes: bool) -> bytes:
+    """
+    Write a response: head and content.
+
+    @param closes: whether the connection ends behind it.
+    """
+    status = f"HTTP/1.1 {response.status} {response.reason}".encode("ascii")
+    lines = [status, *(name + b": " + value for name, value in response.fields)]
+    lines.append(b"Content-Length: %d" % len(response.content))
+    if closes:
+        # The second is for clients older than HTTP/1.1's rules for proxies.
+        lines += [b"Connection: close", b"Proxy-Connection: close"]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + response.content
