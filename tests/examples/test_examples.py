@@ -76,7 +76,7 @@ def test_itsCommandLineIsAccepted(path: Path, monkeypatch: pytest.MonkeyPatch) -
     for command in commandsOf(path):
         options = Options()
         options.parseOptions(command)
-        assert options["proxy"] is not None
+        assert options["built"].proxy is not None
 
 
 def test_commandLinesAreFound() -> None:

@@ -29,7 +29,7 @@ from otherproxies import PASSWORD, USER, Others
 from proxyprocess import DEADLINE, OPEN, ROOT, ProxyProcess, eventually
 from tunnelling import alive, asked, echoing, tunnel
 
-from txconnect.auth.passwords import main as passwd
+from txconnect.command.passwd import main as passwd
 
 TWISTD = [sys.executable, str(Path(sys.executable).with_name("twistd"))]
 TXCONNECT = [sys.executable, "-m", "txconnect"]
@@ -241,6 +241,18 @@ def test_stoppingEndsAllWorkersAndTheirTunnels(
     assert "Traceback" not in said
 
 
+def test_signalsToTheWholeGroupAreQuiet(crew: Callable[..., Crew], echo: int) -> None:
+    """[F18] Every process gets SIGTERM, some twice, and workers a message too."""
+    for _ in range(3):
+        proxy = crew("--listen", "0", *OPEN)
+        with tunnel(proxy.port, echo):
+            for pid in (*proxy.pids(), proxy.process.pid):
+                os.kill(pid, signal.SIGTERM)
+            os.kill(proxy.process.pid, signal.SIGTERM)
+            assert "ReactorNotRunning" not in proxy.end()
+            assert "critical" not in proxy.output()
+
+
 def test_workersEndWhenTheParentIsKilled(crew: Callable[..., Crew], echo: int) -> None:
     """Nobody is left to tell them: they notice."""
     proxy = crew("--listen", "0", *OPEN)
@@ -283,6 +295,21 @@ def test_noSecretIsAmongArgumentsOrInTheEnvironment(
     proxy.end()
 
 
+def test_configurationMayBeLarge(crew: Callable[..., Crew]) -> None:
+    """[F19] Larger than what a pipe or a socket takes at once: it arrives whole."""
+    hosts = [
+        "hosts:" + ",".join(f"h{n}-{m}.example" for m in range(6000))
+        for n in "abcdefgh"
+    ]
+    policies = [argument for each in hosts for argument in ("--policy", each)]
+    proxy = crew("--listen", "0", *policies)
+    for pid in proxy.pids():
+        proxy.replaced(pid)
+    with socket.create_connection(("127.0.0.1", proxy.port), DEADLINE) as client:
+        assert asked(client, "10.0.0.1:443").startswith(b"HTTP/1.1 403 ")
+    proxy.end()
+
+
 def credentials() -> str:
     """Alice's."""
     return (
@@ -291,16 +318,17 @@ def credentials() -> str:
 
 
 def test_workerHoldsNothingButItsOwn(crew: Callable[..., Crew]) -> None:
-    """One listening socket each, and no end of another worker's pipes."""
+    """The listening socket is shared; no end of another worker's channel is."""
     proxy = crew("--listen", "0", workers=3)
 
     def held(pid: int, kind: str) -> list[str]:
         links = [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()]
         return [link for link in links if link.startswith(kind)]
 
-    pipes = [set(held(pid, "pipe:")) for pid in proxy.pids()]
-    assert all(len(held(pid, "socket:")) <= 3 for pid in proxy.pids())
-    assert not pipes[0] & pipes[1] and not pipes[1] & pipes[2]
+    for kind, shared in (("pipe:", 0), ("socket:", 1)):
+        first, second, third = (set(held(pid, kind)) for pid in proxy.pids())
+        assert len(first & second) == len(first & second & third) == shared
+        assert len(second & third) == len(first & third) == shared
     proxy.end()
 
 

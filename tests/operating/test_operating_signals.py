@@ -14,7 +14,6 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 
 from txconnect.operating.signals import (
-    OneEnd,
     SignalHandlers,
     SignalService,
     endingSignals,
@@ -57,7 +56,6 @@ class Reactor:
 
     def __init__(self) -> None:
         self.calls: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
-        self.stops: list[str] = []
 
     def callFromThread(self, f: Callable[..., object], *arguments: Any) -> None:
         self.calls.append((f, arguments))
@@ -66,15 +64,6 @@ class Reactor:
         calls, self.calls = self.calls, []
         for f, arguments in calls:
             f(*arguments)
-
-    def callWhenRunning(self, f: Callable[..., object]) -> None:
-        self.calls.append((f, ()))
-
-    def sigInt(self, number: int, frame: Any) -> None:
-        self.stops.append("SIGINT")
-
-    def sigTerm(self, number: int, frame: Any) -> None:
-        self.stops.append("SIGTERM")
 
 
 class Setting:
@@ -202,43 +191,6 @@ def test_removePutsBackWhatWasThere() -> None:
     assert setting.system.caught() == {signal.SIGALRM}
 
 
-def ending(**before: Any) -> tuple[Reactor, System, OneEnd]:
-    """A reactor that has begun to run, with its handlers and ours before them."""
-    reactor = Reactor()
-    system = System(**{"SIGINT": reactor.sigInt, "SIGTERM": reactor.sigTerm, **before})
-    made = OneEnd(reactor, system)
-    made.install()
-    reactor.turn()
-    return reactor, system, made
-
-
-@pytest.mark.parametrize("first", ["SIGINT", "SIGTERM"])
-def test_oneEndIsEnough(first: str) -> None:
-    """[F10] Whichever comes first, the reactor is told to stop once."""
-    reactor, system, _ = ending()
-    for name in (first, "SIGTERM", "SIGINT", first):
-        number = getattr(signal, name)
-        system.handlers[number](number, None)
-    assert reactor.stops == [first]
-
-
-def test_whatEndsAlreadyIsNotEndedAgain() -> None:
-    """[F10] Whoever has stopped the reactor, a signal comes too late."""
-    reactor, system, made = ending()
-    made.over()
-    system.handlers[signal.SIGTERM](signal.SIGTERM, None)
-    assert reactor.stops == []
-
-
-def test_debuggerKeepsItsInterrupt() -> None:
-    """C{twistd --debug}: every one of them is the debugger's."""
-    heard: list[int] = []
-    reactor, system, _ = ending(SIGINT=lambda number, frame: heard.append(number))
-    for _ in range(2):
-        system.handlers[signal.SIGINT](signal.SIGINT, None)
-    assert len(heard) == 2 and reactor.stops == []
-
-
 class Slow(Service):
     """A service that stops when it is told to, or cannot start."""
 
@@ -261,8 +213,7 @@ def test_signalsAreCaughtUntilTheServiceHasStopped() -> None:
     """[F10] A stop that takes its time is not cut short either."""
     setting, slow = Setting(), Slow()
     setting.handlers.remove()
-    ends = OneEnd(setting.reactor, setting.system)
-    service = SignalService(slow, setting.handlers, ends)
+    service = SignalService(slow, setting.handlers)
     assert setting.system.caught() == set()
     service.startService()
     assert slow.running and setting.system.caught() == set(endingSignals())
@@ -278,7 +229,7 @@ def test_serviceThatCannotStartCatchesNothing() -> None:
     setting.handlers.remove()
     slow.error = SystemExit(1)
     with pytest.raises(SystemExit):
-        SignalService(slow, setting.handlers, OneEnd(setting.reactor)).startService()
+        SignalService(slow, setting.handlers).startService()
     assert setting.system.caught() == set()
 
 

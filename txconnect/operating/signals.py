@@ -129,45 +129,6 @@ class SignalHandlers:
         self._actions.get(number, self._otherwise)(signalName(number))
 
 
-class OneEnd:
-    """
-    Lets the reactor have the first SIGINT or SIGTERM, and no other.
-
-    They often come twice (C{timeout} sends one to the process and one to its
-    group), and a reactor that is told to stop twice logs a traceback.
-    """
-
-    def __init__(self, reactor: Any, system: Any = signal) -> None:
-        """
-        @param reactor: installs its handlers when it starts, after our services.
-        """
-        self._reactor = reactor
-        self._system = system
-        self._before: dict[int, Any] = {}
-        self._over = False
-
-    def install(self) -> None:
-        """Come before the reactor's handlers, once it has installed them."""
-        self._reactor.callWhenRunning(self._install)
-
-    def over(self) -> None:
-        """The program is ending, for whatever reason."""
-        self._over = True
-
-    def _install(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before = self._system.getsignal(number)
-            # Another one is a debugger's.
-            if getattr(before, "__self__", None) is self._reactor:
-                self._before[number] = before
-                self._system.signal(number, self._caught)
-
-    def _caught(self, number: int, frame: Any) -> None:
-        if not self._over:
-            self._over = True
-            self._before[number](number, frame)
-
-
 class SignalService(MultiService):
     """
     A service during whose life signals are caught.
@@ -175,19 +136,15 @@ class SignalService(MultiService):
     @ivar service: that one.
     """
 
-    def __init__(
-        self, service: IService, handlers: SignalHandlers, ending: OneEnd
-    ) -> None:
+    def __init__(self, service: IService, handlers: SignalHandlers) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.service: Any = service
         self._handlers = handlers
-        self._ending = ending
         self.service.setServiceParent(self)
 
     def startService(self) -> None:
         """Catch the signals, then start the service."""
         self._handlers.install()
-        self._ending.install()
         try:
             super().startService()  # type: ignore[no-untyped-call]
         except BaseException:
@@ -196,7 +153,6 @@ class SignalService(MultiService):
 
     def stopService(self) -> Deferred[Any]:
         """Stop the service, and catch the signals until it has stopped."""
-        self._ending.over()
         stopping = super().stopService()  # type: ignore[no-untyped-call]
         return maybeDeferred(lambda: stopping).addBoth(self._stopped)
 
