@@ -151,11 +151,14 @@ class TestSettle:
         assert len(logged.errors) == 1
         assert "given up" in logged.errors[0] and "afterwards" in logged.errors[0]
 
-    def test_canceller_that_raises(self, logged: Logged) -> None:
+    @pytest.mark.parametrize("kind", [KeyError, SystemExit])
+    def test_canceller_that_raises(
+        self, logged: Logged, kind: type[BaseException]
+    ) -> None:
         """A plugin's canceller that raises is logged; giving up goes on."""
 
         def canceller(_: Deferred[Any]) -> None:
-            raise KeyError("canceller")
+            raise kind("canceller")
 
         outcome = outcomeOf(waiting := settle(Deferred(canceller)))
         waiting.cancel()

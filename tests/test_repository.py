@@ -136,13 +136,7 @@ def importGraph(top: str) -> dict[str, set[str]]:
     return graph
 
 
-@pytest.mark.parametrize(
-    "top",
-    [
-        pytest.param("txconnect", marks=pytest.mark.xfail(reason="workers")),
-        "benchmarks",
-    ],
-)
+@pytest.mark.parametrize("top", ["txconnect", "benchmarks"])
 def test_noCircleOfImports(top: str) -> None:
     """Each module can be understood without those that use it."""
     graph = importGraph(top)
@@ -194,7 +188,7 @@ def test_pluginFilesAreLight(path: Path) -> None:
     """
     heavy = re.compile(
         r"txconnect\.(proxy|command|listening|fronts|tunnel|dialing|routing|exchange"
-        r"|admission|testing|auth\.(htpasswd|passwords|certificate))\b"
+        r"|admission|testing|auth\.(htpasswd|certificate))\b"
     )
     imported = importedAtLoading(ast.parse(path.read_text("utf-8")))
     assert [name for name in imported if heavy.match(name)] == []

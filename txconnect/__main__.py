@@ -17,13 +17,13 @@ def main() -> None:
     """
     arguments = sys.argv[1:]
     if arguments[:1] == ["passwd"]:
-        from txconnect.auth.passwords import main as passwd
+        from txconnect.command.passwd import main as passwd
 
         sys.exit(passwd(arguments[1:], sys.stdin, sys.stdout, sys.stderr))
     # No import of a reactor before twistd had its say.
     from twisted.scripts.twistd import run
 
-    from txconnect.command.console import LOG_OBSERVER
+    from txconnect.command.terminallog import LOG_OBSERVER
 
     sys.argv[:] = [
         "txconnect",

@@ -12,7 +12,8 @@ What holds for all of them:
   - A plugin object is made once, at start-up, and lives as long as the proxy
     service.  With several worker processes each has its own.  An object that
     also provides L{twisted.application.service.IService} is started and
-    stopped with the proxy.
+    stopped with the proxy.  One that also provides L{IReopens} is told when its
+    log file has been renamed.
   - All is called in the reactor's thread.  A hook whose result is
     L{MaybeAsync<txconnect.values.MaybeAsync>} may answer at once, with a
     Deferred, or be an C{async def}; it is given C{--hook-timeout} seconds.
@@ -58,6 +59,7 @@ __all__ = [
     "IPairPlugin",
     "IPluginFactory",
     "IPolicyPlugin",
+    "IReopens",
     "IRouter",
     "IRouterPlugin",
     "ITapPlugin",
@@ -176,6 +178,28 @@ class ITrafficObserver(Interface):
         later one L{TunnelClosed<txconnect.values.TunnelClosed>}.
 
         It must not block.  An exception is logged and felt by nobody else.
+        """
+
+
+class IReopens(Interface):
+    """
+    Has a file open that it appends to, such as a log.
+
+    For a plugin of any kind; most often it is an L{ITrafficObserver}.
+    """
+
+    def reopen() -> None:
+        """
+        Open the file again under its name.
+
+        Called while the proxy runs, after somebody may have renamed the file
+        (SIGHUP, SIGUSR1, L{ConnectProxy.reopenLogs
+        <txconnect.proxy.ConnectProxy.reopenLogs>}), or not: perhaps twice in
+        a row.  It must not block.  Open the new file first, and keep the old
+        one when that fails: no line is lost then.
+
+        @raise OSError: it cannot be opened; the log says so, and the others
+            are reopened all the same.
         """
 
 

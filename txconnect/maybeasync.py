@@ -59,7 +59,7 @@ def settle(answer: Any) -> Any:
 def _cancel(answer: Deferred[Any]) -> None:
     try:
         answer.cancel()
-    except Exception:
+    except BaseException:
         # A plugin's own canceller: whoever gives up must come to his end.
         _log.failure("a hook could not be cancelled")
 

@@ -24,7 +24,6 @@ from zope.interface import classImplements
 
 from txconnect.admission.assembling import assemble, named, verified, withDefaults
 from txconnect.admission.decision import Surroundings
-from txconnect.admission.rules import Rules
 from txconnect.auth.authenticator import Authenticator
 from txconnect.auth.basic import BasicScheme
 from txconnect.auth.certificate import certificateIdentity
@@ -37,6 +36,7 @@ from txconnect.fronts.opening import FirstOctets, Opening
 from txconnect.fronts.ports import Ports
 from txconnect.interfaces import IAuthScheme
 from txconnect.naming import RequestIds, freshName
+from txconnect.operating.reopening import Reopening
 from txconnect.ownaddresses import OwnAddresses, OwnListeners
 from txconnect.policy import defaultPolicies
 from txconnect.settings import Settings
@@ -123,7 +123,9 @@ class ConnectProxy(MultiService):
             authenticator=_authenticator(asking, checking, settings.realm),
             certificateIdentity=certificateIdentity,
         )
-        self._adoptServices(self.rules, (*self.policies, *asking, *checking))
+        everyone = (*self.policies, *asking, *checking, *self.rules.others())
+        self._adoptServices(everyone)
+        self._reopening = Reopening(everyone)
         self.lookups = Lookups(reactor, settings, getaddrinfo, pool)
         self._nested = makeNested(reactor)
         self.kernel: Kernel | None = None
@@ -216,6 +218,20 @@ class ConnectProxy(MultiService):
             self.whenIdle().addCallback(self._stopPlugins).addBoth(self._stopped)
         return stopped
 
+    def reopenLogs(self) -> list[str]:
+        """
+        Have every plugin that is an L{IReopens<txconnect.interfaces.IReopens>}
+        open its file again.
+
+        @return: the names of those that have; of the others the log says why.
+        """
+        return self._reopening.reopen() if self.running else []
+
+    @property
+    def connections(self) -> int:
+        """How many clients' connections there are, with or without a tunnel."""
+        return len(self._fronts)
+
     def whenIdle(self) -> Deferred[None]:
         """Fires when there is no connection and no tunnel."""
         idle: Deferred[None] = Deferred()
@@ -251,15 +267,8 @@ class ConnectProxy(MultiService):
         for stopped in stopping:
             stopped.callback(result)
 
-    def _adoptServices(self, rules: Rules, others: Sequence[Named]) -> None:
-        pair = () if rules.pairFactory is None else (rules.pairFactory,)
-        for each in (
-            *others,
-            *rules.routers,
-            *rules.observers,
-            *rules.taps,
-            *pair,
-        ):
+    def _adoptServices(self, everyone: Sequence[Named]) -> None:
+        for each in everyone:
             plugin = each.plugin
             # One that has a parent is started by that: this proxy, when it is
             # of several kinds, or the program around.

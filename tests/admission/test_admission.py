@@ -871,14 +871,15 @@ class TestTapsAndPairs:
 class TestObservers:
     """Felt by nobody."""
 
-    def test_exceptions(self, logged: Logged) -> None:
+    @pytest.mark.parametrize("kind", [KeyError, SystemExit])
+    def test_exceptions(self, logged: Logged, kind: type[BaseException]) -> None:
         """An observer that raises harms neither the tunnel nor the observers
-        behind it."""
+        behind it; one that wants to exit, not the end of the program. [F10]"""
 
         @implementer(ITrafficObserver)
         class Broken:
             def observe(self, event: Any) -> None:
-                raise KeyError(type(event).__name__)
+                raise kind(type(event).__name__)
 
         heard: list[Any] = []
 

@@ -10,7 +10,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,10 +25,12 @@ from twisted.scripts.twistd import ServerOptions
 
 import txconnect
 from txconnect import __main__
-from txconnect.command import Options, console, makeService, making, options as command
+from txconnect.command import Options, makeService, terminallog
 from txconnect.command.help import optionName
-from txconnect.command.making import listeningService
+from txconnect.command.startup import standingPolicies, welcome
+from txconnect.configuration import Configuration, PluginSet, pluginset, proxyService
 from txconnect.listening import Listener, ListeningService
+from txconnect.observers import terminal
 from txconnect.settings import Settings
 from txconnect.values import Named
 
@@ -90,8 +92,14 @@ def complaint(*arguments: str) -> str:
     return line.removeprefix("twistd connectproxy: ").removesuffix("\n")
 
 
-def names(plugins: list[Named]) -> list[str]:
+def names(plugins: Sequence[Named]) -> list[str]:
     return [named.name for named in plugins]
+
+
+def rules(*arguments: str) -> PluginSet:
+    """What the options mean."""
+    built: PluginSet = parsed(*arguments)["built"].pluginSet
+    return built
 
 
 # Without options
@@ -100,23 +108,51 @@ def names(plugins: list[Named]) -> list[str]:
 def test_withoutOptionsTheDefaultsAreSafe() -> None:
     """Loopback only, port 443, public addresses, nobody asked."""
     options = parsed()
-    (listener,) = options["listeners"]
+    built = options["built"]
+    (listener,) = built.listeners
     assert listener.description == "tcp:3128:interface=127.0.0.1"
-    assert options["settings"] == Settings()
-    assert options["policies"] == []
-    assert names(options["proxy"].policies) == ["ports", "networks"]
-    assert options.standing() == ["ports:443", "networks:public"]
-    assert options["schemes"] == [] and options["checkers"] == []
+    assert options["configuration"] == built.configuration == Configuration()
+    assert built.pluginSet.policies == ()
+    assert names(built.proxy.policies) == ["ports", "networks"]
+    assert standingPolicies(built.pluginSet) == ["ports:443", "networks:public"]
+    assert built.pluginSet.schemes == () and built.pluginSet.checkers == ()
+
+
+def test_argumentsAreAConfiguration() -> None:
+    """[F19] Every option that takes a text is in it, as it was written."""
+    arguments = [
+        *("--listen", "3128", "-l", "unix:sock", "--workers", "2"),
+        *("--auth", "file:users", "--auth", "memory:bob:b=c"),
+        *("--auth-scheme", "./mine.py:Scheme", "--observer", "./mine.py:watch"),
+        *("--policy", "ports:1-2", "--policy", "hosts:a.example"),
+        *("--router", "./mine.py:router", "--tap", "./mine.py:tap"),
+        *("--route", "direct", "--pair", "./mine.py:pair"),
+        *("--open-proxy", "--idle-timeout", "5", "--realm", "a=b c"),
+    ]
+    assert parsed(*arguments)["configuration"] == Configuration(
+        listeners=("3128", "unix:sock"),
+        checkers=("file:users", "memory:bob:b=c"),
+        schemes=("./mine.py:Scheme",),
+        policies=("ports:1-2", "hosts:a.example"),
+        routers=("./mine.py:router",),
+        routes=("direct",),
+        observers=("./mine.py:watch",),
+        taps=("./mine.py:tap",),
+        pair="./mine.py:pair",
+        settings=Settings(idleTimeout=5.0, realm="a=b c"),
+        openProxy=True,
+        workers=2,
+    )
 
 
 def test_makeServiceOpensNothing() -> None:
     """It runs before the fork."""
     options = parsed("--listen", "0")
     before = os.listdir("/proc/self/fd")
-    service = makeService(options)
+    service = makeService(options).service
     assert isinstance(service, ListeningService)
     assert os.listdir("/proc/self/fd") == before
-    assert service.proxy is options["proxy"]
+    assert service.proxy is options["built"].proxy
     assert not service.proxy.running
 
 
@@ -124,7 +160,11 @@ def test_theCollectorIsTunedOnceItRuns() -> None:
     """Whoever imports, embeds or only prepares the proxy keeps their own."""
     announced: list[Any] = []
     threshold, frozen = gc.get_threshold(), gc.get_freeze_count()
-    service: Any = listeningService(parsed(), cast(Any, None), announced.append)
+    from twisted.internet import reactor
+
+    service: Any = proxyService(
+        reactor, parsed()["built"], cast(Any, None), announced.append
+    )
     assert (gc.get_threshold(), gc.get_freeze_count()) == (threshold, frozen)
     try:
         service._announce([])
@@ -148,7 +188,7 @@ def test_everySettingIsAnOption(field: attrs.Attribute[Any]) -> None:
         value = next(each for each in choices if each != field.default)
     else:
         value = {int: "12345", float: "12.5", str: "word"}[type(field.default)]
-    got = getattr(parsed(f"--{option}", value)["settings"], field.name)
+    got = getattr(rules(f"--{option}", value).settings, field.name)
     assert got == type(field.default)(value)
     assert type(got) is type(field.default)
     text = " ".join(parsed().getUsage(200).split())
@@ -186,8 +226,8 @@ def test_badSettingsNameTheirOption(option: str, value: str, reason: str) -> Non
 
 
 def test_listenersAreRepeatable() -> None:
-    options = parsed("--listen", "3128", "-l", "unix:sock")
-    assert [each.description for each in options["listeners"]] == ["3128", "unix:sock"]
+    built = parsed("--listen", "3128", "-l", "unix:sock")["built"]
+    assert [each.description for each in built.listeners] == ["3128", "unix:sock"]
     assert complaint("--listen", "tcp:x").startswith("--listen 'tcp:x' is no endpoint")
 
 
@@ -197,13 +237,14 @@ def test_pluginsOfEveryKindAreLoadedInOrder() -> None:
         *("--observer", "./mine.py:watch", "--tap", "./mine.py:tap"),
         *("--router", "./mine.py:router", "--pair", "./mine.py:pair"),
     )
-    assert names(options["policies"]) == ["ports", "nice"]
-    assert names(options["proxy"].policies) == ["networks", "ports", "nice"]
-    assert names(options["observers"]) == ["watch"]
-    assert names(options["taps"]) == ["tap"]
-    assert names(options["routers"]) == ["router"]
-    assert options["pairFactory"].name == "pair"
-    assert options.standing() == [
+    pluginSet = options["built"].pluginSet
+    assert names(pluginSet.policies) == ["ports", "nice"]
+    assert names(options["built"].proxy.policies) == ["networks", "ports", "nice"]
+    assert names(pluginSet.observers) == ["watch"]
+    assert names(pluginSet.taps) == ["tap"]
+    assert names(pluginSet.routers) == ["router"]
+    assert pluginSet.pairFactory.name == "pair"
+    assert standingPolicies(pluginSet) == [
         "networks:public",
         "ports:443,8443",
         "./mine.py:nice",
@@ -244,32 +285,32 @@ def test_listedUsersMustBeAskedWhoTheyAre(monkeypatch: pytest.MonkeyPatch) -> No
     """Otherwise it starts, and refuses everyone."""
     users = ("--policy", "users:alice")
     assert complaint(*users) == "users: needs --auth or a proxytls: listener"
-    assert names(parsed(*users, "--auth", "file:users")["policies"]) == ["users"]
+    assert names(rules(*users, "--auth", "file:users").policies) == ["users"]
     monkeypatch.setattr(Listener, "certified", True)
-    assert names(parsed(*users)["policies"]) == ["users"]
+    assert names(rules(*users).policies) == ["users"]
 
 
 def test_routes() -> None:
     """They reach the proxy in their order, and the lines at start-up."""
-    options = parsed(
+    built = parsed(
         *("--route", "hosts:*.corp.example=http://parent:3128"),
         *("--route", "ports:22=direct"),
-    )
-    assert [str(rule) for rule in options["routes"]] == [
+    )["built"]
+    assert [str(rule) for rule in built.pluginSet.routes] == [
         "hosts:*.corp.example=http://parent:3128",
         "ports:22=direct",
     ]
-    routers = options["proxy"].rules.routers
+    routers = built.proxy.rules.routers
     assert names(routers) == ["route 'hosts:*.corp.example'", "route 'ports:22'"]
-    lines = making._welcome(options, None).lines([(Listener("x", None), HERE)])
+    lines = welcome(built, "").lines([(Listener("x", None), HERE)])
     assert lines[3:-1] == [
         "  via   http://parent:3128  for what hosts:*.corp.example allows",
         "  via   direct  for what ports:22 allows",
         "        a parent looks names up itself: networks cannot judge their "
         "addresses there",
     ]
-    direct = parsed("--route", "bind:127.0.0.1")
-    lines = making._welcome(direct, None).lines([(Listener("x", None), HERE)])
+    direct = parsed("--route", "bind:127.0.0.1")["built"]
+    lines = welcome(direct, "").lines([(Listener("x", None), HERE)])
     assert lines[3:-1] == ["  via   bind:127.0.0.1  for everything"]
 
 
@@ -295,24 +336,24 @@ def test_whatTheProxyItselfRefusesIsAUsageError(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Raised by makeService it would be a traceback."""
-    monkeypatch.setattr(Options, "_console", lambda self: Named("bad", object()))
-    assert "bad" in complaint()
+    monkeypatch.setattr(pluginset, "ConsoleLog", lambda write: object())
+    assert "ITrafficObserver" in complaint()
 
 
 # Checkers
 
 
 def test_checkersKeepTheirNameAndGetTheirScheme() -> None:
-    options = parsed("--auth", "memory:bob:x", "--auth", "file:users")
-    assert names(options["checkers"]) == ["memory", "file"]
-    assert names(options["schemes"]) in (["basic"], ["Basic"])
-    own = parsed("--auth", "file:users", "--auth-scheme", "./mine.py:Scheme")
-    assert names(own["schemes"]) == ["Own"]
+    pluginSet = rules("--auth", "memory:bob:x", "--auth", "file:users")
+    assert names(pluginSet.checkers) == ["memory", "file"]
+    assert names(pluginSet.schemes) in (["basic"], ["Basic"])
+    own = rules("--auth", "file:users", "--auth-scheme", "./mine.py:Scheme")
+    assert names(own.schemes) == ["Own"]
 
 
 def test_passwordFileIsMadeAbsolute(directory: Path) -> None:
     """It is read at every log-in, after C{--rundir} applies."""
-    (named,) = parsed("--auth", "file:users")["checkers"]
+    (named,) = rules("--auth", "file:users").checkers
     assert isinstance(named.plugin, FilePasswordDB)
     assert named.plugin.filename == str(directory / "users")
 
@@ -361,8 +402,8 @@ def test_linesGoToTheTerminalOrTheDaemonsLog(
     options = parsed(twistd=twistd)
     assert options.foreground is foreground
     written: list[str] = []
-    monkeypatch.setattr(console.Terminal, "write", lambda self, t: written.append(t))
-    monkeypatch.setattr(command, "_logLine", lambda t: written.append("log " + t))
+    monkeypatch.setattr(terminal.Terminal, "write", lambda self, t: written.append(t))
+    monkeypatch.setattr(terminal, "_logLine", lambda t: written.append("log " + t))
     options.write()("line")
     assert written == ["line" if foreground else "log line"]
     assert options.exit(None).foreground is foreground
@@ -375,7 +416,7 @@ def test_observerReplacesTheLinesForPeople(monkeypatch: pytest.MonkeyPatch) -> N
     def proxy(reactor: Any, **arguments: Any) -> None:
         asked.append(names(arguments["observers"]))
 
-    monkeypatch.setattr("txconnect.proxy.ConnectProxy", proxy)
+    monkeypatch.setattr("txconnect.configuration.builder.ConnectProxy", proxy)
     parsed()
     parsed("--observer", "./mine.py:watch")
     assert asked == [["console"], ["watch"]]
@@ -393,7 +434,8 @@ def test_embeddedOptionsNeverExitTheProgram() -> None:
 
 def test_helpShowsGroupsAndAnExample() -> None:
     text = parsed().getUsage(80)
-    assert text.index("Options:") < text.index("Settings") < text.index("Examples:")
+    titles = ("Options:", "Settings", "Signals:", "Examples:")
+    assert sorted(titles, key=text.index) == list(titles)
     assert max(map(len, text.splitlines())) <= 80
     for option in Options().longOpt:
         assert f"--{option}" in text
@@ -446,7 +488,7 @@ def test_txconnectIsAThinWrapper(monkeypatch: pytest.MonkeyPatch) -> None:
         "txconnect",
         "--nodaemon",
         "--pidfile=",
-        "--logger=txconnect.command.console.logObserver",
+        "--logger=txconnect.command.terminallog.logObserver",
         "connectproxy",
         "--listen",
         "3128",
@@ -455,7 +497,9 @@ def test_txconnectIsAThinWrapper(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_txconnectSaysItsErrorsAlone(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        parsed("--policy", "prots", twistd=("-n", f"--logger={console.LOG_OBSERVER}"))
+        parsed(
+            "--policy", "prots", twistd=("-n", f"--logger={terminallog.LOG_OBSERVER}")
+        )
     assert caught.value.code == 1
     said = capsys.readouterr()
     assert said.out == ""
@@ -463,7 +507,9 @@ def test_txconnectSaysItsErrorsAlone(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_txconnectKnowsItsNameAfterParsing() -> None:
-    options = parsed(twistd=("-n", "--pidfile=", f"--logger={console.LOG_OBSERVER}"))
+    options = parsed(
+        twistd=("-n", "--pidfile=", f"--logger={terminallog.LOG_OBSERVER}")
+    )
     assert options.exit(None).program == "txconnect"
     assert options.exit(None).pidfile == ""
     assert options.getSynopsis().startswith("Usage: txconnect [options]\n")

@@ -76,7 +76,7 @@ def test_itsCommandLineIsAccepted(path: Path, monkeypatch: pytest.MonkeyPatch) -
     for command in commandsOf(path):
         options = Options()
         options.parseOptions(command)
-        assert options["proxy"] is not None
+        assert options["built"].proxy is not None
 
 
 def test_commandLinesAreFound() -> None:
@@ -256,6 +256,28 @@ def test_askIsMadeFromItsArgument() -> None:
     for wrong in ("127.0.0.1:8080", "ftp://example.com/", "http://b\xfccher.example/"):
         with pytest.raises(ValueError, match="no http:// or https:// URL"):
             program("ask_service").AskPolicy(wrong)
+
+
+# tunnel_file.py
+
+
+def test_renamedTunnelFileIsOpenedAgain(tmp_path: Path) -> None:
+    """[F10] As after logrotate; the old file stays in use where there is no new one."""
+    path, old = tmp_path / "tunnels.txt", tmp_path / "tunnels.txt.1"
+    observer = program("tunnel_file").TunnelFile(str(path))
+    rig = Rig(observers=[observer])
+    checkObserver(observer)
+    path.rename(old)
+    path.mkdir()
+    assert rig.proxy.reopenLogs() == []
+    observer.observe(closedBy("ada", 1, 2))
+    path.rmdir()
+    assert rig.proxy.reopenLogs() == ["TunnelFile"]
+    observer.observe(closedBy("ada", 3, 4))
+    rig.proxy.stopService()
+    assert observer.file.closed
+    assert old.read_text().endswith(" 1 2\n")
+    assert path.read_text() == "example.com:443 3 4\n"
 
 
 # byte_counter.py

@@ -20,7 +20,7 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import alsoProvides
 
-from txconnect.auth.proxytls import clientCertificateOptions
+from txconnect.listening.proxytls import clientCertificateOptions
 from txconnect.listening.service import Gate
 from txconnect.proxy import ConnectProxyFactory
 from txconnect.testing import CHUNKS

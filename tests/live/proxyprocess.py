@@ -128,10 +128,13 @@ class ProxyProcess:
         """All there is behind the mark, as it is now."""
         return [json.loads(line) for line in self._lines()[self._seen :]]
 
-    def descriptors(self) -> Counter[str]:
-        """What the process holds open: files by name, all else by kind."""
+    def descriptors(self, pid: int | None = None) -> Counter[str]:
+        """
+        What the process, or one of its workers, holds open: files by name, all
+        else by kind.
+        """
         kinds: Counter[str] = Counter()
-        directory = f"/proc/{self.pid}/fd"
+        directory = f"/proc/{pid or self.pid}/fd"
         for name in os.listdir(directory):
             try:
                 target = os.readlink(f"{directory}/{name}")

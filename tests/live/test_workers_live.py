@@ -27,8 +27,9 @@ import pytest
 from certificates import makeAuthority
 from otherproxies import PASSWORD, USER, Others
 from proxyprocess import DEADLINE, OPEN, ROOT, ProxyProcess, eventually
+from tunnelling import alive, asked, echoing, tunnel
 
-from txconnect.auth.passwords import main as passwd
+from txconnect.command.passwd import main as passwd
 
 TWISTD = [sys.executable, str(Path(sys.executable).with_name("twistd"))]
 TXCONNECT = [sys.executable, "-m", "txconnect"]
@@ -147,57 +148,8 @@ def crew(tmp_path: Path) -> Iterator[Callable[..., Crew]]:
 @pytest.fixture
 def echo() -> Iterator[int]:
     """The port of a destination that says back what it hears."""
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as server:
-        threads: list[threading.Thread] = []
-
-        def serve(connection: socket.socket) -> None:
-            with connection, contextlib.suppress(OSError):
-                while data := connection.recv(65536):
-                    connection.sendall(data)
-
-        def accept() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, _ = server.accept()
-                    threads.append(threading.Thread(target=serve, args=(connection,)))
-                    threads[-1].start()
-
-        accepting = threading.Thread(target=accept)
-        accepting.start()
-        yield server.getsockname()[1]
-        server.shutdown(socket.SHUT_RDWR)
-        accepting.join()
-        for thread in threads:
-            thread.join()
-
-
-def asked(connection: socket.socket, authority: str, *fields: str) -> bytes:
-    """What a CONNECT is answered, head only."""
-    lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}", *fields]
-    connection.sendall("\r\n".join([*lines, "", ""]).encode())
-    got = b""
-    while b"\r\n\r\n" not in got:
-        data = connection.recv(65536)
-        if not data:
-            break
-        got += data
-    return got
-
-
-def tunnel(port: int, destination: int) -> socket.socket:
-    """An established tunnel."""
-    client = socket.create_connection(("127.0.0.1", port), DEADLINE)
-    assert asked(client, f"127.0.0.1:{destination}").startswith(b"HTTP/1.1 200 ")
-    return client
-
-
-def alive(client: socket.socket) -> bool:
-    """Whether what goes in comes back."""
-    try:
-        client.sendall(b"x")
-        return client.recv(1) == b"x"
-    except ConnectionError:
-        return False
+    with echoing() as made:
+        yield made.port
 
 
 def tunnelsOfBoth(
@@ -289,6 +241,18 @@ def test_stoppingEndsAllWorkersAndTheirTunnels(
     assert "Traceback" not in said
 
 
+def test_signalsToTheWholeGroupAreQuiet(crew: Callable[..., Crew], echo: int) -> None:
+    """[F18] Every process gets SIGTERM, some twice, and workers a message too."""
+    for _ in range(3):
+        proxy = crew("--listen", "0", *OPEN)
+        with tunnel(proxy.port, echo):
+            for pid in (*proxy.pids(), proxy.process.pid):
+                os.kill(pid, signal.SIGTERM)
+            os.kill(proxy.process.pid, signal.SIGTERM)
+            assert "ReactorNotRunning" not in proxy.end()
+            assert "critical" not in proxy.output()
+
+
 def test_workersEndWhenTheParentIsKilled(crew: Callable[..., Crew], echo: int) -> None:
     """Nobody is left to tell them: they notice."""
     proxy = crew("--listen", "0", *OPEN)
@@ -331,6 +295,21 @@ def test_noSecretIsAmongArgumentsOrInTheEnvironment(
     proxy.end()
 
 
+def test_configurationMayBeLarge(crew: Callable[..., Crew]) -> None:
+    """[F19] Larger than what a pipe or a socket takes at once: it arrives whole."""
+    hosts = [
+        "hosts:" + ",".join(f"h{n}-{m}.example" for m in range(6000))
+        for n in "abcdefgh"
+    ]
+    policies = [argument for each in hosts for argument in ("--policy", each)]
+    proxy = crew("--listen", "0", *policies)
+    for pid in proxy.pids():
+        proxy.replaced(pid)
+    with socket.create_connection(("127.0.0.1", proxy.port), DEADLINE) as client:
+        assert asked(client, "10.0.0.1:443").startswith(b"HTTP/1.1 403 ")
+    proxy.end()
+
+
 def credentials() -> str:
     """Alice's."""
     return (
@@ -339,16 +318,17 @@ def credentials() -> str:
 
 
 def test_workerHoldsNothingButItsOwn(crew: Callable[..., Crew]) -> None:
-    """One listening socket each, and no end of another worker's pipes."""
+    """The listening socket is shared; no end of another worker's channel is."""
     proxy = crew("--listen", "0", workers=3)
 
     def held(pid: int, kind: str) -> list[str]:
         links = [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()]
         return [link for link in links if link.startswith(kind)]
 
-    pipes = [set(held(pid, "pipe:")) for pid in proxy.pids()]
-    assert all(len(held(pid, "socket:")) <= 3 for pid in proxy.pids())
-    assert not pipes[0] & pipes[1] and not pipes[1] & pipes[2]
+    for kind, shared in (("pipe:", 0), ("socket:", 1)):
+        first, second, third = (set(held(pid, kind)) for pid in proxy.pids())
+        assert len(first & second) == len(first & second & third) == shared
+        assert len(second & third) == len(first & third) == shared
     proxy.end()
 
 

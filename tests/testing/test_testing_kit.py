@@ -31,10 +31,12 @@ from txconnect.interfaces import (
     IDestinationPolicy,
     IPairFactory,
     IPolicyPlugin,
+    IReopens,
     IRouter,
     ITrafficObserver,
     ITrafficTap,
 )
+from txconnect.observers.accesslog import AccessLog
 from txconnect.observers.counters import Counters
 from txconnect.plugins import (
     addressPolicyPlugin,
@@ -374,6 +376,7 @@ def test_otherChecksPass() -> None:
     checkAuthScheme(BasicScheme(), b"YWRhOng=")
     checkObserver(RecordingObserver())
     checkObserver(Counters())
+    checkObserver(AccessLog("-"))
     checkRouter(Routes(None))
     checkRouter(Routes(Route("direct", lambda request, addresses: Deferred())))
     checkRouter(Routes(lambda _: Deferred()))
@@ -509,6 +512,11 @@ class Observes:
         return self._hear(event)
 
 
+@implementer(IReopens)
+class Hollow(Observes):
+    """Says that it can be reopened, and cannot."""
+
+
 async def hearLater(event: Any) -> None:
     pass
 
@@ -521,6 +529,7 @@ async def hearLater(event: Any) -> None:
         (Observes(lambda event: event.request.id), "AttributeError: 'NoneType'"),
         (Observes(hearLater), "returned something to wait for"),
         (Observes(lambda event: Deferred()), "returned something to wait for"),
+        (Hollow(lambda event: None), "reopen"),
     ],
 )
 def test_checkObserverSaysWhatIsWrong(observer: Any, sentence: str) -> None:

@@ -18,13 +18,13 @@ from zope.interface import implementer
 
 @implementer(IPlugin, IStreamServerEndpointStringParser)
 class ProxyTLSParser:
-    """See L{txconnect.auth.proxytls}."""
+    """See L{txconnect.listening.proxytls}."""
 
     prefix = "proxytls"
 
     def parseStreamServer(self, reactor: Any, *args: Any, **kwargs: Any) -> Any:
-        """See L{txconnect.auth.proxytls.parseProxyTLS}."""
-        from txconnect.auth.proxytls import parseProxyTLS
+        """See L{txconnect.listening.proxytls.parseProxyTLS}."""
+        from txconnect.listening.proxytls import parseProxyTLS
 
         return parseProxyTLS(reactor, *args, **kwargs)
 

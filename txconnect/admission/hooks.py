@@ -170,7 +170,8 @@ def tellObservers(observers: Iterable[Named], event: Event) -> None:
     for observer in observers:
         try:
             observer.plugin.observe(event)
-        except Exception:
+        except BaseException:
+            # A SystemExit would leave the tunnels behind this one unreset.
             _log.failure("observer {name} failed", name=observer.name)
 
 

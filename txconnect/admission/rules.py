@@ -81,6 +81,11 @@ class Rules:
         """Make this deployment's name in C{Via}."""
         return pseudonymOf(self.name)
 
+    def others(self) -> tuple[Named, ...]:
+        """All plugins but the policies."""
+        pair = () if self.pairFactory is None else (self.pairFactory,)
+        return (*self.routers, *self.observers, *self.taps, *pair)
+
     def challenges(self, cause: Cause) -> tuple[bytes, ...]:
         """Return the challenges for a refusal: some for a 407, else none."""
         if cause.status != 407 or self.authenticator is None:

@@ -29,6 +29,12 @@ Examples:
       --auth htpasswd:users --policy 'hosts:*.example.com' \\
       --observer accesslog:/var/log/connectproxy.log,format=json
 """
+_SIGNALS = """
+Signals:
+  TERM, INT   end the proxy; open tunnels are reset
+  HUP, USR1   open the log files of observers again, for logrotate
+  USR2        list the open tunnels in the log
+"""
 _MAIN = (
     "listen auth auth-scheme policy observer open-proxy workers route router tap pair "
     "help help-policy help-observer help-auth help-auth-type version"
@@ -51,6 +57,7 @@ def usageText(options: usage.Options, width: int, console: bool) -> str:
             *_chunks(options, _MAIN, width),
             "\nSettings (times in seconds, sizes in octets):\n",
             *_chunks(options, settings, width),
+            _SIGNALS,
             examples,
         ]
     )

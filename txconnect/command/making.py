@@ -4,110 +4,78 @@ From parsed options to the service that C{twistd} runs.
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from twisted.application.service import IService
-from twisted.internet.interfaces import IAddress
+import attrs
 from twisted.internet.protocol import Factory
 
-from txconnect.command.console import Welcome
 from txconnect.command.options import Options
-from txconnect.listening import Exit, Listener, ListeningService
+from txconnect.command.startup import Welcome, welcome
+from txconnect.configuration import Configuration, proxyService
+from txconnect.configuration.running import Listening
+from txconnect.listening import ListeningService
+from txconnect.naming import freshName
+from txconnect.operating.requests import Operated, OperatedProxy, signalHandlers
+from txconnect.operating.signals import SignalService
+from txconnect.operating.stopping import StopOnce
 
-_Listening = Sequence[tuple[Listener, IAddress]]
 
-_COLLECT_AFTER = 20_000
-"""New objects after which the collector looks for circles among them."""
-
-
-def makeService(options: Options) -> IService:
+def makeService(options: Options) -> SignalService:
     """
     The service that listens and proxies.  Nothing is opened before it starts.
 
     Called by C{twistd}, before it forks.
     """
-    from twisted.internet import reactor
+    from twisted.internet import reactor as imported
 
-    announce = partial(_announce, _welcome(options, reactor), options.write())
-    if options["workers"] > 1:
-        return _crewService(options, announce)
-    return listeningService(options, options.exit(reactor), announce)
-
-
-def listeningService(
-    options: Options, exit: Exit, announce: Callable[[_Listening], object]
-) -> IService:
-    """
-    The service of one process.
-
-    @param exit: what to do when it cannot listen.
-    @param announce: called once it does.
-    """
-    from twisted.internet import reactor
-
-    from txconnect.proxy import ConnectProxyFactory
-
-    def running(listening: _Listening) -> None:
-        _tuneCollector()
-        announce(listening)
-
-    proxy = options["proxy"]
-    return ListeningService(
-        proxy,
-        ConnectProxyFactory(reactor, proxy),
-        options["listeners"],
-        exit,
-        guarded=_guarded(options),
-        announce=running,
-    )
+    reactor: Any = imported
+    reactor.callWhenRunning(StopOnce(reactor).install)
+    lines = welcome(options["built"], type(reactor).__name__)
+    announce = partial(_announce, lines, options.write())
+    operated: Operated
+    if options["held"] is not None:
+        service = _supervisorService(reactor, options, announce)
+        operated = service.proxy
+    else:
+        exit = options.exit(reactor)
+        service = proxyService(reactor, options["built"], exit, announce)
+        operated = OperatedProxy(reactor, service.proxy)
+    return SignalService(service, signalHandlers(reactor, operated, os.getpid))
 
 
-def _tuneCollector() -> None:
-    """
-    Have the garbage collector come seldom, and look at tunnels alone.
-
-    What the program is made of stays for good; looking through it again and
-    again holds every tunnel up for tens of milliseconds.  A tunnel leaves no
-    circle behind: the collector is for what plugins leave.  Only a process of
-    our own is tuned so, never a program that embeds the proxy.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER, 10, 10)
-
-
-def _crewService(
-    options: Options, announce: Callable[[_Listening], object]
-) -> IService:
+def _supervisorService(
+    reactor: Any, options: Options, announce: Callable[[Listening], object]
+) -> ListeningService:
     """The parent's: it binds and judges the ports, and starts the workers."""
-    from twisted.internet import reactor
+    from txconnect.workers.supervisor import Supervisor
 
-    from txconnect.naming import freshName
-    from txconnect.workers.crew import Crew
-    from txconnect.workers.files import RootFiles
-
-    exit = options.exit(reactor)
-    # What has been through one of them has been through this proxy (Via).
-    options["name"] = options["name"] or freshName()
-    crew = Crew(
+    built, exit = options["built"], options.exit(reactor)
+    supervisor = Supervisor(
         reactor,
-        options["workers"],
+        _named(built.configuration),
         options["held"],
-        RootFiles(options.restated()),
         exit,
         foreground=options.foreground,
     )
     return ListeningService(
-        crew,
+        supervisor,
         _Nobody(),
-        options["listeners"],
+        built.listeners,
         exit,
-        guarded=_guarded(options),
-        announce=lambda listening: crew.announce(partial(announce, listening)),
+        guarded=built.pluginSet.guarded,
+        announce=lambda listening: supervisor.announce(partial(announce, listening)),
     )
+
+
+def _named(configuration: Configuration) -> Configuration:
+    """One name for all workers: a request that one of them forwarded has been
+    through this proxy (Via)."""
+    settings = configuration.settings
+    named = attrs.evolve(settings, name=settings.name or freshName())
+    return attrs.evolve(configuration, settings=named)
 
 
 class _Nobody(Factory):
@@ -116,25 +84,8 @@ class _Nobody(Factory):
     noisy = False
 
 
-def _guarded(options: Options) -> bool:
-    return bool(options["checkers"] or options["open-proxy"])
-
-
-def _welcome(options: Options, reactor: Any) -> Welcome:
-    rules = options["routes"]
-    judges = options["proxy"].rules.address
-    return Welcome(
-        options.standing(),
-        [named.name for named in options["checkers"]],
-        type(reactor).__name__,
-        options["workers"],
-        [(rule.text.pattern, rule.text.shown) for rule in rules],
-        [named.name for named in judges if any(rule.text.resolves for rule in rules)],
-    )
-
-
 def _announce(
-    welcome: Welcome, write: Callable[[str], object], listening: _Listening
+    welcome: Welcome, write: Callable[[str], object], listening: Listening
 ) -> None:
     for line in welcome.lines(listening):
         write(line)

@@ -1,5 +1,8 @@
 """
-The options of C{twistd connectproxy}.
+The options of C{twistd connectproxy}: arguments in, a L{Configuration} out.
+
+Parsing also builds everything that the configuration means, so that a mistake
+is one line and not a traceback.
 """
 
 from __future__ import annotations
@@ -10,47 +13,31 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import attrs
 from twisted.copyright import version as twistedVersion
-from twisted.logger import Logger
+from twisted.cred import strcred
+from twisted.cred.credentials import IUsernamePassword
 from twisted.python import usage
 
-from txconnect.command.console import LOG_OBSERVER, Terminal
-from txconnect.command.help import optionName, usageText
-from txconnect.command.pluginoptions import PluginOptions
+from txconnect.command.help import usageText
 from txconnect.command.settingoptions import settingParameters, settingsFrom
+from txconnect.command.terminallog import LOG_OBSERVER
+from txconnect.configuration import BuiltProxy, Configuration, build
+from txconnect.configuration.configuration import MOST_WORKERS
 from txconnect.errors import ConfigurationError
-from txconnect.listening import (
-    DEFAULT_LISTEN,
-    Exit,
-    Listener,
-    parseListener,
-)
+from txconnect.listening import DEFAULT_LISTEN, Exit
 from txconnect.naming import VERSION
-from txconnect.plugins import (
-    OBSERVER,
-    POLICY,
-    ROUTER,
-    TAP,
-)
-from txconnect.policy.users import UsersPolicy
-from txconnect.settings import Settings
-from txconnect.values import Named
-
-_DEFAULT_POLICIES = {"ports": "ports:443", "networks": "networks:public"}
-
-_log = Logger()
+from txconnect.observers.terminal import lineWriter
+from txconnect.plugins import OBSERVER, POLICY, Kind
+from txconnect.plugins.listing import listed
 
 
-class Options(PluginOptions):
+class Options(usage.Options, strcred.AuthOptionMixin):
     """
     The command line of C{twistd connectproxy}.
 
-    After parsing: C{["listeners"]} (L{Listener}s), C{["checkers"]},
-    C{["schemes"]}, C{["policies"]}, C{["observers"]}, C{["taps"]},
-    C{["routers"]} (L{Named} each), C{["routes"]}
-    (L{Rule<txconnect.routing.rules.Rule>}s), C{["pairFactory"]}, C{["settings"]}, and
-    C{["proxy"]}, made of them and not started.
+    After parsing: C{["configuration"]}; C{["built"]}, the L{BuiltProxy} made of
+    it and not started; and C{["held"]}, where there are workers, the
+    L{HeldSockets<txconnect.workers.sockets.HeldSockets>} of each listener.
 
     @ivar isConsole: whether this is C{txconnect}, not C{twistd}.
     @ivar failed: whether parsing ended in an error.
@@ -61,21 +48,82 @@ class Options(PluginOptions):
         ["open-proxy", None, "let everyone through who can reach a listener"],
     ]
     optParameters = settingParameters()
+    supportedInterfaces = (IUsernamePassword,)
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.failed = False
         self.isConsole = False
-        self["workers"] = 1
+        self._texts: dict[str, list[str]] = {}
+        self._workers = 1
 
     def opt_listen(self, endpoint: str) -> None:
         """
         where to listen: an endpoint string, or 3128 (this machine only),
         HOST:3128, [::1]:3128; repeatable [default: tcp:3128:interface=127.0.0.1]
         """
-        self._add("listen", endpoint)
+        self._add("listeners", endpoint)
 
     opt_l = opt_listen
+
+    def opt_auth(self, checker: str) -> None:
+        """
+        ask for passwords, and check them with this: htpasswd:PATH, file:PATH;
+        repeatable; see --help-auth
+        """
+        self._add("checkers", checker)
+
+    def opt_auth_scheme(self, scheme: str) -> None:
+        """
+        how clients send who they are; repeatable [default: basic]
+        """
+        self._add("schemes", scheme)
+
+    def opt_policy(self, policy: str) -> None:
+        """
+        allow only what this allows, too: NAME[:ARGUMENT], ./file.py:NAME or
+        package.module:NAME; repeatable; ports:443 and networks:public stand
+        until one of the same name is given; see --help-policy
+        """
+        self._add("policies", policy)
+
+    def opt_observer(self, observer: str) -> None:
+        """
+        tell this of every tunnel and refusal, written as a policy is;
+        repeatable [default: lines on the terminal, or in the log of a daemon];
+        see --help-observer
+        """
+        self._add("observers", observer)
+
+    def opt_tap(self, tap: str) -> None:
+        """
+        show this the bytes of the tunnels that it picks; repeatable
+        """
+        self._add("taps", tap)
+
+    def opt_router(self, router: str) -> None:
+        """
+        ask this how a tunnel leaves; the first answer counts; repeatable
+        """
+        self._add("routers", router)
+
+    def opt_route(self, route: str) -> None:
+        """
+        how tunnels leave: [PATTERN=]TARGET[|TARGET...]; PATTERN is a policy,
+        such as hosts:*.corp.example, and what it allows takes this route;
+        TARGET is http://HOST:PORT, https://HOST:PORT, socks5://HOST:PORT,
+        direct or bind:ADDRESS; behind it ,credentials=FILE or
+        ,credentials=env:NAME, and ,ca=FILE ,cert=FILE ,key=FILE for https;
+        several parents stand in for each other; repeatable, the first that
+        matches counts, behind every --router; none: direct
+        """
+        self._add("routes", route)
+
+    def opt_pair(self, pair: str) -> None:
+        """
+        build the protocols of each tunnel with this
+        """
+        self._add("pair", pair)
 
     def opt_workers(self, number: str) -> None:
         """
@@ -83,14 +131,38 @@ class Options(PluginOptions):
         [default: 1]
         """
         if not (re.fullmatch("[0-9]{1,4}", number) and 1 <= int(number) <= 1024):
-            raise usage.UsageError(f"--workers: {number!r} is not 1 to 1024")
-        self["workers"] = int(number)
+            raise usage.UsageError(f"--workers: {number!r} is not 1 to {MOST_WORKERS}")
+        self._workers = int(number)
 
     def opt_help(self) -> None:
         """
         show this and exit
         """
         usage.Options.opt_help(self)
+
+    def opt_help_policy(self) -> None:
+        """
+        list the installed policies and exit
+        """
+        self._list(POLICY)
+
+    def opt_help_observer(self) -> None:
+        """
+        list the installed observers and exit
+        """
+        self._list(OBSERVER)
+
+    def opt_help_auth(self) -> None:
+        """
+        list the installed checkers for --auth and exit
+        """
+        strcred.AuthOptionMixin.opt_help_auth(self)
+
+    def opt_help_auth_type(self, authType: str) -> None:
+        """
+        say more about one checker and exit
+        """
+        strcred.AuthOptionMixin.opt_help_auth_type(self, authType)
 
     def opt_version(self) -> None:
         """
@@ -125,29 +197,17 @@ class Options(PluginOptions):
 
     def postOptions(self) -> None:
         """
-        Make all that was asked for.
+        Make the configuration, and build it.
 
         @raise usage.UsageError: with what cannot be made, in one line.
         """
-        if self["workers"] > 1 and self._parentOption("chroot"):
+        if self._workers > 1 and self._parentOption("chroot"):
             raise usage.UsageError(
                 "--workers: there is no program to start behind twistd --chroot"
             )
         try:
-            self["settings"] = settingsFrom(self)
-            self["listeners"] = self._listeners()
-            for kind, key in (
-                (POLICY, "policies"),
-                (OBSERVER, "observers"),
-                (TAP, "taps"),
-                (ROUTER, "routers"),
-            ):
-                self[key] = self._plugins(kind)
-            self["routes"] = self._routes()
-            self._checkUsers()
-            self["pairFactory"] = self._pairFactory()
-            self["schemes"] = self._schemes()
-            self["proxy"] = self._proxy()
+            self["configuration"] = self._configuration()
+            self["built"] = self._build(self["configuration"])
         except ConfigurationError as error:
             raise usage.UsageError(str(error)) from error
 
@@ -164,38 +224,6 @@ class Options(PluginOptions):
         pidfile = self._parentOption("pidfile") or ""
         return Exit(reactor, waits, self._program(), pidfile)
 
-    def standing(self) -> list[str]:
-        """The policies that stand, as an operator would write them."""
-        given = {named.name for named in self["policies"]}
-        defaults = [d for name, d in _DEFAULT_POLICIES.items() if name not in given]
-        return defaults + self._given.get(POLICY.noun, [])
-
-    def listenTexts(self) -> list[str]:
-        """Where to listen, as the operator wrote it."""
-        return self._given.get("listen", [DEFAULT_LISTEN])
-
-    def endpoints(self) -> Sequence[tuple[Any, str]]:
-        """Each endpoint to listen on: who is asked to listen, and its string."""
-        from twisted.internet import reactor
-
-        texts = self.listenTexts()
-        if self["workers"] == 1:
-            return [(reactor, text) for text in texts]
-        from txconnect.workers.sockets import HeldSockets
-
-        self["held"] = [HeldSockets(reactor) for _ in texts]
-        return list(zip(self["held"], texts, strict=True))
-
-    def restated(self) -> list[str]:
-        """This command line for a worker: C{--name} or C{--name=value} each."""
-        given = {**self._given, "auth": self.auths}
-        names = [optionName(field.name) for field in attrs.fields(Settings)]
-        return [
-            *(f"--{name}={text}" for name, texts in given.items() for text in texts),
-            *(f"--{name}={self[name]}" for name in names if self[name] is not None),
-            *(["--open-proxy"] if self["open-proxy"] else []),
-        ]
-
     def getSynopsis(self) -> str:
         """The first line of the help."""
         if self.isConsole:
@@ -211,7 +239,41 @@ class Options(PluginOptions):
 
     def write(self) -> Callable[[str], object]:
         """Where lines for people go: the terminal, or a daemon's log."""
-        return Terminal().write if self.foreground else _logLine
+        return lineWriter(self.foreground)
+
+    def _add(self, field: str, text: str) -> None:
+        self._texts.setdefault(field, []).append(text)
+
+    def _list(self, kind: Kind) -> None:
+        sys.stdout.write(listed(kind))
+        raise SystemExit(0)
+
+    def _configuration(self) -> Configuration:
+        texts: dict[str, Any] = {"listeners": [DEFAULT_LISTEN], **self._texts}
+        pairs: list[str] = texts.pop("pair", [])
+        if len(pairs) > 1:
+            raise ConfigurationError("--pair is given twice: a tunnel has one pair")
+        return Configuration(
+            **{field: tuple(given) for field, given in texts.items()},
+            pair=next(iter(pairs), None),
+            settings=settingsFrom(self),
+            openProxy=bool(self["open-proxy"]),
+            workers=self._workers,
+        )
+
+    def _build(self, configuration: Configuration) -> BuiltProxy:
+        from twisted.internet import reactor
+
+        held = self["held"] = self._held(reactor, configuration)
+        return build(reactor, configuration, self.write(), held)
+
+    def _held(self, reactor: Any, configuration: Configuration) -> Sequence[Any] | None:
+        """With workers, the parent binds the sockets and hands them on."""
+        if configuration.workers == 1:
+            return None
+        from txconnect.workers.sockets import HeldSockets
+
+        return [HeldSockets(reactor) for _ in configuration.listeners]
 
     def _belowTwistd(self) -> bool:
         # twist does not know the option.
@@ -224,45 +286,3 @@ class Options(PluginOptions):
 
     def _parentOption(self, name: str) -> Any:
         return None if self.parent is None else self.parent.get(name)
-
-    def _listeners(self) -> list[Listener]:
-        return [parseListener(reactor, text) for reactor, text in self.endpoints()]
-
-    def _checkUsers(self) -> None:
-        patterns = [rule.pattern for rule in self["routes"]]
-        judges = [*patterns, *(policy.plugin for policy in self["policies"])]
-        listed = any(isinstance(judge, UsersPolicy) for judge in judges)
-        certified = any(listener.certified for listener in self["listeners"])
-        if listed and not (self["checkers"] or certified):
-            raise ConfigurationError("users: needs --auth or a proxytls: listener")
-
-    def _proxy(self) -> Any:
-        from twisted.internet import reactor
-
-        from txconnect.proxy import ConnectProxy
-
-        try:
-            return ConnectProxy(
-                reactor,
-                policies=self["policies"],
-                routers=self["routers"],
-                routes=self["routes"],
-                observers=self["observers"] or [self._console()],
-                taps=self["taps"],
-                pairFactory=self["pairFactory"],
-                schemes=self["schemes"],
-                checkers=self["checkers"],
-                settings=self["settings"],
-            )
-        except ConfigurationError as error:
-            # zope's sentences come on several lines.
-            raise ConfigurationError(" ".join(str(error).split())) from error
-
-    def _console(self) -> Named:
-        from txconnect.observers.console import ConsoleLog
-
-        return Named("console", ConsoleLog(self.write()))
-
-
-def _logLine(line: str) -> None:
-    _log.info("{line}", line=line.strip())

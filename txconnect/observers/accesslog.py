@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from txconnect.errors import ConfigurationError
-from txconnect.interfaces import ITrafficObserver
+from txconnect.interfaces import IReopens, ITrafficObserver
 from txconnect.observers.lines import LINE, closedLine, jsonLine, record, textLine
 from txconnect.values import Event, TunnelClosed, TunnelEstablished, TunnelRefused
 
@@ -46,7 +46,7 @@ _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
 _STDOUT = "-"
 
 
-@implementer(ITrafficObserver)
+@implementer(ITrafficObserver, IReopens)
 class AccessLog(Service):
     """
     Writes a line for each L{TunnelRefused<txconnect.values.TunnelRefused>} and
@@ -115,21 +115,14 @@ class AccessLog(Service):
     def reopen(self) -> None:
         """
         Open the file again under its name, after somebody has renamed it.
-        When that fails, the old one stays in use and the log says so.
+
+        @raise OSError: it cannot be opened; the old one stays in use.
         """
         old = self._descriptor
         if self.path == _STDOUT or old is None:
             return
-        try:
-            self._open()
-        except OSError as error:
-            self._log.error(
-                "the access log {path} could not be reopened: {reason}",
-                path=self.path,
-                reason=error.strerror or str(error),
-            )
-        else:
-            os.close(old)
+        self._open()
+        os.close(old)
 
     def observe(self, event: Event) -> None:
         """Write the event's line, if it has one."""

@@ -26,6 +26,7 @@ from txconnect.interfaces import (
     IAuthScheme,
     IDestinationPolicy,
     IPairFactory,
+    IReopens,
     IRouter,
     ITrafficObserver,
     ITrafficTap,
@@ -96,9 +97,12 @@ def checkRouter(router: Any, requests: Iterable[ConnectRequest] = REQUESTS) -> N
 def checkObserver(observer: Any) -> None:
     """
     Check an L{ITrafficObserver}: it must take every kind of event, with all
-    that may be missing missing, and return nothing to wait for.
+    that may be missing missing, and return nothing to wait for.  One that says
+    that it is an L{IReopens} must be one; no file is opened.
     """
     verify(ITrafficObserver, observer)
+    if IReopens.providedBy(plain(observer)):
+        verify(IReopens, observer)
     for event in events():
         kind = type(event).__name__
         returned = call(observer, kind, plain(observer).observe, event)

@@ -19,7 +19,7 @@ import socket
 import struct
 from collections import deque
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from txconnect.testing.addressing import (
     SocketAddress,
@@ -27,10 +27,6 @@ from txconnect.testing.addressing import (
     socketAddress,
     sourceFor,
 )
-
-if TYPE_CHECKING:
-    from txconnect.testing.kernel import Kernel
-
 
 IN, OUT = select.POLLIN, select.POLLOUT
 ERR, HUP = select.POLLERR, select.POLLHUP
@@ -43,6 +39,32 @@ def _error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
 
+class SocketOwner(Protocol):
+    """The L{Kernel<txconnect.testing.kernel.Kernel>}, as its sockets see it."""
+
+    windowSize: int
+    resetDiscards: bool
+    sockets: dict[int, MemorySocket]
+
+    def socket(self, family: int, outside: bool = False) -> MemorySocket:
+        """Make another socket."""
+
+    def ephemeralPort(self) -> int:
+        """Return a port that is free."""
+
+    def portion(self, available: int) -> int:
+        """Return how much of what is there is read at once."""
+
+    def listener(self, host: str, port: int) -> MemorySocket | None:
+        """Return the socket that listens there."""
+
+    def fate(self, host: str, port: int) -> int | None:
+        """Return the error that a connection there has."""
+
+    def isTaken(self, host: str, port: int) -> bool:
+        """Return whether something is bound there."""
+
+
 class MemorySocket:
     """
     What L{socket.socket} is to Twisted's TCP transports, non-blocking.
@@ -53,7 +75,9 @@ class MemorySocket:
     @ivar resetReceived: the other end is gone, and said so by RST.
     """
 
-    def __init__(self, kernel: Kernel, fd: int, family: int, outside: bool) -> None:
+    def __init__(
+        self, kernel: SocketOwner, fd: int, family: int, outside: bool
+    ) -> None:
         self.family = family
         self.outside = outside
         self.owner: Any = None

@@ -24,12 +24,11 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txconnect.testing.reactor import MemoryReactor
 from txconnect.testing.sockets import MemorySocket
 
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509
-
-    from txconnect.testing.network import MemoryNetwork
 
 
 def buildAddress(address: Any) -> IPv4Address | IPv6Address:
@@ -54,7 +53,7 @@ class MemoryClient(tcp.Client):
         reactor: Any,
     ) -> None:
         # createInternetSocket needs it before tcp.Client sets it.
-        self._network: MemoryNetwork = reactor
+        self._network: MemoryReactor = reactor
         super().__init__(  # type: ignore[no-untyped-call]
             host, port, bindAddress, connector, reactor
         )
@@ -122,7 +121,7 @@ class PeerTransport(tcp.Connection):
     """The connection of a test's own peer, made from a connected socket."""
 
     def __init__(
-        self, connected: MemorySocket, protocol: IProtocol, reactor: MemoryNetwork
+        self, connected: MemorySocket, protocol: IProtocol, reactor: MemoryReactor
     ) -> None:
         super().__init__(connected, protocol, reactor)  # type: ignore[arg-type]
         self.connected = 1

@@ -1,12 +1,11 @@
 """
-Files that are named on the command line and that only root may read: keys,
-passwords.
+Files that the configuration names and that only root may read: keys, passwords.
 
 They are opened while C{twistd} still is root, and looked at again when it is
 not any more.  What can still be read then is left alone, so that a password
 file is read again when it changes.  Of the others the contents are kept in
 memory, and a worker, also one that is started much later, finds them under
-C{/proc/self/fd}.
+C{/proc/self/fd}: the configuration that it gets names that path instead.
 """
 
 from __future__ import annotations
@@ -15,16 +14,17 @@ import fcntl
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import attrs
 
+from txconnect.configuration import Configuration
 from txconnect.errors import ConfigurationError
 
 LARGEST = 1 << 20
 """Octets; what is larger is no key and no password file."""
 
-_PLUGINS = ("auth-scheme", "policy", "router", "tap", "pair")
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _SEALS = ("F_SEAL_WRITE", "F_SEAL_SHRINK", "F_SEAL_GROW", "F_SEAL_SEAL")
 _PART = re.compile(r"(?:\\.|[^:\\])+", re.DOTALL)
@@ -32,106 +32,128 @@ _ITEM = re.compile(r"[^:,=]+")
 _TARGETS = re.compile(r"(?:\A|=)(?:https?|socks5h?)://", re.IGNORECASE)
 _TARGET_FILE = re.compile(r",(?:credentials|ca|cert|key)=(?!env:)([^,|]+)")
 
+Span = tuple[int, int, str]
+"""Where a path begins and ends in a text, and the path."""
+
 
 @attrs.frozen
-class Named:
+class FileReference:
     """
-    Where an option names what may be a file.
+    A place in the configuration that names a file.
 
-    @ivar option: the option's place on the command line.
-    @ivar start: where the name begins in the option's text; C{end} likewise.
+    @ivar field: the field of the configuration.
+    @ivar index: of the text in that field.
+    @ivar start: where the path begins in the text; C{end} likewise.
     @ivar path: the file, absolute.
     """
 
-    option: int
+    field: str
+    index: int
     start: int
     end: int
     path: str
 
 
-def namedFiles(options: Sequence[str]) -> list[Named]:
+def fileReferences(configuration: Configuration) -> list[FileReference]:
     """
-    Every file that the options name: what stands behind the first colon of
-    C{--auth}, a part of C{--listen}, C{credentials=} and the like of a
-    C{--route}, and a path with a slash among the arguments of a plugin.  A log,
-    which is written, is none of these.
-
-    @param options: C{--name=value} each.
+    Find every file that a configuration names: the argument of a checker, a
+    part of a listener, C{credentials=} and the like of a route, and a path with
+    a slash in the argument of a plugin.  The file of an observer is none of
+    these: a log is written.
     """
     return [
-        named
-        for number, option in enumerate(options)
-        for named in _namesIn(number, option)
-        if os.path.isfile(named.path)
+        FileReference(field, index, start, end, path)
+        for field, find in _FINDERS.items()
+        for index, text in enumerate(_texts(configuration, field))
+        for start, end, name in find(text)
+        if os.path.isfile(path := os.path.abspath(name))
     ]
 
 
-def _namesIn(number: int, option: str) -> Iterator[Named]:
-    name, _, value = option.removeprefix("--").partition("=")
-    base = len(option) - len(value)
-    head, colon, rest = value.partition(":")
-    start = base + len(head) + 1
-    if name == "auth" and rest:
-        yield Named(number, start, len(option), os.path.abspath(rest))
-    elif name == "listen" and colon:
-        for part in _PART.finditer(option, start):
-            key, equals, text = part[0].rpartition("=")
-            path = re.sub(r"\\(.)", r"\1", text)
-            if path.isdigit():
-                continue  # a port
-            at = part.start() + len(key) + len(equals)
-            yield Named(number, at, part.end(), os.path.abspath(path))
-    elif name == "route":
-        found = _TARGETS.search(value)
-        targets = base + (found.start() if found else len(value))
-        yield from _arguments(number, option, start, targets)
-        for file in _TARGET_FILE.finditer(option, targets):
-            yield Named(number, *file.span(1), os.path.abspath(file[1]))
-    elif name in _PLUGINS and colon:
-        yield from _arguments(number, option, start, len(option))
+def _texts(configuration: Configuration, field: str) -> tuple[str, ...]:
+    value = getattr(configuration, field)
+    if field == "pair":
+        return () if value is None else (value,)
+    texts: tuple[str, ...] = value
+    return texts
 
 
-def _arguments(number: int, option: str, start: int, end: int) -> Iterator[Named]:
-    for item in _ITEM.finditer(option, start, end):
+def _inChecker(text: str) -> Iterator[Span]:
+    name, _, path = text.partition(":")
+    if path:
+        yield len(name) + 1, len(text), path
+
+
+def _inListener(text: str) -> Iterator[Span]:
+    kind, colon, _ = text.partition(":")
+    for part in _PART.finditer(text, len(kind) + len(colon)):
+        key, equals, value = part[0].rpartition("=")
+        path = re.sub(r"\\(.)", r"\1", value)
+        if not path.isdigit():  # a port
+            yield part.start() + len(key) + len(equals), part.end(), path
+
+
+def _inRoute(text: str) -> Iterator[Span]:
+    found = _TARGETS.search(text)
+    targets = found.start() if found else len(text)
+    yield from _arguments(text, targets)
+    for file in _TARGET_FILE.finditer(text, targets):
+        yield *file.span(1), file[1]
+
+
+def _inPlugin(text: str) -> Iterator[Span]:
+    return _arguments(text, len(text))
+
+
+def _arguments(text: str, end: int) -> Iterator[Span]:
+    start = text.find(":") + 1 or len(text)
+    for item in _ITEM.finditer(text, start, end):
         if "/" in item[0]:
-            yield Named(number, *item.span(), os.path.abspath(item[0]))
+            yield *item.span(), item[0]
+
+
+_FINDERS: dict[str, Callable[[str], Iterator[Span]]] = {
+    "checkers": _inChecker,
+    "listeners": _inListener,
+    "routes": _inRoute,
+    **dict.fromkeys(("schemes", "policies", "routers", "taps", "pair"), _inPlugin),
+}
+"""For each field that may name files, the function that finds them in a text."""
 
 
 class RootFiles:
     """
-    The files of one command line.
-
-    @ivar descriptors: what has been kept, for every worker to inherit.
+    The files of one configuration.
     """
 
     def __init__(
         self,
-        options: Sequence[str],
+        configuration: Configuration,
         readable: Callable[[str], bool] | None = None,
     ) -> None:
         """
-        @param options: as L{namedFiles} takes them; relative names count from
-            the directory that is the current one now.
+        @param configuration: relative names in it count from the directory that
+            is the current one now.
         @param readable: whether this process may read a path, now.
         """
-        self._options = list(options)
-        self._named = namedFiles(options)
+        self._configuration = configuration
+        self._references = fileReferences(configuration)
         self._readable = readable or _readable
         self._opened: dict[str, int] = {}
         self._kept: dict[str, int] = {}
 
     def open(self) -> None:
         """Open them all; called while the program has all its rights."""
-        for named in self._named:
-            if named.path not in self._opened:
-                descriptor = _openFile(named.path)
+        for reference in self._references:
+            if reference.path not in self._opened:
+                descriptor = _openFile(reference.path)
                 if descriptor is not None:
-                    self._opened[named.path] = descriptor
+                    self._opened[reference.path] = descriptor
 
     def keep(self) -> None:
         """
-        Keep the contents of what cannot be read any more; called with the
-        rights that the workers will have.
+        Keep the contents of the files that cannot be read any more; called with
+        the rights that the workers will have.
 
         @raise ConfigurationError: this system cannot do that.
         """
@@ -143,6 +165,7 @@ class RootFiles:
 
     @property
     def descriptors(self) -> list[int]:
+        """The files in memory, for every worker to inherit."""
         return list(self._kept.values())
 
     def close(self) -> None:
@@ -152,9 +175,9 @@ class RootFiles:
         self._opened.clear()
         self._kept.clear()
 
-    def options(self, first: int) -> list[str]:
+    def configuration(self, first: int) -> Configuration:
         """
-        The command line for a worker that inherits L{descriptors}.
+        Return the configuration for a worker that inherits L{descriptors}.
 
         @param first: the number of the first of them there.
         """
@@ -162,15 +185,29 @@ class RootFiles:
             path: f"/proc/self/fd/{number}"
             for number, path in enumerate(self._kept, first)
         }
-        told = list(self._options)
-        # From the end, so that what stands before keeps its place.
-        for named in reversed(self._named):
-            if named.path in paths:
-                text = told[named.option]
-                told[named.option] = (
-                    text[: named.start] + paths[named.path] + text[named.end :]
-                )
-        return told
+        kept = [each for each in self._references if each.path in paths]
+        changed: dict[str, Any] = {
+            field: _replaced(
+                _texts(self._configuration, field),
+                [each for each in kept if each.field == field],
+                paths,
+            )
+            for field in {each.field for each in kept}
+        }
+        if "pair" in changed:
+            [changed["pair"]] = changed["pair"]
+        return attrs.evolve(self._configuration, **changed)
+
+
+def _replaced(
+    texts: tuple[str, ...], references: list[FileReference], paths: Mapping[str, str]
+) -> tuple[str, ...]:
+    told = list(texts)
+    # From the end, so that what stands before keeps its place.
+    for each in reversed(references):
+        text = told[each.index]
+        told[each.index] = text[: each.start] + paths[each.path] + text[each.end :]
+    return tuple(told)
 
 
 def _readable(path: str) -> bool:

@@ -32,12 +32,12 @@ from twisted.internet.ssl import (
 from zope.interface import implementer
 
 from txconnect.errors import ConfigurationError
+from txconnect.listening.strings import BACKLOG
 from txconnect.pem import readCertificates, readPrivateKey
 
 __all__ = ["ProxyTLSServerEndpoint", "clientCertificateOptions", "parseProxyTLS"]
 
 FORM = "proxytls:PORT:cert=PATH:key=PATH:clientCA=PATH[:interface=ADDRESS][:backlog=NUMBER]"
-BACKLOG = 1024
 
 
 @implementer(IStreamServerEndpoint)

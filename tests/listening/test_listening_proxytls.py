@@ -25,8 +25,8 @@ from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactor
 from zope.interface.verify import verifyObject
 
-from txconnect.auth.proxytls import ProxyTLSServerEndpoint, parseProxyTLS
 from txconnect.errors import ConfigurationError
+from txconnect.listening.proxytls import ProxyTLSServerEndpoint, parseProxyTLS
 
 # What Twisted's CertificateOptions hands to newer pyOpenSSLs.
 pytestmark = pytest.mark.filterwarnings(

@@ -1,5 +1,5 @@
 """
-The place of one worker, in which one process follows the other.
+One worker of several: the process that is there, and the ones that replace it.
 """
 
 from __future__ import annotations
@@ -12,20 +12,17 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from txconnect.errors import ConfigurationError
-from txconnect.workers.member import Member
-from txconnect.workers.messages import STOP_TIMEOUT
+from txconnect.workers.config import START_TIMEOUT, STOP_TIMEOUT
+from txconnect.workers.process import WorkerProcess
 
 _log = Logger()
-
-START_TIMEOUT = 60.0
-"""Seconds until a worker must accept."""
 
 
 @attrs.define
 class Backoff:
     """
-    How long to wait before a worker is replaced: twice as long each time, and
-    short again after one that has served for a while.
+    The wait before a worker is replaced: twice as long each time, and short
+    again after one that has served for a while.
 
     All in seconds.
     """
@@ -37,29 +34,31 @@ class Backoff:
 
     def after(self, served: float) -> float:
         """
-        How long to wait behind a worker.
+        Return the wait after a worker.
 
-        @param served: how long it was ready.
+        @param served: the time that it was ready.
         """
         wait = max(self.first, self._next if served < self.stable else 0)
         self._next = min(self.most, wait * 2)
         return wait
 
 
-class Ruler(Protocol):
-    """Who decides what follows: the L{Crew<txconnect.workers.crew.Crew>}."""
+class SlotOwner(Protocol):
+    """
+    The owner of the slots: a L{Supervisor<txconnect.workers.supervisor.Supervisor>}.
+    """
 
-    def placeReady(self) -> None:
+    def slotReady(self) -> None:
         """A worker accepts."""
 
-    def placeFailed(self, place: Place, reason: str) -> None:
+    def slotFailed(self, slot: WorkerSlot, reason: str) -> None:
         """A worker cannot start."""
 
-    def placeLost(self, place: Place, how: str) -> bool:
+    def slotLost(self, slot: WorkerSlot, how: str) -> bool:
         """A worker has ended by itself; returns whether to replace it."""
 
 
-class Place:
+class WorkerSlot:
     """
     Starts a worker, replaces it when it ends, stops it.
     """
@@ -68,29 +67,29 @@ class Place:
         self,
         number: int,
         clock: Any,
-        spawn: Callable[[Place], Member],
-        ruler: Ruler,
+        spawn: Callable[[WorkerSlot], WorkerProcess],
+        owner: SlotOwner,
     ) -> None:
         """
         @param clock: provides C{IReactorTime}.
-        @param spawn: starts a process that reports to this place.
+        @param spawn: starts a process that reports to this slot.
         """
         self.name = f"worker {number}"
         self.number = number
         self._clock = clock
         self._spawn = spawn
-        self._ruler = ruler
+        self._owner = owner
         self._backoff = Backoff()
-        self._member: Member | None = None
+        self._process: WorkerProcess | None = None
         self._readyAt: float | None = None
         self._replacing = False
-        # The one thing that is waited for: a start, a restart or an end.
+        # The one thing that is waited for: a restart or an end.
         self._deadline: Any = None
         self._stopped: Deferred[None] | None = None
 
     @property
     def ready(self) -> bool:
-        """Whether there is a worker here that accepts."""
+        """Whether a worker is here that accepts."""
         return self._readyAt is not None
 
     def start(self) -> None:
@@ -100,35 +99,54 @@ class Place:
         @raise OSError: there can be none.
         @raise ConfigurationError: there is nothing to listen on.
         """
-        self._member = self._spawn(self)
-        self._wait(START_TIMEOUT, self._late)
+        self._process = self._spawn(self)
 
     def stop(self) -> Deferred[None]:
-        """End what is here, and put nothing in its place."""
+        """End the worker, and start no other."""
         if self._stopped is not None:
             return self._stopped
         self._wait(None)
-        if self._member is None:
+        if self._process is None:
             return succeed(None)
         self._stopped = Deferred()
-        self._member.stop()
+        self._process.stop()
         self._wait(STOP_TIMEOUT, self._kill)
         return self._stopped
 
-    def workerReady(self, member: Member) -> None:
-        if member is not self._member or self._stopped is not None:
+    def request(self, kind: str) -> bool:
+        """
+        Ask something of the worker that is here, or that is just starting.
+
+        @return: whether there is one.
+        """
+        if self._process is None or self._stopped is not None:
+            return False
+        self._process.request(kind)
+        return True
+
+    def workerReady(self, process: WorkerProcess) -> None:
+        if process is not self._process or self._stopped is not None:
             return
         self._wait(None)
         self._readyAt = self._clock.seconds()
-        if self._replacing and self._member is not None:
-            _log.info("{name} is process {pid}", name=self.name, pid=self._member.pid)
-        self._ruler.placeReady()
+        if self._replacing and self._process is not None:
+            _log.info("{name} is process {pid}", name=self.name, pid=self._process.pid)
+        self._owner.slotReady()
 
-    def workerFailed(self, member: Member, reason: str) -> None:
-        self._ruler.placeFailed(self, reason)
+    def workerFailed(self, process: WorkerProcess, reason: str) -> None:
+        self._owner.slotFailed(self, reason)
 
-    def workerExited(self, member: Member, how: str) -> None:
-        if member is not self._member:
+    def workerLate(self, process: WorkerProcess) -> None:
+        if process is self._process and self._stopped is None:
+            _log.error(
+                "{name} did not become ready in {seconds:g} s and is ended",
+                name=self.name,
+                seconds=START_TIMEOUT,
+            )
+            self._kill()
+
+    def workerExited(self, process: WorkerProcess, how: str) -> None:
+        if process is not self._process:
             return
         if self._stopped is not None:
             # Its last lines are in the pipe; somebody else may hold that open.
@@ -136,14 +154,14 @@ class Place:
             return
         self._wait(None)
         served = 0.0 if self._readyAt is None else self._clock.seconds() - self._readyAt
-        self._member = self._readyAt = None
-        if self._ruler.placeLost(self, how):
+        self._process = self._readyAt = None
+        if self._owner.slotLost(self, how):
             self._replace(served, f"{self.name} has ended ({how})")
 
-    def workerGone(self, member: Member) -> None:
-        if member is self._member and self._stopped is not None:
+    def workerGone(self, process: WorkerProcess) -> None:
+        if process is self._process and self._stopped is not None:
             self._wait(None)
-            self._member = self._readyAt = None
+            self._process = self._readyAt = None
             stopped, self._stopped = self._stopped, None
             stopped.callback(None)
 
@@ -161,21 +179,13 @@ class Place:
         except (OSError, ConfigurationError) as error:
             self._replace(0.0, f"{self.name} cannot be started: {error}")
 
-    def _late(self) -> None:
-        _log.error(
-            "{name} did not become ready in {seconds:g} s and is ended",
-            name=self.name,
-            seconds=START_TIMEOUT,
-        )
-        self._kill()
-
     def _kill(self) -> None:
-        if self._member is not None:
-            self._member.kill()
+        if self._process is not None:
+            self._process.kill()
 
     def _forget(self) -> None:
-        if self._member is not None:
-            self._member.forget()
+        if self._process is not None:
+            self._process.forget()
 
     def _wait(
         self, seconds: float | None, then: Callable[[], None] | None = None

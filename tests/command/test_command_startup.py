@@ -1,22 +1,16 @@
 """
-What a person at a terminal sees.
+The lines at start-up.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
 from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.logger import ILogObserver, Logger, LogPublisher
-from twisted.python.failure import Failure
-from zope.interface.verify import verifyObject
 
 from txconnect import __version__
-from txconnect.command.console import Terminal, Welcome, logObserver, makeLogObserver
+from txconnect.command.startup import Welcome
 from txconnect.listening import Listener
 
 LOOPBACK = IPv4Address("TCP", "127.0.0.1", 3128)
@@ -157,101 +151,3 @@ def test_everyListenerIsNamed() -> None:
     listening: Any = [(PLAIN, LOOPBACK), (PLAIN, UNIXAddress(b"/run/s"))]
     first = Welcome().lines(listening)[0]
     assert "on http://127.0.0.1:3128, unix:/run/s" in first
-
-
-# The terminal
-
-
-def test_terminalWritesWholeLines() -> None:
-    stream = io.StringIO()
-    terminal = Terminal(stream)
-    terminal.write("one")
-    terminal.write("two\n")
-    assert stream.getvalue() == "one\ntwo\n"
-
-
-def test_readerThatGoesAwayEndsTheLinesOnly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """C{txconnect | head -4} must not end any tunnel."""
-
-    class Gone(io.StringIO):
-        writes = 0
-
-        def flush(self) -> None:
-            self.writes += 1
-            raise BrokenPipeError(32, "Broken pipe")
-
-    events: list[Any] = []
-    monkeypatch.setattr(Terminal, "_log", Logger(observer=events.append))
-    stream = Gone()
-    terminal = Terminal(stream)
-    terminal.write("one")
-    terminal.write("two")
-    assert stream.writes == 1
-    assert [event["log_level"].name for event in events] == ["warn"]
-
-
-def test_readerThatDoesNotKeepUpLosesLines() -> None:
-    """A full pipe must not stop the reactor; what is lost is counted."""
-    reading, writing = os.pipe()
-    # Not a hang but an exception, should a write to the full pipe be tried.
-    os.set_blocking(writing, False)
-    with open(reading, "rb", 0) as reader, open(writing, "w") as stream:
-        terminal = Terminal(stream)
-        terminal.write("first")
-        assert reader.read(100) == b"first\n"
-        filled = 0
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                filled += os.write(writing, b"x" * 4096)
-        for _ in range(3):
-            terminal.write("lost")
-        while filled:
-            filled -= len(reader.read(filled))
-        terminal.write("then")
-        terminal.write("last")
-        assert reader.read(1000) == b"(lines lost, nobody read them: 3)\nthen\nlast\n"
-
-
-# The log of txconnect
-
-
-def logged(namespace: str, level: str) -> str:
-    """What becomes of one event."""
-    stream = io.StringIO()
-    log = Logger(namespace, observer=LogPublisher(makeLogObserver(stream)))
-    getattr(log, level)("the {what}", what="words")
-    return stream.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("namespace", "level", "shown"),
-    [
-        pytest.param("twisted.application.app.AppLogger", "info", False, id="boiler"),
-        pytest.param("log_legacy", "info", False, id="Received SIGTERM"),
-        pytest.param("txconnect.observers.counters", "info", True, id="our notices"),
-        pytest.param("mypolicy", "info", True, id="a plugin's notices"),
-        pytest.param("stdout", "info", True, id="a plugin's print"),
-        pytest.param("mypolicy", "debug", False, id="details"),
-        pytest.param("twisted.internet", "warn", True, id="warnings"),
-        pytest.param("log_legacy", "critical", True, id="errors"),
-    ],
-)
-def test_logKeepsBoilerplateAwayAndTroubleIn(
-    namespace: str, level: str, shown: bool
-) -> None:
-    text = logged(namespace, level)
-    assert ("the words\n" in text) is shown
-    if level in ("warn", "critical"):
-        assert f" {level} the words" in text
-
-
-def test_logShowsTracebacks() -> None:
-    stream = io.StringIO()
-    log = Logger("x", observer=LogPublisher(makeLogObserver(stream)))
-    log.failure("it broke", Failure(ValueError("because")))
-    assert "critical it broke" in stream.getvalue()
-    assert "ValueError: because" in stream.getvalue()
-
-
-def test_logObserverIsWhatTwistdWants() -> None:
-    assert verifyObject(ILogObserver, logObserver())

@@ -15,21 +15,22 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 
+from txconnect.configuration import Configuration
 from txconnect.errors import ConfigurationError
 from txconnect.listening import CannotStart, Exit
+from txconnect.workers.config import FIRST_SOCKET, WorkerConfig, bootLine
 from txconnect.workers.files import RootFiles
-from txconnect.workers.member import Member, spawn
-from txconnect.workers.messages import FIRST_SOCKET
-from txconnect.workers.orders import BOOT, Orders
-from txconnect.workers.place import Place
+from txconnect.workers.process import WorkerProcess, spawn
+from txconnect.workers.slot import WorkerSlot
 from txconnect.workers.sockets import HeldSockets
 
 _log = Logger()
 
 
-class Crew(Service):
+class Supervisor(Service):
     """
-    All workers, in the place of the proxy of a L{ListeningService}.
+    All workers, in the place of the proxy of a
+    L{ListeningService<txconnect.listening.ListeningService>}.
 
     A worker that ends before all of them have been ready once ends the
     program: it was started in a way in which it cannot run.
@@ -38,32 +39,30 @@ class Crew(Service):
     def __init__(
         self,
         reactor: Any,
-        count: int,
+        configuration: Configuration,
         sockets: Sequence[HeldSockets],
-        files: RootFiles,
         exit: Exit,
         *,
         foreground: bool,
         spawn: Callable[..., None] = spawn,
     ) -> None:
         """
-        @param count: how many.
+        @param configuration: of every worker; says how many there are.
         @param sockets: those of each listener.
-        @param files: the command line and the files that it names.
         @param foreground: whether somebody sees standard output.
-        @param spawn: L{txconnect.workers.member.spawn}.
+        @param spawn: L{txconnect.workers.process.spawn}.
         """
         self._reactor = reactor
         self._sockets = sockets
-        self._files = files
+        self._files = RootFiles(configuration)
         self._exit = exit
         self._foreground = foreground
         self._spawn = spawn
         # Where relative names count from: twistd changes the directory later.
         self._directory = os.getcwd()
-        self._places = [
-            Place(number, reactor, self._process, self)
-            for number in range(1, count + 1)
+        self._slots = [
+            WorkerSlot(number, reactor, self._process, self)
+            for number in range(1, configuration.workers + 1)
         ]
         self._announce: Callable[[], object] | None = None
         self._begun = False
@@ -79,7 +78,7 @@ class Crew(Service):
         self._announceIfReady()
 
     def privilegedStartService(self) -> None:
-        """Open what nobody may read afterwards."""
+        """Open the files that nobody may read afterwards."""
         Service.privilegedStartService(self)
         self._files.open()
 
@@ -95,8 +94,8 @@ class Crew(Service):
         self._files.keep()
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
-            for place in self._places:
-                place.start()
+            for slot in self._slots:
+                slot.start()
         except OSError as error:
             # Most often the user of --uid may not run what root may.
             raise ConfigurationError(
@@ -112,30 +111,44 @@ class Crew(Service):
         if self.running:
             Service.stopService(self)
         self._announce = None
-        ended = DeferredList([place.stop() for place in self._places])
+        ended = DeferredList([slot.stop() for slot in self._slots])
         return ended.addCallback(lambda _: self._close())
 
-    def placeReady(self) -> None:
-        """Called by a place whose worker accepts."""
-        if all(place.ready for place in self._places):
+    def reopenLogs(self) -> str:
+        """Have the workers open their log files again; returns that in words."""
+        return f"told {self._request('reopen')} to open the log files again"
+
+    def listTunnels(self) -> None:
+        """Have the workers list their tunnels in the log."""
+        _log.info(
+            "told {workers} to list the open tunnels", workers=self._request("list")
+        )
+
+    def _request(self, kind: str) -> str:
+        asked = sum(slot.request(kind) for slot in self._slots)
+        return "1 worker" if asked == 1 else f"{asked} workers"
+
+    def slotReady(self) -> None:
+        """Called by a slot whose worker accepts."""
+        if all(slot.ready for slot in self._slots):
             self._begun = True
             self._announceIfReady()
 
-    def placeFailed(self, place: Place, reason: str) -> None:
-        """Called by a place whose worker cannot start."""
+    def slotFailed(self, slot: WorkerSlot, reason: str) -> None:
+        """Called by a slot whose worker cannot start."""
         if self._begun:
-            _log.error("{name} cannot start: {reason}", name=place.name, reason=reason)
+            _log.error("{name} cannot start: {reason}", name=slot.name, reason=reason)
         else:
             self._giveUp(f"cannot start: {reason}", reason)
 
-    def placeLost(self, place: Place, how: str) -> bool:
+    def slotLost(self, slot: WorkerSlot, how: str) -> bool:
         """
-        Called by a place whose worker has ended by itself.
+        Called by a slot whose worker has ended by itself.
 
         @return: whether to replace it.
         """
         if not self._begun:
-            reason = f"{place.name} ended while it started ({how})"
+            reason = f"{slot.name} ended while it started ({how})"
             self._giveUp(f"cannot start: {reason}", reason)
         return self._begun and bool(self.running)
 
@@ -144,31 +157,36 @@ class Crew(Service):
             self._failed = True
             self._exit.later(CannotStart(line, short))
 
-    def _process(self, place: Place) -> Member:
-        try:
-            sockets = [each.descriptors() for each in self._sockets]
-        except ConfigurationError as error:
-            raise ConfigurationError(
-                f"workers cannot share a listener: {error}"
-            ) from None
+    def _process(self, slot: WorkerSlot) -> WorkerProcess:
+        sockets = self._descriptors()
         handed = [*(fd for each in sockets for fd in each), *self._files.descriptors]
-        orders = Orders(
-            options=self._files.options(FIRST_SOCKET + sum(map(len, sockets))),
+        config = WorkerConfig(
+            configuration=self._files.configuration(
+                FIRST_SOCKET + sum(map(len, sockets))
+            ),
             directory=self._directory,
             rundir=os.getcwd(),
-            reactor=type(self._reactor).__module__,
             foreground=self._foreground,
-            sockets=[len(each) for each in sockets],
+            sockets=tuple(map(len, sockets)),
             files=len(self._files.descriptors),
         )
-        member = Member(place.name, orders.encode(), place)
+        boot = bootLine(type(self._reactor).__module__)
+        process = WorkerProcess(self._reactor, slot.name, boot, config, slot)
         inherited = {
             0: self._null,
             1: self._output(),
             **dict(enumerate(handed, FIRST_SOCKET)),
         }
-        self._spawn(self._reactor, member, place.number, BOOT, inherited)
-        return member
+        self._spawn(self._reactor, process, slot.number, inherited)
+        return process
+
+    def _descriptors(self) -> list[list[int]]:
+        try:
+            return [each.descriptors() for each in self._sockets]
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"workers cannot share a listener: {error}"
+            ) from None
 
     def _output(self) -> int | None:
         # A daemon's is closed or nowhere; sys.stdout is the log by now.

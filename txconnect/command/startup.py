@@ -1,7 +1,5 @@
 """
-What a person at a terminal sees: the lines at start-up, and the log of
-C{txconnect}, without Twisted's own boilerplate but with every warning and
-error in full.
+The lines at start-up: where the proxy listens, who may use it and for what.
 
 Nothing here opens anything or knows about tunnels: the lines for those are
 L{txconnect.observers.console}'s.
@@ -9,84 +7,21 @@ L{txconnect.observers.console}'s.
 
 from __future__ import annotations
 
-import os
-import select
-import stat
-import sys
-import time
 from collections.abc import Sequence
-from typing import TextIO
 
 import attrs
 from twisted.copyright import version as twistedVersion
 from twisted.internet.interfaces import IAddress
-from twisted.logger import (
-    FileLogObserver,
-    FilteringLogObserver,
-    ILogObserver,
-    LogEvent,
-    Logger,
-    LogLevel,
-    LogLevelFilterPredicate,
-    eventAsText,
-)
 
+from txconnect.configuration import BuiltProxy, PluginSet
+from txconnect.interfaces import IAddressPolicy
 from txconnect.listening import Listener, shownAddress
 from txconnect.naming import VERSION
 
-LOG_OBSERVER = "txconnect.command.console.logObserver"
-"""What C{txconnect} gives to C{twistd --logger}."""
-
-_DEFAULTS = ("ports:443", "networks:public")
+_DEFAULT_POLICIES = {"ports": "ports:443", "networks": "networks:public"}
+_DEFAULTS = tuple(_DEFAULT_POLICIES.values())
 _WIDTH = 52
 """Columns before what stands to the right in the lines at start-up."""
-
-
-class Terminal:
-    """
-    Standard output, for whole lines.
-
-    C{twistd -n} makes C{sys.stdout} a log; this is the real one.  A reader
-    that goes away (C{txconnect | head}) ends the lines, not the proxy, and one
-    that does not keep up loses lines rather than stop it.
-    """
-
-    _log = Logger()
-
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = sys.__stdout__ if stream is None else stream
-        self._poll = _pollOf(self._stream)
-        self._lost = 0
-
-    def write(self, text: str) -> None:
-        """Write one line, with or without its end."""
-        if self._stream is None:
-            return
-        if self._poll is not None and not self._poll.poll(0):
-            self._lost += 1
-            return
-        lost, self._lost = self._lost, 0
-        said = f"(lines lost, nobody read them: {lost})\n" if lost else ""
-        try:
-            self._stream.write(said + text.rstrip("\n") + "\n")
-            self._stream.flush()
-        except (OSError, ValueError) as error:
-            self._stream = None
-            self._log.warn(
-                "Standard output is gone, its lines end here: {error}", error=error
-            )
-
-
-def _pollOf(stream: TextIO | None) -> select.poll | None:
-    """What says whether a pipe or a terminal has room; a file always has."""
-    try:
-        if stream is None or stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            return None
-        poll = select.poll()
-        poll.register(stream.fileno(), select.POLLOUT)
-    except (OSError, ValueError):  # closed, or nothing that has a descriptor
-        return None
-    return poll
 
 
 @attrs.frozen
@@ -181,6 +116,34 @@ class Welcome:
         return f"curl {certificate}{user}-x {url} https://example.com/"
 
 
+def welcome(built: BuiltProxy, reactor: str) -> Welcome:
+    """
+    Return what a proxy says of itself.
+
+    @param reactor: the class name of the reactor.
+    """
+    rules = built.pluginSet
+    # A parent resolves names itself, so these are not asked about its routes.
+    judges = [
+        p.name for p in built.proxy.policies if IAddressPolicy.providedBy(p.plugin)
+    ]
+    return Welcome(
+        standingPolicies(rules),
+        [checker.name for checker in rules.checkers],
+        reactor,
+        built.configuration.workers,
+        [(rule.text.pattern, rule.text.shown) for rule in rules.routes],
+        judges if any(rule.text.resolves for rule in rules.routes) else [],
+    )
+
+
+def standingPolicies(rules: PluginSet) -> list[str]:
+    """Return the policies with the defaults, as an operator would write them."""
+    given = {policy.name for policy in rules.policies}
+    defaults = [d for name, d in _DEFAULT_POLICIES.items() if name not in given]
+    return [*defaults, *rules.configuration.policies]
+
+
 def _url(listener: Listener, host: IAddress) -> str:
     shown = shownAddress(host)
     if shown.startswith("unix:"):
@@ -194,31 +157,3 @@ def _columns(left: str, right: str) -> str:
 
 def _reactorName(name: str) -> str:
     return name.removesuffix("Reactor").lower() or "reactor unknown"
-
-
-def logObserver() -> ILogObserver:
-    """
-    The log of C{txconnect}, on standard error: warnings and errors of
-    everything, tracebacks included, and the notices of all but Twisted.
-
-    Called by C{twistd --logger}.
-    """
-    return makeLogObserver(sys.__stderr__ or sys.stderr)
-
-
-def makeLogObserver(stream: TextIO) -> ILogObserver:
-    """L{logObserver} on another stream."""
-    levels = LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)
-    for namespace in ("twisted", "log_legacy"):
-        levels.setLogLevelForNamespace(namespace, LogLevel.warn)
-    return FilteringLogObserver(FileLogObserver(stream, _asLine), [levels])
-
-
-def _asLine(event: LogEvent) -> str | None:
-    text = eventAsText(event, includeTimestamp=False, includeSystem=False)
-    if not text:
-        return None
-    clock = time.strftime("%H:%M:%S", time.localtime(event["log_time"]))
-    level = event.get("log_level")
-    word = f"{level.name} " if level and level >= LogLevel.warn else ""
-    return f"{clock} {word}{text}\n"

@@ -11,7 +11,7 @@ import pytest
 
 from txconnect.auth import hashes as hashesModule
 from txconnect.auth.htpasswd import readUsers
-from txconnect.auth.passwords import main, setPassword
+from txconnect.command.passwd import main, setPassword
 
 
 @pytest.fixture(autouse=True)

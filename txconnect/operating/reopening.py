@@ -1,0 +1,64 @@
+"""
+The log files of plugins, opened again after somebody has renamed them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from twisted.logger import Logger
+
+from txconnect.admission.assembling import verified
+from txconnect.interfaces import IReopens
+from txconnect.values import Named
+
+_log = Logger()
+
+
+class Reopening:
+    """
+    The plugins of one proxy that provide L{IReopens}, of whatever kind.
+    """
+
+    def __init__(self, plugins: Iterable[Named]) -> None:
+        """
+        @param plugins: all that there are; an object that is several of them is
+            one to reopen.
+        @raise ConfigurationError: one says that it provides L{IReopens}, and
+            does not.
+        """
+        found: dict[int, Named] = {}
+        for each in plugins:
+            if IReopens.providedBy(each.plugin):
+                found.setdefault(id(each.plugin), each)
+        self._plugins = verified(found.values(), IReopens)
+
+    def reopen(self) -> list[str]:
+        """
+        Have each open its file again, whatever becomes of the others.
+
+        @return: the names of those that have; of the others the log says why.
+        """
+        return [each.name for each in self._plugins if _hasReopened(each)]
+
+
+def _hasReopened(each: Named) -> bool:
+    try:
+        each.plugin.reopen()
+    except OSError as error:
+        _log.error(
+            "{name}: its file cannot be opened again, the old one stays in use: {reason}",
+            name=each.name,
+            reason=_reason(error),
+        )
+    except BaseException:
+        _log.failure("{name} failed to open its file again", name=each.name)
+    else:
+        return True
+    return False
+
+
+def _reason(error: OSError) -> str:
+    if error.filename is None or error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}"

@@ -1,0 +1,54 @@
+"""
+The log of a worker: every event goes to the parent, who has the log.
+
+A parent that does not keep up costs lines, and nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from twisted.logger import ILogObserver, LogEvent, eventAsText
+from zope.interface import implementer
+
+from txconnect.workers.config import LONGEST_LINE
+
+
+@implementer(ILogObserver)
+class ParentLog:
+    """
+    Sends the events of the log; called by any thread.
+    """
+
+    def __init__(
+        self, send: Callable[..., object], hasRoom: Callable[[], bool]
+    ) -> None:
+        """
+        @param send: L{Channel.send<txconnect.workers.channel.Channel.send>}.
+        @param hasRoom: whether the parent keeps up.
+        """
+        self._send = send
+        self._hasRoom = hasRoom
+        # An object that is collected meanwhile may log in this very thread.
+        self._lock = threading.RLock()
+        self._lost = 0
+
+    def __call__(self, event: LogEvent) -> None:
+        """Send one event, or count it as lost."""
+        text = eventAsText(event, includeTimestamp=False, includeSystem=False)
+        if not text:
+            return
+        with self._lock:
+            if not self._hasRoom():
+                self._lost += 1
+                return
+            lost, self._lost = self._lost, 0
+        if lost:
+            text = f"({lost} lines of this log are lost) {text}"
+        self._send(
+            "log",
+            namespace=str(event.get("log_namespace") or "txconnect")[:200],
+            level=getattr(event.get("log_level"), "name", "info"),
+            text=text[:LONGEST_LINE],
+        )
