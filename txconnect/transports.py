@@ -50,8 +50,8 @@ def countUnacknowledged(skt: Any) -> int:
     """
     Count the octets written to a socket that its other end has not acknowledged.
 
-    Only Linux tells; elsewhere, and of what is no socket of the system's, it is
-    0.
+    Only Linux tells.  Elsewhere, and for anything but a socket of the system,
+    there are none.
     """
     if not isinstance(skt, socket.socket) or sys.platform != "linux":
         return 0
