@@ -20,9 +20,8 @@ from urllib.parse import urlencode
 from twisted.web.client import Agent, HTTPConnectionPool, readBody
 from zope.interface import implementer
 
+from txconnect import Allow, ConnectRequest, Decision, Deny, policyFactory
 from txconnect.interfaces import IDestinationPolicy
-from txconnect.plugins import policyFactory
-from txconnect.values import Allow, ConnectRequest, Decision, Deny
 
 
 class ServiceError(Exception):

@@ -10,8 +10,8 @@ from twisted.application.service import Service
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from txconnect import Event, TunnelClosed
 from txconnect.interfaces import ITrafficObserver
-from txconnect.values import Event, TunnelClosed
 
 
 @implementer(ITrafficObserver)

@@ -11,11 +11,14 @@ from typing import Any
 from twisted.internet import endpoints, task
 from twisted.internet.defer import Deferred
 
-from txconnect.plugins import observerPlugin
+from txconnect import (
+    ConnectProxyFactory,
+    Event,
+    Settings,
+    TunnelRefused,
+    observerPlugin,
+)
 from txconnect.policy.hosts import HostsPolicy
-from txconnect.proxy import ConnectProxyFactory
-from txconnect.settings import Settings
-from txconnect.values import Event, TunnelRefused
 
 
 @observerPlugin("refusals", "Print refusals.")

@@ -218,7 +218,7 @@ class LdapCheckerFactory:
 
 
 async def main(reactor: Any, directory: str) -> None:
-    from txconnect.proxy import ConnectProxyFactory
+    from txconnect import ConnectProxyFactory
 
     checker = LdapChecker(clientFromString(reactor, directory))
     listener = serverFromString(reactor, "tcp:3128:interface=127.0.0.1")

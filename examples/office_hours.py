@@ -6,8 +6,7 @@ A policy: tunnels are opened on weekdays from eight to six.
 
 from datetime import datetime
 
-from txconnect.plugins import policyPlugin
-from txconnect.values import Allow, ConnectRequest, Decision, Deny
+from txconnect import Allow, ConnectRequest, Decision, Deny, policyPlugin
 
 
 def isOpen(now: datetime) -> bool:

@@ -8,9 +8,7 @@ A half's C{dataReceived} gets what its leg has sent, and passes on what it
 likes; back-pressure, half-close and resets stay the tunnel's.
 """
 
-from txconnect.plugins import pairPlugin
-from txconnect.tunnel.pair import ProxyClient, ProxyServer
-from txconnect.values import TunnelInfo
+from txconnect import ProxyClient, ProxyServer, TunnelInfo, pairPlugin
 
 
 class ShoutingClient(ProxyClient):

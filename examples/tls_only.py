@@ -10,8 +10,7 @@ C{None} keeps the fast relay.
 
 from collections.abc import Callable
 
-from txconnect.plugins import tapPlugin
-from txconnect.values import Direction, TunnelInfo
+from txconnect import Direction, TunnelInfo, tapPlugin
 
 HANDSHAKE = b"\x16\x03"  # RFC 8446, 5.1
 

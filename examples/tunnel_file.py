@@ -9,8 +9,8 @@ import os
 from twisted.application.service import Service
 from zope.interface import implementer
 
+from txconnect import Event, TunnelClosed
 from txconnect.interfaces import IReopens, ITrafficObserver
-from txconnect.values import Event, TunnelClosed
 
 
 @implementer(ITrafficObserver, IReopens)

@@ -1,11 +1,197 @@
 """
 txconnect: a pluggable HTTP CONNECT proxy on Twisted.
 
-Importing it costs nothing, so that the version can be read without Twisted.
-Start at L{txconnect.proxy} to run a proxy, at L{txconnect.interfaces} to
-write a plugin.
+The names that a plugin's author and an embedding program need every day are here::
+
+    from txconnect import Allow, Deny, policyPlugin
+
+More stand in L{txconnect.interfaces}, L{txconnect.client}, L{txconnect.testing},
+L{txconnect.policy}, L{txconnect.auth}, L{txconnect.observers} and L{txconnect.wire}.
+All other modules are internal: they may change in any release.
+
+Each name is imported when it is first used, so that importing this costs nothing,
+and C{__version__} can be read without Twisted.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from txconnect.naming import VERSION as __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from txconnect.errors import (
+        ConfigurationError,
+        Refused,
+    )
+    from txconnect.plugins import (
+        addressPolicyPlugin,
+        authSchemeFactory,
+        loadPlugin,
+        observerFactory,
+        observerPlugin,
+        pairFactory,
+        pairPlugin,
+        parseArgument,
+        policyFactory,
+        policyPlugin,
+        routerFactory,
+        routerPlugin,
+        tapFactory,
+        tapPlugin,
+    )
+    from txconnect.policy.combinators import allOf, anyOf, reportOnly
+    from txconnect.proxy import (
+        ConnectProxy,
+        ConnectProxyFactory,
+    )
+    from txconnect.settings import (
+        Settings,
+    )
+    from txconnect.tunnel.pair import (
+        ProxyClient,
+        ProxyServer,
+    )
+    from txconnect.tunnel.transport.leg import (
+        Leg,
+    )
+    from txconnect.values import (
+        Allow,
+        AuthAttempt,
+        Authority,
+        BadAuthority,
+        Cause,
+        ChallengeReason,
+        Closed,
+        ConnectRequest,
+        Decision,
+        Deny,
+        Direction,
+        Event,
+        Identity,
+        IPAddress,
+        MaybeAsync,
+        Named,
+        Reached,
+        Route,
+        TunnelClosed,
+        TunnelEstablished,
+        TunnelInfo,
+        TunnelRefused,
+    )
+
+__all__ = [
+    "Allow",
+    "AuthAttempt",
+    "Authority",
+    "BadAuthority",
+    "Cause",
+    "ChallengeReason",
+    "Closed",
+    "ConfigurationError",
+    "ConnectProxy",
+    "ConnectProxyFactory",
+    "ConnectRequest",
+    "Decision",
+    "Deny",
+    "Direction",
+    "Event",
+    "IPAddress",
+    "Identity",
+    "Leg",
+    "MaybeAsync",
+    "Named",
+    "ProxyClient",
+    "ProxyServer",
+    "Reached",
+    "Refused",
+    "Route",
+    "Settings",
+    "TunnelClosed",
+    "TunnelEstablished",
+    "TunnelInfo",
+    "TunnelRefused",
+    "__version__",
+    "addressPolicyPlugin",
+    "allOf",
+    "anyOf",
+    "authSchemeFactory",
+    "loadPlugin",
+    "observerFactory",
+    "observerPlugin",
+    "pairFactory",
+    "pairPlugin",
+    "parseArgument",
+    "policyFactory",
+    "policyPlugin",
+    "reportOnly",
+    "routerFactory",
+    "routerPlugin",
+    "tapFactory",
+    "tapPlugin",
+]
+
+# The module of each name.  tests/test_surface.py compares this with the imports
+# above, and both with docs/reference.rst.
+_HOMES = {
+    "Allow": "txconnect.values",
+    "AuthAttempt": "txconnect.values",
+    "Authority": "txconnect.values",
+    "BadAuthority": "txconnect.values",
+    "Cause": "txconnect.values",
+    "ChallengeReason": "txconnect.values",
+    "Closed": "txconnect.values",
+    "ConfigurationError": "txconnect.errors",
+    "ConnectProxy": "txconnect.proxy",
+    "ConnectProxyFactory": "txconnect.proxy",
+    "ConnectRequest": "txconnect.values",
+    "Decision": "txconnect.values",
+    "Deny": "txconnect.values",
+    "Direction": "txconnect.values",
+    "Event": "txconnect.values",
+    "IPAddress": "txconnect.values",
+    "Identity": "txconnect.values",
+    "Leg": "txconnect.tunnel.transport.leg",
+    "MaybeAsync": "txconnect.values",
+    "Named": "txconnect.values",
+    "ProxyClient": "txconnect.tunnel.pair",
+    "ProxyServer": "txconnect.tunnel.pair",
+    "Reached": "txconnect.values",
+    "Refused": "txconnect.errors",
+    "Route": "txconnect.values",
+    "Settings": "txconnect.settings",
+    "TunnelClosed": "txconnect.values",
+    "TunnelEstablished": "txconnect.values",
+    "TunnelInfo": "txconnect.values",
+    "TunnelRefused": "txconnect.values",
+    "addressPolicyPlugin": "txconnect.plugins",
+    "allOf": "txconnect.policy.combinators",
+    "anyOf": "txconnect.policy.combinators",
+    "authSchemeFactory": "txconnect.plugins",
+    "loadPlugin": "txconnect.plugins",
+    "observerFactory": "txconnect.plugins",
+    "observerPlugin": "txconnect.plugins",
+    "pairFactory": "txconnect.plugins",
+    "pairPlugin": "txconnect.plugins",
+    "parseArgument": "txconnect.plugins",
+    "policyFactory": "txconnect.plugins",
+    "policyPlugin": "txconnect.plugins",
+    "reportOnly": "txconnect.policy.combinators",
+    "routerFactory": "txconnect.plugins",
+    "routerPlugin": "txconnect.plugins",
+    "tapFactory": "txconnect.plugins",
+    "tapPlugin": "txconnect.plugins",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

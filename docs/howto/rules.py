@@ -1,4 +1,4 @@
-from txconnect.policy.combinators import allOf, anyOf, reportOnly
+from txconnect import allOf, anyOf, reportOnly
 from txconnect.policy.hosts import HostsPolicy
 from txconnect.policy.users import UsersPolicy
 

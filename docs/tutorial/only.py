@@ -1,5 +1,4 @@
-from txconnect.plugins import policyPlugin
-from txconnect.values import Allow, Deny
+from txconnect import Allow, Deny, policyPlugin
 
 
 @policyPlugin("example-only", "Allow example.com and what is below it.")

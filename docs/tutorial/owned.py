@@ -3,8 +3,7 @@ from contextlib import closing
 
 from twisted.internet.threads import deferToThread
 
-from txconnect.plugins import policyPlugin
-from txconnect.values import Allow, Deny
+from txconnect import Allow, Deny, policyPlugin
 
 
 def ownerOf(host):

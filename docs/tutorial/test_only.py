@@ -1,7 +1,7 @@
 from only import exampleOnly
 
+from txconnect import Allow, Deny
 from txconnect.testing import decide
-from txconnect.values import Allow, Deny
 
 
 def test_exampleOnly():

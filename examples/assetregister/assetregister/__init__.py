@@ -4,8 +4,8 @@ from pathlib import Path
 
 from zope.interface import implementer
 
+from txconnect import Allow, ConnectRequest, Decision, Deny
 from txconnect.interfaces import IDestinationPolicy
-from txconnect.values import Allow, ConnectRequest, Decision, Deny
 
 
 @implementer(IDestinationPolicy)

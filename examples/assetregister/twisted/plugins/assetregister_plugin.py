@@ -1,6 +1,6 @@
 """What Twisted finds: a name, and where its class is."""
 
-from txconnect.plugins import policyFactory
+from txconnect import policyFactory
 
 registeredHosts = policyFactory(
     "registered-hosts",
