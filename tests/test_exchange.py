@@ -11,19 +11,25 @@ from typing import Any
 
 import attrs
 import pytest
-from rig import DESTINATION, Rig, body, connect, logging, status
+from rig import ANYTHING, DESTINATION, ESTABLISHED, Rig, body, connect, logging, status
+from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.protocol import Protocol
 from zope.interface import implementer
 
+from txconnect.errors import ConfigurationError
 from txconnect.exchange import Exchange
+from txconnect.fronts.http1 import Http1Front
 from txconnect.interfaces import (
     IDestinationPolicy,
     IPairFactory,
     IRouter,
     ITrafficTap,
 )
+from txconnect.settings import Settings
 from txconnect.testing import ManualPool
+from txconnect.tunnel.transport.leg import Leg
+from txconnect.tunnel.transport.relay import TransportRelay
 from txconnect.values import (
     Allow,
     Cause,
@@ -543,3 +549,185 @@ class Challenging:
 
     def challenges(self, cause: Cause) -> tuple[bytes, ...]:
         return (b'Basic realm="x"',)
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_aLegThatIsNotConnected(later: bool, finished: list[Event]) -> None:
+    """[T11] A plugin's route brings a leg without a connection: refused as broken."""
+    answer: Deferred[Reached] = Deferred()
+    reached = Reached(Leg())
+    rig = Rig(routers=[Through(lambda *_: answer if later else succeed(reached))])
+    with logging() as logged:
+        client = rig.client(connect())
+        if later:
+            answer.callback(reached)
+            rig.flush()
+    assert status(client) == 500
+    assert logged.errors
+    assert logged.unhandled == []
+    (event,) = finished
+    assert isinstance(event, TunnelRefused)
+    assert (event.cause, event.rule) == (Cause.PLUGIN_ERROR, "through")
+    client.close()
+    rig.assertOver()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("x"), OSError(errno.ENOSPC, "full")])
+def test_aRelayThatCannotBegin(
+    error: Exception, finished: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    [T11] [H1-31] The 200 has left: it is a tunnel that ends as the proxy's fault,
+    and there is no second answer.
+    """
+
+    def start(self: Any, early: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(TransportRelay, "start", start)
+    rig = Rig()
+    rig.serve()
+    with logging() as logged:
+        client = rig.client(connect())
+    assert client.received in (b"", ESTABLISHED)
+    assert client.reset
+    assert logged.errors
+    (event,) = finished
+    assert isinstance(event, TunnelClosed)
+    assert event.reason is Closed.INTERNAL
+    assert len(rig.events.established) == 1
+    rig.proxy.stopService()
+    rig.flush()
+    assert not rig.proxy._fronts
+    assert not rig.proxy.resources.tunnels.all()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("x"), OSError(errno.EMFILE, "none")])
+def test_aStreamThatCannotBeAccepted(
+    error: Exception, finished: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[T11] Nothing has been sent: it is refused, and the leg is reset."""
+
+    def accept(self: Any, *_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(Http1Front, "accept", accept)
+    rig = Rig()
+    destination = rig.serve()
+    with logging():
+        client = rig.client(connect())
+    assert status(client) == (503 if isinstance(error, OSError) else 500)
+    assert destination.peers[0].reset
+    client.close()
+    rig.assertOver()
+    (event,) = finished
+    assert isinstance(event, TunnelRefused)
+
+
+def test_noPluginIsCalledAfterTheEnd() -> None:
+    """A tap that stops the proxy is the last that is asked for."""
+    asked: list[str] = []
+    first = Tap(made=lambda: rig.proxy.stopService())
+    rig = Rig(taps=[first, Tap(made=lambda: asked.append("second"))])
+    rig.serve()
+    rig.client(connect())
+    rig.flush()
+    assert asked == []
+    assert [each.cause for each in rig.events.refused] == [Cause.SHUTDOWN]
+    rig.assertOver()
+
+
+def test_oneConnectionThatCannotBeStopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """[F10] The others are reset all the same, and the stop comes to its end."""
+    rig = Rig()
+    rig.serve()
+    clients = [rig.client(connect()) for _ in range(3)]
+    failing, *_ = rig.proxy._fronts
+    stop = Http1Front.stop
+
+    def stopping(self: Http1Front) -> None:
+        if self is failing:
+            raise RuntimeError("a bug")
+        stop(self)
+
+    monkeypatch.setattr(Http1Front, "stop", stopping)
+    stopped: list[Any] = []
+    with logging() as logged:
+        rig.proxy.stopService().addBoth(stopped.append)
+        rig.flush()
+    assert stopped == [None]
+    assert [each.reset for each in clients[1:]] == [True, True]
+    assert "could not be stopped" in logged.errors[0]
+
+
+def test_theRulesAreThoseOfTheHeadsTime() -> None:
+    """A connection that was there before the rules is judged by the new ones."""
+    rig = Rig()
+    client = rig.client()
+    no = Named("closed", Says(lambda: Deny("no more")))
+    rig.proxy.rules = attrs.evolve(rig.proxy.rules, destination=(no,))
+    client.send(connect())
+    rig.flush()
+    assert status(client) == 403
+    client.close()
+    rig.assertOver()
+
+
+@implementer(ITrafficTap, IService)
+class Served(Service):
+    """A tap that is a service."""
+
+    def tap(self, tunnel: Any) -> None:
+        return None
+
+
+class Failing(Served):
+    def startService(self) -> None:
+        raise OSError("no file")
+
+
+def test_rulesAreReplacedWhole() -> None:
+    """
+    Plugins that are new are started, those that are gone are stopped, one that is
+    in both goes on, and who is under way keeps what it had.
+    """
+    rig = Rig()
+    proxy = rig.proxy
+    old, both, new = Served(), Served(), Served()
+    proxy.replaceRules(proxy.makeRules(policies=ANYTHING, taps=[old, both]))
+    assert (old.running, both.running) == (1, 1)
+    started = both.startService
+    both.startService = lambda: pytest.fail("started twice")  # type: ignore[method-assign]
+    client, _ = rig.tunnel()
+    proxy.replaceRules(
+        proxy.makeRules(
+            policies=[*ANYTHING, Says(lambda: Deny("no more"))], taps=[both, new]
+        )
+    )
+    both.startService = started  # type: ignore[method-assign]
+    assert (old.running, both.running, new.running) == (0, 1, 1)
+    assert status(rig.client(connect())) == 403
+    client.send(b"still here")
+    rig.flush()
+    assert not client.reset
+    proxy.stopService()
+    rig.flush()
+    assert (both.running, new.running) == (0, 0)
+
+
+def test_rulesThatCannotBeTaken() -> None:
+    """All or nothing: a service that cannot start, a setting that is read once."""
+    rig = Rig()
+    proxy, before = rig.proxy, rig.proxy.rules
+    good = Served()
+    rules = proxy.makeRules(policies=ANYTHING, taps=[good, Failing()])
+    with pytest.raises(OSError, match="no file"):
+        proxy.replaceRules(rules)
+    assert (proxy.rules is before, good.running) == (True, 0)
+    settings = Settings(connectTimeout=1, idleTimeout=5)
+    with pytest.raises(ConfigurationError, match="^connectTimeout: cannot change"):
+        proxy.replaceRules(proxy.makeRules(policies=ANYTHING, settings=settings))
+    assert proxy.rules is before
+    settings = Settings(idleTimeout=5)
+    proxy.replaceRules(proxy.makeRules(policies=ANYTHING, settings=settings))
+    assert proxy.settings.idleTimeout == 5

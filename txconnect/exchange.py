@@ -128,6 +128,9 @@ class ClientStream(Protocol):
     def refuse(self, refused: Refused, exchange: Exchange) -> None:
         """Send a refusal; the exchange is over."""
 
+    def abort(self) -> None:
+        """Reset the stream."""
+
     def exchangeFinished(self) -> None:
         """The exchange is over, and has given everything back; called once."""
 
@@ -273,6 +276,8 @@ class Exchange:
                 reached.leg, (Leg, SocketLeg)
             ):
                 raise TypeError(f"it answered {type(reached).__name__}, not Reached")
+            if isinstance(reached.leg, Leg) and reached.leg.transport is None:
+                raise TypeError("its leg is not connected")
             self._leg = reached.leg
         except Refused:
             raise
@@ -336,11 +341,7 @@ class Exchange:
         if isinstance(result, Failure):
             self.refuse(self._refusedFor(result))
             return
-        try:
-            self._establish(result)
-        except OSError as error:
-            # No descriptor was left for the destination's transport.
-            self.refuse(Refused(causeOf(error), str(error)))
+        self._establish(result)
 
     def _refusedFor(self, failure: Failure) -> Refused:
         refused = failure.value
@@ -363,11 +364,27 @@ class Exchange:
             resources.tunnels,
             self,
         )
-        relay = self._stream.accept(tunnel, prepared)
+        try:
+            relay = self._stream.accept(tunnel, prepared)
+        except OSError as error:
+            # No descriptor was left for the destination's transport.
+            self.refuse(Refused(causeOf(error), str(error)))
+            return
+        except Exception as error:
+            _log.failure("{id} could not be accepted", id=self.id)
+            self.refuse(Refused(Cause.INTERNAL, inWords(error)))
+            return
         # The tunnel's from now on, as all that the decision has found.
         self._leg = self._decision = self._early = None
         self._tunnel = tunnel
-        tunnel.begin(relay, early)
+        try:
+            tunnel.begin(relay, early)
+        except Exception:
+            # The 200 has left: it is a tunnel, and it ends visibly.
+            _log.failure("{id}: its relay could not begin", id=self.id)
+            tunnel.abandon()
+            self._stream.abort()
+            return
         if not self._established:
             self._tellEstablished(prepared.info)
 

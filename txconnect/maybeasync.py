@@ -33,11 +33,13 @@ CANCELLED = (CancelledError, asyncio.CancelledError)
 """What a hook that was given up says of it, as Twisted and asyncio have it."""
 
 
-def settle(answer: Any) -> Any:
+def settle(answer: Any, drop: Callable[[Any], object] | None = None) -> Any:
     """
     Return an answer's value if it is available, else an unfired Deferred of it.
 
     @param answer: a value, a Deferred or a coroutine.
+    @param drop: called with a result that comes after the Deferred was
+        cancelled; by default a failure is logged.
     @raise BaseException: the exception of an answer that has failed already.
     """
     if iscoroutine(answer):
@@ -49,7 +51,7 @@ def settle(answer: Any) -> Any:
     if not arrived:
         # Nothing is lost: whoever waits puts its callbacks behind this one.
         waiting: Deferred[Any] = Deferred(lambda _: _cancel(answer))
-        answer.addBoth(lambda _: _forward(arrived.pop(), waiting))
+        answer.addBoth(lambda _: _forward(arrived.pop(), waiting, drop or _drop))
         return waiting
     if isinstance(arrived[0], Failure):
         arrived[0].raiseException()
@@ -64,9 +66,11 @@ def _cancel(answer: Deferred[Any]) -> None:
         _log.failure("a hook could not be cancelled")
 
 
-def _forward(result: Any, waiting: Deferred[Any]) -> None:
+def _forward(
+    result: Any, waiting: Deferred[Any], drop: Callable[[Any], object]
+) -> None:
     if waiting.called:
-        _drop(result)
+        drop(result)
     else:
         waiting.callback(result)
 

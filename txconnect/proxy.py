@@ -20,10 +20,12 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory
+from twisted.logger import Logger
 from zope.interface import classImplements
 
 from txconnect.admission.assembling import assemble, named, verified, withDefaults
 from txconnect.admission.decision import Surroundings
+from txconnect.admission.rules import Rules
 from txconnect.auth.authenticator import Authenticator
 from txconnect.auth.basic import BasicScheme
 from txconnect.auth.certificate import certificateIdentity
@@ -81,12 +83,14 @@ class ConnectProxy(MultiService):
     @param pool: the threads of the look-ups, for tests.
     @param open: how one address is opened; by default as sockets for the
         kernel relay where that can serve, else as the reactor's transports.
-    @ivar rules: the plugins and settings; they can be replaced as a whole, and
-        hold for the requests that begin from then on.
+    @ivar rules: the plugins and settings that hold for the next request; see
+        L{replaceRules}.
     @ivar resources: what lives as long as the proxy.
     @raise ConfigurationError: a plugin does not provide its interface, or there
         are schemes and no checker.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -107,25 +111,9 @@ class ConnectProxy(MultiService):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         settings = settings or Settings()
+        self._reactor = reactor
         ids = RequestIds()
-        self.policies = withDefaults(named(policies), defaultPolicies())
-        self.routes = _routes(routes)
-        asking = verified(schemes, IAuthScheme)
-        checking = verified(checkers, ICredentialsChecker)
-        self.rules = assemble(
-            self.policies,
-            routers,
-            observers,
-            taps,
-            pairFactory,
-            settings=settings,
-            name=settings.name or freshName(ids.start),
-            authenticator=_authenticator(asking, checking, settings.realm),
-            certificateIdentity=certificateIdentity,
-        )
-        everyone = (*self.policies, *asking, *checking, *self.rules.others())
-        self._adoptServices(everyone)
-        self._reopening = Reopening(everyone)
+        self._name = settings.name or freshName(ids.start)
         self.lookups = Lookups(reactor, settings, getaddrinfo, pool)
         self._nested = makeNested(reactor)
         self.kernel: Kernel | None = None
@@ -136,40 +124,126 @@ class ConnectProxy(MultiService):
         self.ports = Ports(listeners)
         self.resources = Resources(
             reactor,
-            Surroundings(
-                reactor,
-                self.lookups,
-                listeners,
-                self.dialer.direct(),
-            ),
+            Surroundings(reactor, self.lookups, listeners, self.dialer.direct()),
             ids,
             Timeouts(reactor),
             LiveTunnels(reactor),
             self.kernel,
             LeaveWatch(self._nested),
         )
-        if self.routes is not None:
-            self._addRoutes(self.routes, reactor)
         self._fronts: dict[Any, None] = {}
         self._idle: list[Deferred[None]] = []
         self._stopping: list[Deferred[None]] = []
+        self._services: dict[int, MultiService] = {}
+        self.rules = self.makeRules(
+            policies=policies,
+            routers=routers,
+            routes=routes,
+            observers=observers,
+            taps=taps,
+            pairFactory=pairFactory,
+            schemes=schemes,
+            checkers=checkers,
+            settings=settings,
+        )
+        self._reopening = Reopening(self.rules.plugins)
+        self._adopt(self.rules)
+
+    def makeRules(
+        self,
+        *,
+        policies: Iterable[Any] = (),
+        routers: Iterable[Any] = (),
+        routes: Iterable[Any] = (),
+        observers: Iterable[Any] = (),
+        taps: Iterable[Any] = (),
+        pairFactory: Any = None,
+        schemes: Iterable[Any] = (),
+        checkers: Iterable[Any] = (),
+        settings: Settings | None = None,
+    ) -> Rules:
+        """
+        Make rules for this proxy, which L{replaceRules} takes.  Nothing is
+        started, and nothing opened.
+
+        The parameters are the constructor's.
+
+        @raise ConfigurationError: as by the constructor.
+        """
+        settings = settings or Settings()
+        standing = withDefaults(named(policies), defaultPolicies())
+        asking = verified(schemes, IAuthScheme)
+        checking = verified(checkers, ICredentialsChecker)
+        rules = assemble(
+            standing,
+            routers,
+            observers,
+            taps,
+            pairFactory,
+            settings=settings,
+            name=self._name,
+            authenticator=_authenticator(asking, checking, settings.realm),
+            certificateIdentity=certificateIdentity,
+        )
+        plugins = (*standing, *asking, *checking, *rules.others())
+        rules = attrs.evolve(rules, plugins=plugins)
+        leading = _routes(routes)
+        return rules if leading is None else self._withRoutes(rules, leading)
+
+    def _withRoutes(self, rules: Rules, routes: Routes) -> Rules:
+        routers = routes.routers(
+            self._reactor,
+            rules.settings,
+            self.lookups,
+            self.resources.surroundings.direct,
+            partial(self._opener, self._reactor),
+            rules.pseudonym,
+        )
+        return attrs.evolve(
+            rules,
+            routers=(*rules.routers, *routers),
+            plugins=(*rules.plugins, Named("routes", routes)),
+        )
+
+    def replaceRules(self, rules: Rules) -> None:
+        """
+        Have other rules, wholly or not at all, for the requests whose heads come
+        from now on.  Requests under way and tunnels keep theirs.
+
+        Plugins that are services are started where they are new, and stopped
+        where they are in the old rules alone; an object that is in both goes on.
+
+        @param rules: of L{makeRules}.
+        @raise ConfigurationError: a setting differs that is read once, when the
+            proxy is made.
+        """
+        fixed = [
+            field.name
+            for field in attrs.fields(Settings)
+            if field.metadata["fixed"]
+            and getattr(rules.settings, field.name)
+            != getattr(self.settings, field.name)
+        ]
+        if fixed:
+            raise ConfigurationError(
+                f"{', '.join(fixed)}: cannot change while the proxy runs; restart it"
+            )
+        reopening = Reopening(rules.plugins)
+        self._adopt(rules)
+        self.rules, self._reopening = rules, reopening
+        kept = {id(each.plugin) for each in rules.plugins}
+        for key in [key for key in self._services if key not in kept]:
+            self._services.pop(key).disownServiceParent()
+
+    @property
+    def policies(self) -> tuple[Named, ...]:
+        """The policies that stand, the defaults first."""
+        return self.rules.policies
 
     @property
     def settings(self) -> Settings:
         """The settings of the rules that hold now."""
         return self.rules.settings
-
-    def _addRoutes(self, routes: Routes, reactor: Any) -> None:
-        routes.setServiceParent(self)  # type: ignore[no-untyped-call]
-        routers = routes.routers(
-            reactor,
-            self.rules.settings,
-            self.lookups,
-            self.resources.surroundings.direct,
-            partial(self._opener, reactor),
-            self.rules.pseudonym,
-        )
-        self.rules = attrs.evolve(self.rules, routers=(*self.rules.routers, *routers))
 
     def _opener(self, reactor: Any, source: str | None = None) -> Open:
         if self.kernel is None:
@@ -214,9 +288,17 @@ class ConnectProxy(MultiService):
         self._stopping.append(stopped)
         if len(self._stopping) == 1:
             for front in list(self._fronts):
-                front.stop()
+                self._stopFront(front)
             self.whenIdle().addCallback(self._stopPlugins).addBoth(self._stopped)
         return stopped
+
+    def _stopFront(self, front: Http1Front | Opening) -> None:
+        try:
+            front.stop()
+        except Exception:
+            # The others are stopped all the same.
+            self._log.failure("a connection could not be stopped")
+            self.frontLost(front)
 
     def reopenLogs(self) -> list[str]:
         """
@@ -267,16 +349,25 @@ class ConnectProxy(MultiService):
         for stopped in stopping:
             stopped.callback(result)
 
-    def _adoptServices(self, everyone: Sequence[Named]) -> None:
-        for each in everyone:
-            plugin = each.plugin
-            # One that has a parent is started by that: this proxy, when it is
-            # of several kinds, or the program around.
-            if IService.providedBy(plugin) and plugin.parent is None:
-                # Two plugins may have one name, two services of a parent not.
-                holder = MultiService()
-                holder.setServiceParent(self)
-                plugin.setServiceParent(holder)
+    def _adopt(self, rules: Rules) -> None:
+        """Start and stop with this one what is a service and has no parent."""
+        adopted: list[int] = []
+        try:
+            for each in rules.plugins:
+                plugin = each.plugin
+                # One that has a parent is started by that: this proxy, when it is
+                # of several kinds, or the program around.
+                if IService.providedBy(plugin) and plugin.parent is None:
+                    # Two plugins may have one name, two services of a parent not.
+                    holder = self._services[id(plugin)] = MultiService()
+                    adopted.append(id(plugin))
+                    holder.setServiceParent(self)
+                    plugin.setServiceParent(holder)
+        except Exception:
+            # One that cannot start: then none of the new ones does.
+            for key in adopted:
+                self._services.pop(key).disownServiceParent()
+            raise
 
 
 class ConnectProxyFactory(Factory):

@@ -14,9 +14,19 @@ from txconnect.errors import ConfigurationError
 
 
 def _setting(
-    default: Any, help: str, minimum: float | None = None, choices: tuple[str, ...] = ()
+    default: Any,
+    help: str,
+    minimum: float | None = None,
+    choices: tuple[str, ...] = (),
+    fixed: bool = False,
 ) -> Any:
-    metadata = {"help": help, "minimum": minimum, "choices": choices}
+    """
+    Describe a setting.
+
+    @param fixed: whether it is read once, when the proxy is made, and so cannot
+        change while that runs.
+    """
+    metadata = {"help": help, "minimum": minimum, "choices": choices, "fixed": fixed}
     return attrs.field(default=default, metadata=metadata, validator=_check)
 
 
@@ -46,6 +56,7 @@ class Settings:
     name: str = _setting(
         "",
         "this deployment's name in Proxy-Status; unset: txconnect- and six characters that differ at every start",
+        fixed=True,
     )
     realm: str = _setting("proxy", "the realm that a 407 names")
     errors: str = _setting(
@@ -64,6 +75,7 @@ class Settings:
         "what moves a tunnel's bytes: auto (the kernel relay where it can serve) or"
         " transport (always Twisted's transports)",
         choices=("auto", "transport"),
+        fixed=True,
     )
     halfClose: str = _setting(
         "carry",
@@ -77,19 +89,30 @@ class Settings:
         10.0, "seconds a client has to send its request's head", 0.001
     )
     hookTimeout: float = _setting(10.0, "seconds a plugin's hook has to answer", 0.001)
-    lookupTimeout: float = _setting(5.0, "seconds a look-up may take", 0.001)
-    lookupThreads: int = _setting(16, "threads that look names up", 1)
+    lookupTimeout: float = _setting(
+        5.0, "seconds a look-up may take", 0.001, fixed=True
+    )
+    lookupThreads: int = _setting(16, "threads that look names up", 1, fixed=True)
     lookupQueue: int = _setting(
-        1024, "most look-ups under way or waiting at once; a further one is refused", 1
+        1024,
+        "most look-ups under way or waiting at once; a further one is refused",
+        1,
+        fixed=True,
     )
     lookupCache: float = _setting(
-        10.0, "seconds a look-up's answer is kept; 0: not at all", 0
+        10.0, "seconds a look-up's answer is kept; 0: not at all", 0, fixed=True
     )
     connectTimeout: float = _setting(
-        15.0, "seconds all attempts to reach a destination may take together", 0.001
+        15.0,
+        "seconds all attempts to reach a destination may take together",
+        0.001,
+        fixed=True,
     )
     attemptDelay: float = _setting(
-        0.25, "seconds between attempts at a destination's addresses (RFC 8305)", 0.1
+        0.25,
+        "seconds between attempts at a destination's addresses (RFC 8305)",
+        0.1,
+        fixed=True,
     )
     lingerTimeout: float = _setting(
         5.0,
@@ -97,7 +120,9 @@ class Settings:
         0,
     )
     lingerLimit: int = _setting(
-        16777216, "most bytes read and dropped from a refused connection, octets", 0
+        16777216,
+        "most bytes read and dropped from a refused connection, octets",
+        0,
     )
     halfClosedTimeout: float = _setting(
         300.0,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
+from rig import logging
 from twisted.cred.checkers import (
     ANONYMOUS,
     FilePasswordDB,
@@ -31,6 +32,7 @@ from txconnect.auth.authenticator import Authenticator
 from txconnect.auth.basic import BasicScheme, IBasicCredentials
 from txconnect.errors import ConfigurationError, Refused
 from txconnect.interfaces import IAuthScheme
+from txconnect.testing import makeRequest
 from txconnect.values import (
     AuthAttempt,
     Authority,
@@ -629,3 +631,32 @@ def test_stopsStartUp(schemes: Any, checkers: Any, realm: str, said: str) -> Non
     """What could not work is said before anything listens."""
     with pytest.raises(ConfigurationError, match=said):
         Authenticator(schemes, checkers, realm)
+
+
+def test_aCheckerThatFailsAfterItWasGivenUp() -> None:
+    """[T13] It swallows its cancellation, and what it says then holds no secret."""
+    gate: Deferred[None] = Deferred()
+
+    @implementer(ICredentialsChecker)
+    class Stubborn:
+        credentialInterfaces = [IUsernamePassword]
+
+        def requestAvatarId(self, credentials: Any) -> Any:
+            async def asking() -> None:
+                try:
+                    await Deferred()
+                except BaseException:
+                    await gate
+                raise RuntimeError(f"no answer for {credentials.password!r}")
+
+            return Deferred.fromCoroutine(asking())
+
+    header = b"Basic " + b64encode(b"alice:hunter2secret")
+    with logging() as logged:
+        asked: Any = Authenticator([], [Stubborn()]).authenticate(makeRequest(), header)
+        asked.addErrback(lambda _: None)
+        asked.cancel()
+        gate.callback(None)
+    (error,) = logged.errors
+    assert "given up" in error
+    assert "hunter2secret" not in error

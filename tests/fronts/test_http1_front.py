@@ -6,15 +6,19 @@ from __future__ import annotations
 
 import base64
 import re
+from typing import Any
 
 import attrs
 import http_sf
 import pytest
 from rig import DESTINATION, ESTABLISHED, Rig, body, connect, status
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
+from zope.interface import implementer
 
+from txconnect.interfaces import IDestinationPolicy
 from txconnect.testing import CHUNKS
-from txconnect.values import Cause, Closed, Deny, Named
+from txconnect.values import Allow, Cause, Closed, Decision, Deny, Named
 
 everyChunk = pytest.mark.parametrize("chunk", CHUNKS)
 
@@ -641,3 +645,25 @@ class TestKeptAfter407:
         client.end()
         rig.assertOver()
         assert len(rig.events.refused) == 1
+
+
+def test_theAddressThatABalancerNames() -> None:
+    """Behind C{haproxy:} a request came to the address in the PROXY header."""
+    seen: list[str] = []
+
+    @implementer(IDestinationPolicy)
+    class Sees:
+        def decide(self, request: Any) -> Decision:
+            seen.append(f"{request.client.host} {request.server.host}")
+            return Allow()
+
+    rig = Rig(policies=[Sees()])
+    rig.serve()
+    wrapped = HAProxyWrappingFactory(rig.factory)
+    rig.network.listenTCP(3129, wrapped, interface="127.0.0.1")
+    client = rig.network.connect("127.0.0.1", 3129)
+    client.send(b"PROXY TCP4 203.0.113.9 198.51.100.7 40000 8080\r\n" + connect())
+    rig.flush()
+    assert seen == ["203.0.113.9 198.51.100.7"]
+    client.abort()
+    rig.flush()

@@ -7,7 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from rig import Rig, body, connect, status
+from rig import Rig, body, connect, logging, status
+from twisted.internet.protocol import Protocol
 
 from txconnect.fronts.http1 import Http1Front
 from txconnect.fronts.opening import BadOpening, Opened
@@ -147,3 +148,23 @@ def test_anyFactoryMayHaveOne() -> None:
     rig.flush()
     assert status(plain) == 405
     assert greeting.reset
+
+
+def test_aFrontThatCannotBegin() -> None:
+    """[T11] Its connection is lost, and nothing of it is left."""
+
+    class Broken(Protocol):
+        def makeConnection(self, transport: Any) -> None:
+            raise RuntimeError("a bug")
+
+    class First:
+        def feed(self, data: bytes) -> Opened:
+            return Opened(lambda proxy: Broken(), data)
+
+    rig = Rig()
+    rig.factory._first = First
+    with logging():
+        client = rig.client(b"x")
+        client.abort()
+        rig.flush()
+    assert not rig.proxy._fronts

@@ -221,8 +221,8 @@ def test_backOffAndProbe() -> None:
     tried: list[float] = []
     rig.network.refuse(PARENT)
     Scripted(rig.network, SECOND, OK)
-    health = rig.proxy.routes._health  # type: ignore[union-attr]
-    opened = health._probe  # type: ignore[union-attr]
+    health = rig.proxy.rules.plugins[-1].plugin._health
+    opened = health._probe
 
     def noticed(*arguments: Any) -> None:
         tried.append(round(rig.network.seconds(), 3))

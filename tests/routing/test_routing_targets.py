@@ -444,5 +444,5 @@ def test_literalsAreJudged() -> None:
 
 def test_withoutRoutesNothingIsMade() -> None:
     """Who has no parents has no service for them."""
-    assert Rig().proxy.routes is None
-    assert proxy().proxy.routes is not None
+    assert [each.name for each in Rig().proxy.rules.plugins][-1] != "routes"
+    assert isinstance(proxy().proxy.rules.plugins[-1].plugin, Routes)

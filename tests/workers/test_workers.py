@@ -596,3 +596,36 @@ def test_lateWordsOfADeadWorkerAreNotTheNextOnes(setting: Setting) -> None:
     setting.processes[0].processEnded(reason)
     setting.reactor.advance(START_TIMEOUT)
     assert setting.transports[2].signals == ["KILL"]
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_aWorkerThatLosesItsChannelAlone(ends: bool) -> None:
+    """[F10] It serves unheard, so it is killed, unless it ends by itself."""
+    heard: list[str] = []
+
+    class Transport:
+        pid = 7
+
+        def signalProcess(self, name: str) -> None:
+            heard.append(name)
+
+        def write(self, data: bytes) -> None:
+            pass
+
+        def close(self) -> None:
+            pass
+
+    class Owner:
+        def __getattr__(self, name: str) -> Any:
+            return lambda *_: None
+
+    clock = Clock()
+    process = WorkerProcess(clock, "worker 1", b"boot\n", CONFIG, Owner())
+    process.transport = Transport()  # type: ignore[assignment]
+    process.connectChannel(Transport())  # type: ignore[arg-type]
+    process.channel.connectionLost(None)
+    if ends:
+        process.processEnded(Failure(ProcessDone(0)))
+    clock.advance(STOP_TIMEOUT)
+    assert heard == ([] if ends else ["KILL"])
+    assert not clock.getDelayedCalls()

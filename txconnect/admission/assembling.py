@@ -47,6 +47,7 @@ def assemble(
     unresolved = [p for p in policies if IUnresolvedPolicy.providedBy(p.plugin)]
     pairs = [] if pairFactory is None else [pairFactory]
     return Rules(
+        policies=tuple(policies),
         destination=judging(policies, IDestinationPolicy),
         address=judging(policies, IAddressPolicy),
         unresolved=verified(unresolved, IUnresolvedPolicy),

@@ -85,10 +85,13 @@ class HookCaller:
         @raise Refused: it has failed.
         """
         try:
-            return hook(*arguments)
+            answer = hook(*arguments)
         except BaseException:
             # SystemExit and asyncio's CancelledError refuse like any other.
-            return self._failed(Failure(), plugin)
+            answer = self._failed(Failure(), plugin)
+        if self.over:
+            raise Refused(Cause.SHUTDOWN)
+        return answer
 
     def inTime(self, answer: Deferred[Any], name: str) -> Deferred[Any]:
         """

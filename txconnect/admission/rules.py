@@ -50,6 +50,8 @@ class Rules:
     settings.
 
     @ivar name: this deployment's name.
+    @ivar policies: all policies, the defaults first.
+    @ivar plugins: every plugin, of whatever kind, to be started and stopped.
     @ivar destination: the policies that judge names.
     @ivar address: the policies that judge addresses.
     @ivar unresolved: those that judge where no address is.
@@ -59,6 +61,8 @@ class Rules:
 
     settings: Settings = attrs.field(factory=Settings)
     name: str = "txconnect"
+    policies: tuple[Named, ...] = ()
+    plugins: tuple[Named, ...] = ()
     destination: tuple[Named, ...] = ()
     address: tuple[Named, ...] = ()
     unresolved: tuple[Named, ...] = ()

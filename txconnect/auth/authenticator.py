@@ -31,7 +31,7 @@ from txconnect.auth.basic import BasicScheme, IBasicCredentials
 from txconnect.auth.redaction import Secrets, framesOf
 from txconnect.errors import ConfigurationError, Refused
 from txconnect.interfaces import IAuthScheme
-from txconnect.maybeasync import run, settle
+from txconnect.maybeasync import CANCELLED, run, settle
 from txconnect.values import (
     AuthAttempt,
     Cause,
@@ -200,7 +200,7 @@ class _Login:
         for attempt in tries:
             answer: Any
             try:
-                answer = settle(attempt.ask())
+                answer = settle(attempt.ask(), self._dropped)
                 if isinstance(answer, Deferred):
                     answer = yield answer
             except Exception:
@@ -212,6 +212,15 @@ class _Login:
             Cause.CREDENTIALS_REFUSED,
             "; ".join(self._refusals) or "no checker takes credentials of this kind",
         )
+
+    def _dropped(self, result: Any) -> None:
+        """Log a checker's failure after it was given up, without its secrets."""
+        if isinstance(result, Failure) and not result.check(*CANCELLED):
+            _log.error(
+                "a checker failed after request {id} was given up: {reason}",
+                id=self._id,
+                reason=self._secrets.describe(result.value),
+            )
 
     def _judge(self, attempt: _Try, answer: Any) -> Identity | None:
         """Who it is, or L{None} when this checker says no."""

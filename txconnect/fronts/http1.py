@@ -84,11 +84,9 @@ class Http1Front(Protocol):
         "_parser",
         "_proxy",
         "_relaying",
-        "_rules",
         "_side",
     )
 
-    _rules: Rules
     _began: float
 
     def __init__(self, proxy: Proxy) -> None:
@@ -159,7 +157,6 @@ class Http1Front(Protocol):
 
     def _awaitHead(self) -> None:
         resources, rules = self._proxy.resources, self._proxy.rules
-        self._rules = rules
         self._parser = HeadParser(rules.headLimits)
         self._began = resources.clock.seconds()
         self._headTimeouts = resources.timeouts.of(rules.settings.headTimeout)
@@ -211,7 +208,7 @@ class Http1Front(Protocol):
     def _newExchange(self) -> Exchange:
         self._endHead()
         exchange = self._exchange = Exchange(
-            self._rules, self._proxy.resources, self, self._began
+            self._proxy.rules, self._proxy.resources, self, self._began
         )
         self._connection = self._connection or exchange.id
         return exchange
@@ -228,7 +225,7 @@ class Http1Front(Protocol):
             head.headers,
             head.httpVersion,
             transport.getPeer(),
-            self._host,
+            self._host or self._proxy.ports.hostOf(transport),
             None,
             certificate() if certificate is not None else None,
             exchange.id,
@@ -258,6 +255,10 @@ class Http1Front(Protocol):
         """See L{txconnect.exchange.ClientStream}."""
         self._proxy.resources.leaving.unwatch(self.transport)
         self.transport.resumeProducing()
+
+    def abort(self) -> None:
+        """See L{txconnect.exchange.ClientStream}."""
+        self.transport.abortConnection()
 
     def _leftPaused(self) -> None:
         self._giveUp(Cause.CLIENT_LEFT)
@@ -313,7 +314,7 @@ class Http1Front(Protocol):
 
     def _linger(self) -> None:
         lingering = Lingering(
-            self.transport, self._proxy.resources.clock, self._rules.settings
+            self.transport, self._proxy.resources.clock, self._proxy.rules.settings
         )
         self._lingering = lingering
         self.dataReceived = lingering.dataReceived  # type: ignore[method-assign]

@@ -131,7 +131,9 @@ class Opening(Protocol):
         front = opened.front(self._proxy)
         # Before this one goes: there is a connection all the time.
         self._front = front
-        front.makeConnection(self.transport)
-        self._end()
+        try:
+            front.makeConnection(self.transport)
+        finally:
+            self._end()
         if opened.rest:
             front.dataReceived(opened.rest)

@@ -70,27 +70,32 @@ class Ports:
         self._listeners = listeners
         self._known: WeakKeyDictionary[tcp.Port, _Port] = WeakKeyDictionary()
 
-    def accepted(self, transport: Any) -> IAddress:
+    def accepted(self, transport: Any) -> IAddress | None:
         """
         Prepare a connection: no delay, keep-alive, urgent octets in line.
 
         @param transport: just accepted, by whatever listens.
-        @return: the address to which it came.
+        @return: the address to which it came, or L{None} where only the
+            connection itself knows, perhaps not yet: see L{hostOf}.
         """
         # A wrapper's connection, or one that was adopted, has no port to ask.
         if type(transport) is not tcp.Server or transport.server is None:
             _prepare(transport)
-            return self._asked(transport)
+            return None
         port = self._known.get(transport.server)
         if port is None:
             port = self._known[transport.server] = _Port(transport)
-            self._asked(transport)
+            self.hostOf(transport)
         if not port.inherited:
             port.prepare(transport.getHandle())
-        return port.host or self._asked(transport)
+        return port.host
 
-    def _asked(self, transport: Any) -> IAddress:
-        """Ask a connection where it came to: an address of this proxy."""
+    def hostOf(self, transport: Any) -> IAddress:
+        """
+        Ask a connection where it came to: an address of this proxy.
+
+        A wrapper, as for the PROXY protocol, knows it with the first octets.
+        """
         host: IAddress = transport.getHost()
         self._listeners.add(host)
         return host

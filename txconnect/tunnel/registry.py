@@ -64,7 +64,7 @@ class LiveTunnels:
 
     def remove(self, tunnel: Tunnel) -> None:
         """Let it go; called by it once at its end.  The last one stops the timer."""
-        del self._tunnels[tunnel.info.request.id]
+        self._tunnels.pop(tunnel.info.request.id, None)
         if not self._tunnels and self._timer is not None:
             self._timer.cancel()
             self._timer = None

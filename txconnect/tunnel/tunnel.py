@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from twisted.logger import Logger
+
 from txconnect.settings import Settings
 from txconnect.tunnel.relay import Relay
 from txconnect.values import Closed, TunnelClosed, TunnelInfo
@@ -16,6 +18,9 @@ from txconnect.wire.closing import Ended, Happening, State, step
 
 # Why the proxy itself ends one is known to whoever wants it to.
 _REASONS = {ended: Closed(ended.value) for ended in Ended if ended is not Ended.PROXY}
+
+
+_log = Logger()
 
 
 class Registry(Protocol):
@@ -80,7 +85,7 @@ class Tunnel:
         self._clock = clock
         self._settings = settings
         self._registry = registry
-        self._owner = owner
+        self._owner: Owner | None = owner
         self.state = State.OPEN
         # Replaced by whatever happens first; a tunnel does not end by itself.
         self._reason = Closed.OPERATOR
@@ -159,11 +164,23 @@ class Tunnel:
             return self.relay.canEndDestination
         return self.relay.canEndClient
 
+    def abandon(self) -> None:
+        """
+        End a tunnel whose relay could not begin: reset both legs as far as that
+        can be done, and finish it whether they come to an end or not.
+        """
+        try:
+            self.cut(Closed.INTERNAL)
+        except Exception:
+            _log.failure("a tunnel could not be cut")
+        self._finish()
+
     def _finish(self) -> None:
+        # Cut loose, as owner and tunnel refer to each other; and once.
+        owner, self._owner = self._owner, None
+        if owner is None:
+            return
         self._registry.remove(self)
-        owner = self._owner
-        # A circle of references otherwise, which only the collector breaks.
-        del self._owner
         owner.tunnelClosed(
             TunnelClosed(
                 self.info,

@@ -17,6 +17,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
+from txconnect.errors import ConfigurationError
 from txconnect.operating.signals import signalsHeld
 from txconnect.workers.channel import (
     ASK_TIMEOUT,
@@ -32,9 +33,10 @@ from txconnect.workers.config import (
     CHANNEL,
     LONGEST_LINE,
     START_TIMEOUT,
+    STOP_TIMEOUT,
     WorkerConfig,
 )
-from txconnect.workers.framing import BadMessage
+from txconnect.workers.framing import BadMessage, TooLarge
 
 _log = Logger()
 
@@ -87,6 +89,8 @@ class WorkerProcess(ProcessProtocol):
         self._errors = b""
         self._ended = False
         self._lost = False
+        self._clock = clock
+        self._killing: Any = None
         self.channel = Channel(clock, {"log": self._logged}, self._channelLost)
 
     @property
@@ -143,6 +147,8 @@ class WorkerProcess(ProcessProtocol):
     def processEnded(self, reason: Failure) -> None:
         self.childDataReceived(2, b"\n")
         self._ended = True
+        if self._killing is not None and self._killing.active():
+            self._killing.cancel()
         self._goneIfBoth()
 
     def _channelLost(self, reason: BaseException | None) -> None:
@@ -154,6 +160,9 @@ class WorkerProcess(ProcessProtocol):
                 error=reason,
             )
             self.kill()
+        elif not self._ended:
+            # It ends by itself, as a rule: one that does not serves unheard.
+            self._killing = self._clock.callLater(STOP_TIMEOUT, self.kill)
         self._goneIfBoth()
 
     def _goneIfBoth(self) -> None:
@@ -227,7 +236,11 @@ def spawn(
             raise
     carrying = ChannelSocket(reactor, ours, process.channel)
     carrying.startReading()
-    process.connectChannel(carrying)
+    try:
+        process.connectChannel(carrying)
+    except TooLarge as error:
+        process.kill()
+        raise ConfigurationError(f"workers cannot be told so much: {error}") from None
 
 
 def _endedHow(ended: Any) -> str:
