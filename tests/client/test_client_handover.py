@@ -394,8 +394,8 @@ def test_nothingIsKept() -> None:
             values = list(getattr(each, "__dict__", {}).values())
             seen += [value for value in values if not any(value is s for s in seen)]
     kinds = {type(each).__name__ for each in seen}
-    assert "Frame" in kinds and "_FrameFactory" in kinds
-    assert not kinds & {"Negotiation", "Talk", "ConnectDialogue"}
+    assert "TunnelProtocol" in kinds and "_TunnelProtocolFactory" in kinds
+    assert not kinds & {"Negotiation", "ProxyConnection", "ConnectNegotiator"}
 
 
 def test_plainProtocols() -> None:

@@ -1,5 +1,5 @@
 """
-What a dialogue may rely on, whatever protocol it speaks.
+The guarantees to a negotiator, whatever protocol it speaks.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from txconnect.wire.authority import Authority
 
 class Scripted:
     """
-    A dialogue that a test speaks.
+    A negotiator whose part a test plays.
 
-    @ivar told: what it was told, in order.
+    @ivar told: the calls that it got, in order.
     """
 
     authority = Authority("example.com", 443)
@@ -30,7 +30,7 @@ class Scripted:
 
     def __init__(self) -> None:
         self.told: list[Any] = []
-        self.line: Any = None
+        self.transport: Any = None
         self.raises: dict[str, BaseException] = {}
 
     def _tell(self, what: str, value: object = None) -> None:
@@ -38,131 +38,131 @@ class Scripted:
         if what in self.raises:
             raise self.raises[what]
 
-    def begin(self, line: Any) -> None:
-        self.line = line
+    def beginNegotiation(self, transport: Any) -> None:
+        self.transport = transport
         self._tell("begin")
 
-    def received(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes) -> None:
         self._tell("received", data)
 
-    def ended(self, clean: bool) -> None:
+    def proxyEnded(self, clean: bool) -> None:
         self._tell("ended", clean)
 
-    def late(self) -> Exception | None:
+    def deadlineError(self) -> Exception | None:
         return None
 
-    def stop(self) -> None:
+    def stopNegotiation(self) -> None:
         self._tell("stop")
 
 
-class DialogueRig(ClientRig):
-    """An attempt whose dialogue the test speaks."""
+class NegotiatorRig(ClientRig):
+    """An attempt whose negotiator is the test."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.dialogue = Scripted()
+        self.negotiator = Scripted()
 
     def connect(self) -> Deferred[Any]:
         way = TCP4ClientEndpoint(self.network, PROXY, 3128)
         connecting: Deferred[Any] = Negotiation(
-            way, self.dialogue, self.factory, 30.0, self.network
+            way, self.negotiator, self.factory, 30.0, self.network
         ).start()
         connecting.addBoth(self.outcome.append)
         self.network.flush()
         return connecting
 
 
-def sayAll(line: Any) -> None:
-    """All that a line can be told."""
-    line.send(b"x")
-    line.establish(b"x")
-    line.fail(ZeroDivisionError())
-    line.again()
+def sayAll(transport: Any) -> None:
+    """Call every method of a transport."""
+    transport.write(b"x")
+    transport.establishTunnel(b"x")
+    transport.failAttempt(ZeroDivisionError())
+    transport.reconnect()
 
 
 def test_course() -> None:
-    """What is told, in which order, and the last time before the caller's turn."""
-    rig = DialogueRig()
+    """The calls to a negotiator, in their order; the last comes before the caller's turn."""
+    rig = NegotiatorRig()
     rig.connect()
-    rig.dialogue.line.send(b"hello")
+    rig.negotiator.transport.write(b"hello")
     rig.network.flush()
     assert rig.peer.take() == b"hello"
     rig.says(b"yes")
-    rig.dialogue.line.establish(b"banner")
+    rig.negotiator.transport.establishTunnel(b"banner")
     assert rig.caller.heard == ["made", b"banner"]
-    assert rig.dialogue.told == ["begin", ("received", b"yes"), "stop"]
+    assert rig.negotiator.told == ["begin", ("received", b"yes"), "stop"]
     rig.says(b"more")
     rig.peer.close()
     rig.network.flush()
-    assert rig.dialogue.told[-1] == "stop"
+    assert rig.negotiator.told[-1] == "stop"
     rig.network.assertClean()
 
 
-def test_lineOfATunnel() -> None:
-    """A line that was handed over is the caller's: nothing said to it counts."""
-    rig = DialogueRig()
+def test_transportOfATunnel() -> None:
+    """A transport that was handed over is the caller's: calls to it do nothing."""
+    rig = NegotiatorRig()
     rig.connect()
-    rig.dialogue.line.establish(b"")
-    sayAll(rig.dialogue.line)
+    rig.negotiator.transport.establishTunnel(b"")
+    sayAll(rig.negotiator.transport)
     rig.network.flush()
     assert rig.caller.heard == ["made"]
     assert rig.peer.take() == b"" and not rig.peer.closed
 
 
-def test_lineThatFailed() -> None:
-    """So it is with one that was given up, and the dialogue is told nothing more."""
-    rig = DialogueRig()
+def test_transportThatFailed() -> None:
+    """So it is with one that was given up, and the negotiator is told nothing more."""
+    rig = NegotiatorRig()
     rig.connect()
     rig.peer.send(b"late")
-    rig.dialogue.line.fail(LookupError())
-    sayAll(rig.dialogue.line)
+    rig.negotiator.transport.failAttempt(LookupError())
+    sayAll(rig.negotiator.transport)
     rig.network.flush()
     rig.failed(LookupError)
-    assert rig.dialogue.told == ["begin", "stop"]
+    assert rig.negotiator.told == ["begin", "stop"]
 
 
-def test_lineThatWasLeft() -> None:
+def test_transportThatWasLeft() -> None:
     """So it is with one that was left for another."""
-    rig = DialogueRig()
+    rig = NegotiatorRig()
     rig.connect()
-    first = rig.dialogue.line
-    first.again()
+    first = rig.negotiator.transport
+    first.reconnect()
     rig.network.flush()
-    assert rig.dialogue.line is not first
+    assert rig.negotiator.transport is not first
     sayAll(first)
     rig.network.flush()
     assert rig.proxy.peers[0].reset and rig.peer.take() == b""
-    assert rig.dialogue.told == ["begin", "begin"]
-    rig.dialogue.line.establish(b"")
+    assert rig.negotiator.told == ["begin", "begin"]
+    rig.negotiator.transport.establishTunnel(b"")
     assert rig.caller.heard == ["made"]
 
 
 def test_saidWhileReading() -> None:
-    """What arrives in the same turn in which the line was given up is not told."""
-    rig = DialogueRig(chunk=1)
+    """Octets that arrive in the turn of a failure do not reach the negotiator."""
+    rig = NegotiatorRig(chunk=1)
     rig.connect()
-    rig.dialogue.received = lambda data: rig.dialogue.line.fail(  # type: ignore[method-assign]
+    rig.negotiator.dataReceived = lambda data: rig.negotiator.transport.failAttempt(  # type: ignore[method-assign]
         LookupError(data)
     )
-    frame = rig.dialogue.line.frame
+    protocol = rig.negotiator.transport.protocol
     rig.says(b"ab")
     # A transport that had more in store.
-    frame.dataReceived(b"c")
+    protocol.dataReceived(b"c")
     assert rig.failed(LookupError).args == (b"a",)
 
 
 @pytest.mark.parametrize("how", ["end", "close", "abort"])
 def test_endIsToldOnce(how: str) -> None:
     """The end is told once, and then nothing is sent any more."""
-    rig = DialogueRig()
+    rig = NegotiatorRig()
     rig.connect()
     getattr(rig.peer, how)()
     rig.network.flush()
-    rig.dialogue.line.send(b"x")
+    rig.negotiator.transport.write(b"x")
     rig.network.flush()
     rig.peer.abort()
     rig.network.flush()
-    assert rig.dialogue.told == ["begin", ("ended", how != "abort")]
+    assert rig.negotiator.told == ["begin", ("ended", how != "abort")]
     assert rig.peer.take() == b""
     rig.network.advance(30)
     rig.failed(ProxyTimeout)
@@ -170,29 +170,29 @@ def test_endIsToldOnce(how: str) -> None:
 
 @pytest.mark.parametrize("step", ["begin", "received", "ended"])
 def test_raising(step: str) -> None:
-    """What a dialogue raises fails the attempt as it is."""
-    rig = DialogueRig()
-    rig.dialogue.raises[step] = ZeroDivisionError()
+    """An exception of a negotiator fails the attempt as it is."""
+    rig = NegotiatorRig()
+    rig.negotiator.raises[step] = ZeroDivisionError()
     rig.connect()
     if step != "begin":
         rig.peer.send(b"x")
         rig.peer.end()
         rig.network.flush()
     rig.failed(ZeroDivisionError)
-    assert rig.dialogue.told[-1] == "stop"
+    assert rig.negotiator.told[-1] == "stop"
 
 
 def test_otherLosses() -> None:
     """A connection that is lost for a reason of its own fails with that reason."""
-    rig = DialogueRig()
+    rig = NegotiatorRig()
     rig.connect()
-    frame = rig.dialogue.line.frame
-    frame.connectionLost(Failure(ZeroDivisionError()))
-    frame.connectionLost(Failure(ZeroDivisionError()))
-    frame.connectionLost(Failure(ConnectionLost()))
+    protocol = rig.negotiator.transport.protocol
+    protocol.connectionLost(Failure(ZeroDivisionError()))
+    protocol.connectionLost(Failure(ZeroDivisionError()))
+    protocol.connectionLost(Failure(ConnectionLost()))
     [failure] = rig.outcome
     assert failure.check(ZeroDivisionError)
-    assert rig.dialogue.told == ["begin", "stop"]
+    assert rig.negotiator.told == ["begin", "stop"]
 
 
 class _Grudging:
@@ -209,19 +209,19 @@ class _Grudging:
 
 
 def test_failureOfAnotherConnection() -> None:
-    """What becomes of a connection that was left does not touch the next one."""
-    rig = DialogueRig()
+    """The failure of a connection that was left does not touch the next one."""
+    rig = NegotiatorRig()
     way = _Grudging(rig.way())
     connecting: Deferred[Any] = Negotiation(
         way,  # type: ignore[arg-type]
-        rig.dialogue,
+        rig.negotiator,
         rig.factory,
         30.0,
         rig.network,
     ).start()
     connecting.addBoth(rig.outcome.append)
     rig.network.flush()
-    rig.dialogue.line.again()
+    rig.negotiator.transport.reconnect()
     rig.network.flush()
     way.told[0].errback(ZeroDivisionError())
     assert rig.outcome == []
@@ -230,12 +230,12 @@ def test_failureOfAnotherConnection() -> None:
 
 
 def test_writeSide() -> None:
-    """A transport that tells of the end of writing tells a dialogue nothing."""
-    rig = DialogueRig()
+    """The end of writing is not reported to a negotiator."""
+    rig = NegotiatorRig()
     rig.connect()
-    rig.dialogue.line.frame.writeConnectionLost()
-    assert rig.dialogue.told == ["begin"]
-    rig.dialogue.line.establish(b"")
+    rig.negotiator.transport.protocol.writeConnectionLost()
+    assert rig.negotiator.told == ["begin"]
+    rig.negotiator.transport.establishTunnel(b"")
     rig.caller.transport.protocol.writeConnectionLost()
     assert rig.caller.heard == ["made"]
     assert type(rig.caller) is Caller

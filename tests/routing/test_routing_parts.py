@@ -356,7 +356,9 @@ def test_credentialsThatFail(monkeypatch: pytest.MonkeyPatch) -> None:
     def renderConnect(*arguments: Any) -> bytes:
         raise ValueError("broken")
 
-    monkeypatch.setattr("txconnect.client.dialogue.renderConnect", renderConnect)
+    monkeypatch.setattr(
+        "txconnect.client.connectnegotiator.renderConnect", renderConnect
+    )
     with logging():
         client = rig.client(connect())
     assert status(client) == 500

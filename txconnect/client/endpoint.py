@@ -1,14 +1,13 @@
 """
 A client endpoint that goes through an HTTP proxy.
 
-It wraps the endpoint of the proxy itself, whatever that is: TCP, TLS, a Unix
-socket, or another of these, for a proxy behind a proxy.
+It wraps the endpoint of the proxy itself, of any kind: TCP, TLS, a Unix socket,
+or another of these, for a chain of proxies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
@@ -19,9 +18,9 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
+from txconnect.client.connectnegotiator import ConnectNegotiator
 from txconnect.client.credentials import asCredentials
 from txconnect.client.destination import makeDestination
-from txconnect.client.dialogue import ConnectDialogue
 from txconnect.client.negotiation import Negotiation, globalClock
 from txconnect.wire.http1.connect import checkField
 
@@ -31,7 +30,7 @@ __all__ = ["ConnectEndpoint"]
 @implementer(IStreamClientEndpoint)
 class ConnectEndpoint:
     """
-    Connects to a host and port by way of an HTTP proxy (RFC 9110, 9.3.6).
+    An endpoint for a host and port by way of an HTTP proxy (RFC 9110, 9.3.6).
 
     C{connect} may be called any number of times; each has its own tunnel.
 
@@ -45,15 +44,15 @@ class ConnectEndpoint:
         port: int,
         *,
         headers: Sequence[tuple[bytes, bytes]] = (),
-        credentials: Any = None,
+        credentials: object = None,
         timeout: float | None = 30.0,
         clock: IReactorTime | None = None,
     ) -> None:
         """
-        @param proxyEndpoint: how the proxy is reached.  With
-            L{wrapClientTLS<twisted.internet.endpoints.wrapClientTLS>} around it,
-            the proxy is spoken to by TLS; around this endpoint, the destination.
-        @param host: where to go, which the proxy looks up: a name, or an
+        @param proxyEndpoint: the endpoint of the proxy itself.
+            L{wrapClientTLS<twisted.internet.endpoints.wrapClientTLS>} around it
+            gives TLS to the proxy; around this endpoint, TLS to the destination.
+        @param host: the destination, which the proxy looks up: a name, or an
             address, of IPv6 with or without brackets.
         @param port: 1 to 65535.
         @param headers: C{(name, value)} of fields to send with CONNECT.
@@ -64,7 +63,7 @@ class ConnectEndpoint:
             and all its answers included; L{None} for no limit.
         @param clock: for the deadline; by default the global reactor.
         @raise ValueError: for a destination that no CONNECT can name, a field
-            that cannot be sent, or a timeout that is none.
+            that cannot be sent, or a timeout that is not above 0.
         """
         self.authority = makeDestination(host, port)
         self._proxyEndpoint = proxyEndpoint
@@ -74,6 +73,8 @@ class ConnectEndpoint:
         self._clock = clock
         if timeout is not None and not timeout > 0:
             raise ValueError(f"the timeout is {timeout}: it must be above 0, or None")
+        # Now and not in connect: a wrong argument is the caller's bug, and shows
+        # where it was made.
         for name, value in self._headers:
             checkField(name, value)
             if credentials is not None and _isCredentials(name):
@@ -91,17 +92,17 @@ class ConnectEndpoint:
             transport is the connection to the proxy.
         @return: fires with the protocol, connected.  Fails with a
             L{ProxyError<txconnect.client.errors.ProxyError>}, with Twisted's
-            own error where the proxy cannot be reached, with what the
-            credentials raised, or, cancelled, with
+            own error where the proxy cannot be reached, with an exception of
+            the credentials, or, cancelled, with
             L{ConnectingCancelledError
             <twisted.internet.error.ConnectingCancelledError>}.
         """
         clock = globalClock() if self._clock is None else self._clock
-        dialogue = ConnectDialogue(
+        negotiator = ConnectNegotiator(
             self.authority, self._headers, self._credentials, clock
         )
         return Negotiation(
-            self._proxyEndpoint, dialogue, protocolFactory, self._timeout, clock
+            self._proxyEndpoint, negotiator, protocolFactory, self._timeout, clock
         ).start()
 
     def __repr__(self) -> str:

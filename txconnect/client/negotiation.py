@@ -1,30 +1,32 @@
 """
-What every kind of proxy has in common: reach it, have a L{Dialogue} with it, and
-hand the connection over to the caller's protocol.
+The negotiation with a proxy, whatever its kind: connect to the proxy, let a
+L{ProxyNegotiator} speak to it, and hand the connection over to the caller's
+protocol.
 
-The hand-over, because that is where octets get lost:
+The hand-over is the place where octets get lost, so these are its rules:
 
-  - The caller's protocol is given the real transport, so that nothing of this
-    module stands in the way of writes, producers, C{startTLS} or closing.
-  - A L{Frame<txconnect.client.frame.Frame>} stays the protocol of that transport
-    for good, because C{transport.protocol} cannot be changed through TLS and
-    other wrappers.  It costs what is read no call.
-  - First C{connectionMade}; then the caller's Deferred; then what stood behind
-    the proxy's answer, even if the end of input or the loss of the connection
-    came with it; then everything else.  Those octets have been read already:
-    a protocol that has paused its transport by then is still given them, as by
-    a TLS transport, and nothing more.
+  - The caller's protocol gets the real transport.  Nothing of this module is
+    in the way of writes, producers, C{startTLS} or closing.
+  - A L{TunnelProtocol<txconnect.client.tunnelprotocol.TunnelProtocol>} stays
+    the protocol of that transport for good, because C{transport.protocol}
+    cannot be changed through TLS and other wrappers.  It adds no call to
+    reading.
+  - The order is: C{connectionMade}; then the caller's Deferred; then the
+    octets that followed the proxy's answer, even if the end of input or the
+    loss of the connection came with them; then everything else.  Those octets
+    have been read already: a protocol that has paused its transport by then
+    still gets them, as it would from a TLS transport, and nothing more.
 
-B{To speak another protocol} than HTTP, write a L{Dialogue}, and in the
+B{To speak another protocol} than HTTP, write a L{ProxyNegotiator}, and in the
 endpoint's C{connect}::
 
-    return Negotiation(proxyEndpoint, dialogue, factory, timeout, clock).start()
+    return Negotiation(proxyEndpoint, negotiator, factory, timeout, clock).start()
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol as Shape
+from typing import Protocol as Shape
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectingCancelledError, NoProtocol
@@ -41,89 +43,95 @@ from twisted.python.failure import Failure
 
 from txconnect.client.destination import addressOf
 from txconnect.client.errors import ProxyTimeout
-from txconnect.client.frame import Frame, Talk
+from txconnect.client.tunnelprotocol import ProxyConnection, TunnelProtocol
 from txconnect.wire.authority import Authority
 
-__all__ = ["Dialogue", "Line", "Negotiation"]
+__all__ = ["Negotiation", "NegotiationTransport", "ProxyNegotiator"]
 
 
-class Line(Shape):
+class NegotiationTransport(Shape):
     """
-    What a L{Dialogue} can do with its connection.  Once the dialogue has said
-    what comes of it, or the attempt is over, all of this does nothing.
+    The face of a connection to the proxy that a L{ProxyNegotiator} uses.  After
+    the negotiator has reported its outcome, and after the end of the attempt,
+    all of these methods do nothing.
     """
 
-    def send(self, data: bytes) -> None:
-        """Send octets."""
+    def write(self, data: bytes) -> None:
+        """Send octets to the proxy."""
 
-    def establish(self, trailing: bytes) -> None:
+    def establishTunnel(self, trailing: bytes) -> None:
         """
-        The connection is the tunnel now: hand it over.
+        Report that the connection is the tunnel now: hand it over.
 
-        @param trailing: what was read behind the proxy's last word.
+        @param trailing: the octets that were read after the proxy's last
+            message.
         """
 
-    def fail(self, error: Exception | Failure) -> None:
-        """There will be no tunnel: drop the connection, and tell the caller."""
+    def failAttempt(self, error: Exception | Failure) -> None:
+        """Drop the connection, and fail the caller's Deferred with C{error}."""
 
-    def again(self) -> None:
+    def reconnect(self) -> None:
         """Drop the connection, dial another, and begin with that."""
 
 
-class Dialogue(Shape):
+class ProxyNegotiator(Shape):
     """
-    What is said to a proxy until there is a tunnel, in one C{connect} of an
-    endpoint.  It may take several connections, one after the other.
+    The protocol spoken to a proxy until there is a tunnel, in one C{connect} of
+    an endpoint.  It may take several connections, one after the other.
 
-    L{Negotiation} calls, for each connection: C{begin}; then any number of
-    C{received}; then C{ended}, if the connection ends before the dialogue has
-    said what comes of it.  It says so by one call of the L{Line}'s
-    C{establish}, C{fail} or C{again}, and is told nothing more of that
-    connection.  What any of these methods raises fails the attempt as it is.
+    L{Negotiation} calls, for each connection: C{beginNegotiation}; then any
+    number of C{dataReceived}; then C{proxyEnded}, if the connection ends before
+    the negotiator has reported its outcome.  The negotiator reports it by one
+    call of the L{NegotiationTransport}'s C{establishTunnel}, C{failAttempt} or
+    C{reconnect}, and gets no further call about that connection.  An exception
+    from any of these methods fails the attempt as it is.
 
     @ivar authority: the destination.
-    @ivar waitsFor: what is waited for now, as L{ProxyTimeout} says it:
-        C{"the proxy's answer"}.
+    @ivar waitsFor: the event that is waited for now, in the words of
+        L{ProxyTimeout}: C{"the proxy's answer"}.
     """
 
     authority: Authority
     waitsFor: str
 
-    def begin(self, line: Line) -> None:
+    def beginNegotiation(self, transport: NegotiationTransport) -> None:
         """
-        There is a connection to the proxy: speak.
+        Speak on a new connection to the proxy.
 
-        @param line: it, until C{again}.
+        @param transport: that connection, until C{reconnect}.
         """
 
-    def received(self, data: bytes) -> None:
-        """The proxy has sent octets, at least one."""
+    def dataReceived(self, data: bytes) -> None:
+        """Take octets of the proxy, at least one."""
 
-    def ended(self, clean: bool) -> None:
+    def proxyEnded(self, clean: bool) -> None:
         """
-        The proxy sends nothing more: fail, or dial again.  A dialogue that
+        Fail, or dial again: the proxy sends nothing more.  A negotiator that
         waits for something else may also do so later.
 
-        @param clean: whether it ended in order, rather than by a reset.
+        @param clean: true if the connection ended in order, false after a
+            reset.
         """
 
-    def late(self) -> Exception | None:
+    def deadlineError(self) -> Exception | None:
         """
-        The deadline has come.
+        Return a more precise error than L{ProxyTimeout}; called at the
+        deadline.
 
-        @return: what to fail with instead of L{ProxyTimeout}, where more is
-            known by now: a refusal whose content does not end.
+        @return: the error to fail with where more is known by now, such as a
+            refusal whose content does not end; else L{None}.
         """
 
-    def stop(self) -> None:
+    def stopNegotiation(self) -> None:
         """
-        The attempt is over, whatever came of it: give up what is under way,
-        such as timers or asking for credentials.  Called once.
+        Cancel everything under way, such as timers or a request for
+        credentials: the attempt is over, whatever its outcome.  Called once.
         """
 
 
 def globalClock() -> IReactorTime:
-    """The clock of an endpoint that is given none: the global reactor's."""
+    """Return the global reactor, the clock of an endpoint without its own."""
+    # Imported late: an import at the head would install a reactor.
     from twisted.internet import reactor
 
     return IReactorTime(reactor)
@@ -131,13 +139,15 @@ def globalClock() -> IReactorTime:
 
 class Negotiation:
     """
-    One attempt of an endpoint to get a tunnel.  It is also the other side of
-    its L{Talk}.
+    One attempt of an endpoint to get a tunnel.  It provides the
+    L{NegotiationEvents<txconnect.client.tunnelprotocol.NegotiationEvents>} of
+    its L{ProxyConnection}.
 
-    @param proxyEndpoint: how the proxy is reached.
-    @param dialogue: what is said to it.
-    @param factory: the caller's.  It is started now, asked for a protocol when
-        there is a tunnel, and stopped when that is lost or will not be.
+    @param proxyEndpoint: the endpoint of the proxy itself.
+    @param negotiator: the protocol spoken to the proxy.
+    @param factory: the caller's.  It is started now, builds its protocol when
+        there is a tunnel, and is stopped when the tunnel is lost or cannot be
+        had.
     @param timeout: seconds for all of it, or L{None} for no limit.
     @param clock: for the deadline.
     """
@@ -145,136 +155,148 @@ class Negotiation:
     def __init__(
         self,
         proxyEndpoint: IStreamClientEndpoint,
-        dialogue: Dialogue,
+        negotiator: ProxyNegotiator,
         factory: IProtocolFactory,
         timeout: float | None,
         clock: IReactorTime,
     ) -> None:
         self._proxyEndpoint = proxyEndpoint
-        self._dialogue = dialogue
+        self._negotiator = negotiator
         self._factory = factory
         self._timeout = timeout
         self._clock = clock
-        self._address = addressOf(dialogue.authority)
-        self._outcome: Deferred[IProtocol] = Deferred(self._cancelled)
+        self._address = addressOf(negotiator.authority)
+        self._outcome: Deferred[IProtocol] = Deferred(self._connectCancelled)
         self._timer: IDelayedCall | None = None
-        self._dial = _FrameFactory(self)
+        self._dial = _TunnelProtocolFactory(self)
         self._over = False
-        self._connecting: Deferred[Any] | None = None
-        self._talk: Talk | None = None
+        self._connecting: Deferred[IProtocol] | None = None
+        self._connection: ProxyConnection | None = None
 
     def start(self) -> Deferred[IProtocol]:
         """
-        Begin; called once.
+        Begin the attempt; called once.
 
         @return: fires with the caller's protocol, connected.  Fails with a
-            L{ProxyError<txconnect.client.errors.ProxyError>}, with what
-            connecting to the proxy failed with, with what the dialogue or the
-            factory raised, or with L{ConnectingCancelledError} when it is
-            cancelled.  By then there is no timer any more, and the connection
-            is dropped.
+            L{ProxyError<txconnect.client.errors.ProxyError>}, with the error of
+            connecting to the proxy, with an exception of the negotiator or the
+            factory, or with L{ConnectingCancelledError} when it is cancelled.
+            By then there is no timer any more, and the connection is dropped.
         """
         self._factory.doStart()
         if self._timeout is not None:
-            self._timer = self._clock.callLater(self._timeout, self._late)
-        self._connect()
+            self._timer = self._clock.callLater(self._timeout, self._deadlinePassed)
+        self._dialProxy()
         return self._outcome
 
-    def builds(self, dial: _FrameFactory) -> Frame | None:
-        """A protocol for a connection, if it is still wanted."""
-        return Frame(self) if dial is self._dial and self._talk is None else None
+    def buildTunnelProtocol(
+        self, dial: _TunnelProtocolFactory
+    ) -> TunnelProtocol | None:
+        """Make the protocol of a connection, if that is still wanted."""
+        # Some endpoints race several addresses and may connect twice.
+        if dial is not self._dial or self._connection is not None:
+            return None
+        return TunnelProtocol(self)
 
-    # What the connection says.
+    # Calls from the connection (NegotiationEvents).
 
-    def begin(self, talk: Talk) -> bool:
+    def acceptConnection(self, connection: ProxyConnection) -> bool:
         """
-        There is a connection.
+        Start negotiating on a new connection.
 
-        @return: whether it is wanted: a second one is not.
+        @return: false for a connection that is not wanted, as a second one.
         """
-        if self._over or self._talk is not None:
+        if self._over or self._connection is not None:
             return False
-        self._talk = talk
-        self._guard(self._dialogue.begin, talk)
+        self._connection = connection
+        self._callNegotiator(self._negotiator.beginNegotiation, connection)
         return True
 
-    def received(self, data: bytes) -> None:
-        """The connection has brought octets."""
-        self._guard(self._dialogue.received, data)
+    def connectionReceived(self, data: bytes) -> None:
+        """Pass octets of the connection to the negotiator."""
+        self._callNegotiator(self._negotiator.dataReceived, data)
 
-    def ended(self, clean: bool) -> None:
-        """The connection has ended, or its input has."""
-        self._guard(self._dialogue.ended, clean)
+    def connectionEnded(self, clean: bool) -> None:
+        """Tell the negotiator that the connection has ended, or its input."""
+        self._callNegotiator(self._negotiator.proxyEnded, clean)
 
-    # What the dialogue has said.
+    # Outcomes, which the negotiator reports through its connection.
 
-    def establish(self, talk: Talk, trailing: bytes) -> None:
-        """Hand the connection over."""
+    def handOver(self, connection: ProxyConnection, trailing: bytes) -> None:
+        """Hand the connection over to the caller's protocol."""
         try:
             protocol = self._factory.buildProtocol(self._address)
             if protocol is None:
                 raise NoProtocol()
         except Exception:
-            self.fail(Failure())
+            self.failConnect(Failure())
             return
-        self._end()
-        self._talk = None
+        self._endAttempt()
+        # The connection is the caller's from here on: a late cancellation must
+        # not drop it.
+        self._connection = None
         try:
-            talk.frame.adopt(protocol, self._factory)
+            connection.protocol.adoptProtocol(protocol, self._factory)
         except Exception:
             self._outcome.errback(Failure())
-            talk.drop()
+            connection.dropConnection()
             return
+        # In this order, so that a caller who adds callbacks, and sets things up
+        # in them, has done so before the first octet.
         self._outcome.callback(protocol)
-        talk.frame.deliver(trailing)
+        connection.protocol.deliverTrailing(trailing)
 
-    def fail(self, failure: Failure) -> None:
-        """There will be no tunnel."""
+    def failConnect(self, failure: Failure) -> None:
+        """Fail the caller's Deferred: there is no tunnel to be had."""
         if self._over:
             return
-        self._end()
-        self._drop()
+        self._endAttempt()
+        self._dropConnection()
         self._factory.doStop()
         self._outcome.errback(failure)
 
-    def again(self) -> None:
-        """Another connection is wanted."""
-        self._drop()
-        self._connect()
+    def dialAgain(self) -> None:
+        """Replace the connection by a new one."""
+        self._dropConnection()
+        self._dialProxy()
 
-    # The rest
+    # Dialling, the deadline and the end of the attempt.
 
-    def _connect(self) -> None:
-        dial = self._dial = _FrameFactory(self)
+    def _dialProxy(self) -> None:
+        dial = self._dial = _TunnelProtocolFactory(self)
         connecting = maybeDeferred(self._proxyEndpoint.connect, dial)
-        connecting.addErrback(self._notConnected, dial)
+        connecting.addErrback(self._dialFailed, dial)
+        # An endpoint may connect at once, and the negotiator may have ended the
+        # attempt, or dialled again, before this line.
         if self._dial is dial and not self._over:
             self._connecting = connecting
 
-    def _notConnected(self, failure: Failure, dial: _FrameFactory) -> None:
-        # One that was given up has nothing to say.
+    def _dialFailed(self, failure: Failure, dial: _TunnelProtocolFactory) -> None:
+        # The failure of an earlier dial, given up since, is of no interest.
         if dial is self._dial:
-            self.fail(failure)
+            self.failConnect(failure)
 
-    def _guard(self, function: Callable[..., object], *arguments: object) -> None:
+    def _callNegotiator(
+        self, function: Callable[..., object], *arguments: object
+    ) -> None:
         try:
             function(*arguments)
         except Exception:
-            self.fail(Failure())
+            self.failConnect(Failure())
 
-    def _late(self) -> None:
+    def _deadlinePassed(self) -> None:
         self._timer = None
-        waitsFor = (
-            self._dialogue.waitsFor if self._talk else "a connection to the proxy"
-        )
-        timeout = ProxyTimeout(self._dialogue.authority, self._timeout or 0, waitsFor)
-        self.fail(Failure(self._dialogue.late() or timeout))
+        waitsFor = "a connection to the proxy"
+        if self._connection is not None:
+            waitsFor = self._negotiator.waitsFor
+        timeout = ProxyTimeout(self._negotiator.authority, self._timeout or 0, waitsFor)
+        self.failConnect(Failure(self._negotiator.deadlineError() or timeout))
 
-    def _cancelled(self, outcome: object) -> None:
-        self.fail(Failure(ConnectingCancelledError(self._address)))
+    def _connectCancelled(self, outcome: object) -> None:
+        self.failConnect(Failure(ConnectingCancelledError(self._address)))
 
-    def _end(self) -> None:
-        """It is decided: nothing of this attempt goes on."""
+    def _endAttempt(self) -> None:
+        """Stop everything of this attempt but its connection."""
         self._over = True
         # The endpoint keeps its factory as long as the tunnel lives: with it
         # would stay the credentials that were used.
@@ -282,25 +304,30 @@ class Negotiation:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._dialogue.stop()
+        self._negotiator.stopNegotiation()
 
-    def _drop(self) -> None:
-        talk, self._talk = self._talk, None
+    def _dropConnection(self) -> None:
+        connection, self._connection = self._connection, None
         connecting, self._connecting = self._connecting, None
-        if talk is not None:
+        if connection is not None:
             # An endpoint that has just connected cannot be cancelled any more.
-            talk.drop()
+            connection.dropConnection()
         elif connecting is not None:
             connecting.cancel()
 
 
-class _FrameFactory(Factory):
-    """What the proxy's endpoint is given: one for each time it is dialled."""
+class _TunnelProtocolFactory(Factory):
+    """
+    The factory that the proxy's endpoint gets: a new one for each dial, so that
+    a connection of an earlier dial can be told from the current one.
+    """
 
     noisy = False
 
     def __init__(self, negotiation: Negotiation) -> None:
         self.negotiation: Negotiation | None = negotiation
 
-    def buildProtocol(self, addr: IAddress | None) -> Frame | None:
-        return None if self.negotiation is None else self.negotiation.builds(self)
+    def buildProtocol(self, addr: IAddress | None) -> TunnelProtocol | None:
+        if self.negotiation is None:
+            return None
+        return self.negotiation.buildTunnelProtocol(self)

@@ -4,6 +4,8 @@ dante.
 
 A name is sent as a name: the proxy looks it up, and nothing of it shows in
 this machine's own look-ups.
+
+The protocol itself is L{txconnect.wire.socks5}, without any I/O.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from zope.interface import implementer
 
 from txconnect.client.destination import makeDestination
 from txconnect.client.errors import ProxyClosed, ProxyError, ProxyProtocolError
-from txconnect.client.negotiation import Line, Negotiation, globalClock
+from txconnect.client.negotiation import Negotiation, NegotiationTransport, globalClock
 from txconnect.values import Authority
 from txconnect.wire.socks5 import (
     BadSocks,
@@ -31,6 +33,7 @@ from txconnect.wire.socks5 import (
 
 __all__ = ["Socks5Endpoint", "SocksRefused"]
 
+# As in txconnect.client.errors: each says the next thing to look at.
 _ADVICE: dict[int, str] = {
     Reply.GENERAL_FAILURE: "it does not say why: see its log",
     Reply.NOT_ALLOWED: "its rules forbid this destination: ask whoever runs it",
@@ -45,10 +48,10 @@ _ADVICE: dict[int, str] = {
 
 class SocksRefused(ProxyError):
     """
-    The SOCKS proxy answered, and refuses.
+    A SOCKS proxy's refusal to connect.
 
     @ivar code: its reply, one of L{txconnect.wire.socks5.Reply} or another
-        number; L{None} when it wanted other credentials, or some at all.
+        number; L{None} when it wanted other credentials, or any at all.
     """
 
     def __init__(self, authority: Authority, message: str, code: int | None) -> None:
@@ -59,7 +62,7 @@ class SocksRefused(ProxyError):
 @implementer(IStreamClientEndpoint)
 class Socks5Endpoint:
     """
-    Connects to a host and port by way of a SOCKS 5 proxy.
+    An endpoint for a host and port by way of a SOCKS 5 proxy.
 
     C{connect} may be called any number of times; each has its own tunnel.
 
@@ -78,7 +81,7 @@ class Socks5Endpoint:
         clock: IReactorTime | None = None,
     ) -> None:
         """
-        @param proxyEndpoint: how the proxy itself is reached.  Another
+        @param proxyEndpoint: the endpoint of the proxy itself.  Another
             endpoint of this kind, or a
             L{ConnectEndpoint<txconnect.client.endpoint.ConnectEndpoint>},
             makes a chain.
@@ -90,8 +93,8 @@ class Socks5Endpoint:
         @param timeout: seconds for all of it, connecting to the proxy
             included; L{None} for no limit.
         @param clock: for the timeout; by default the global reactor.
-        @raise ValueError: for what is no host, no port, no timeout, or cannot be
-            sent.
+        @raise ValueError: for a host, a port or a timeout that is not valid, and
+            for a user or a password that cannot be sent.
         """
         if user is None and password is not None:
             raise ValueError("there is a password, and no user")
@@ -108,27 +111,27 @@ class Socks5Endpoint:
         See L{IStreamClientEndpoint.connect}.
 
         @return: fails with L{SocksRefused}, with another
-            L{ProxyError<txconnect.client.errors.ProxyError>}, or with what
-            connecting to the proxy itself fails with.
+            L{ProxyError<txconnect.client.errors.ProxyError>}, or with the error
+            of connecting to the proxy itself.
         """
         clock = globalClock() if self._clock is None else self._clock
-        dialogue = _SocksDialogue(self.authority, self._login)
+        negotiator = _SocksNegotiator(self.authority, self._login)
         return Negotiation(
-            self._proxyEndpoint, dialogue, protocolFactory, self._timeout, clock
+            self._proxyEndpoint, negotiator, protocolFactory, self._timeout, clock
         ).start()
 
     def __repr__(self) -> str:
         return f"<Socks5Endpoint {self.authority} through {self._proxyEndpoint!r}>"
 
 
-class _SocksDialogue:
+class _SocksNegotiator:
     """
-    The L{Dialogue<txconnect.client.negotiation.Dialogue>} with a SOCKS proxy,
-    on one connection.
+    The L{ProxyNegotiator<txconnect.client.negotiation.ProxyNegotiator>} for a
+    SOCKS proxy, on one connection.
     """
 
     waitsFor = "the SOCKS proxy to let us in"
-    _line: Line
+    _transport: NegotiationTransport
     _started = False
 
     def __init__(self, authority: Authority, login: tuple[bytes, bytes] | None) -> None:
@@ -136,39 +139,42 @@ class _SocksDialogue:
         self._login = login
         self._handshake = Socks5Handshake(authority, login)
 
-    def begin(self, line: Line) -> None:
-        self._line = line
-        line.send(self._handshake.begin())
+    def beginNegotiation(self, transport: NegotiationTransport) -> None:
+        self._transport = transport
+        transport.write(self._handshake.begin())
 
-    def received(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes) -> None:
         self._started = True
         try:
             answer = self._handshake.feed(data)
         except SocksRefusal as refusal:
-            self._line.fail(self._refused(refusal))
+            self._transport.failAttempt(self._makeRefused(refusal))
         except BadSocks as bad:
-            self._line.fail(ProxyProtocolError(self.authority, str(bad)))
+            error = ProxyProtocolError(self.authority, str(bad))
+            self._transport.failAttempt(error)
         else:
-            self._goOn(answer)
+            self._advanceHandshake(answer)
 
-    def _goOn(self, answer: bytes) -> None:
+    def _advanceHandshake(self, answer: bytes) -> None:
         if answer:
-            self._line.send(answer)
+            self._transport.write(answer)
         if self._handshake.requested:
             self.waitsFor = "the SOCKS proxy to connect to the destination"
         if self._handshake.established:
-            self._line.establish(self._handshake.trailing)
+            self._transport.establishTunnel(self._handshake.trailing)
 
-    def ended(self, clean: bool) -> None:
-        self._line.fail(ProxyClosed(self.authority, clean, self._started))
+    def proxyEnded(self, clean: bool) -> None:
+        # Never dialled again: a SOCKS connection serves one request only.
+        error = ProxyClosed(self.authority, clean, self._started)
+        self._transport.failAttempt(error)
 
-    def late(self) -> None:
+    def deadlineError(self) -> None:
         return None
 
-    def stop(self) -> None:
-        """Nothing is under way that outlives the connection."""
+    def stopNegotiation(self) -> None:
+        """Do nothing: nothing here outlives the connection."""
 
-    def _refused(self, refusal: SocksRefusal) -> SocksRefused:
+    def _makeRefused(self, refusal: SocksRefusal) -> SocksRefused:
         code = refusal.code
         if code is not None:
             advice = _ADVICE.get(code, "this is no code of SOCKS 5: see its log")

@@ -1,9 +1,21 @@
 """
-What is said to an HTTP proxy: CONNECT, and again with credentials where it asks
-for them.
+The negotiation with an HTTP proxy: CONNECT, and CONNECT again with credentials
+where the proxy asks for them.
 
 Nothing but the head of CONNECT is sent before a 2xx (RFC 9931, 8), and a
 connection on which anything unexpected was seen is never used again.
+
+An attempt goes through these states, of which the first two may come again
+after a 407::
+
+    credentials -> answer -> (2xx) tunnel
+         ^            |
+         |            +----> content of a refusal -> failure
+         |                          |
+         +--------- (407) ----------+
+
+The content is read before anything else is done, because a connection can be
+used for another request only after the content has ended.
 """
 
 from __future__ import annotations
@@ -22,7 +34,7 @@ from txconnect.client.errors import (
     ProxyProtocolError,
     ProxyRefused,
 )
-from txconnect.client.negotiation import Line
+from txconnect.client.negotiation import NegotiationTransport
 from txconnect.maybeasync import settle
 from txconnect.wire.authority import Authority
 from txconnect.wire.challenges import Challenge, parseChallenges
@@ -32,29 +44,29 @@ from txconnect.wire.http1.content import ContentReader
 from txconnect.wire.proxystatus import parseProxyStatus
 
 ASKED = 3
-"""How often credentials are asked in one attempt, the first time included."""
+"""Most calls of C{authorize} in one attempt, the first one included."""
 
 _ANSWER = "the proxy's answer"
 
 CONTENT_SECONDS = 5.0
-"""How long the content of a refusal is waited for."""
+"""Seconds to wait for the content of a refusal."""
 
 
-class ConnectDialogue:
+class ConnectNegotiator:
     """
-    One attempt to get a tunnel of an HTTP proxy: a
-    L{Dialogue<txconnect.client.negotiation.Dialogue>}.
+    One attempt to get a tunnel through an HTTP proxy: a
+    L{ProxyNegotiator<txconnect.client.negotiation.ProxyNegotiator>}.
 
     @param fields: header fields to send along, checked already.
-    @param credentials: what to ask for C{Proxy-Authorization}.
+    @param credentials: the source of C{Proxy-Authorization}.
     @param clock: for the content of refusals.
     """
 
-    _line: Line
+    _transport: NegotiationTransport
     _parser: AnswerParser
-    # Each while it lasts: the content of a refusal is read, credentials are
-    # waited for.
-    _content: _Refusal | None = None
+    # Each is set only while it lasts: reading the content of a refusal, and
+    # waiting for credentials.
+    _content: _RefusalContent | None = None
     _asking: Deferred[bytes | None] | None = None
 
     def __init__(
@@ -70,37 +82,37 @@ class ConnectDialogue:
         self._credentials = credentials
         self._clock = clock
         self._timer: IDelayedCall | None = None
-        # What went with each request so far, and what the last one got.
+        # The credentials of each request so far, and the answer to the last.
         self._given: list[bytes | None] = []
         self._refused: ProxyAuthenticationRequired | None = None
-        # Whether a request can be sent on the connection that there is, and
-        # whether the one that was sent is not its first.
+        # True while a request can be sent on the current connection, and true
+        # if the request that was sent is not the first on it.
         self._usable = False
         self._reused = False
         self._stopped = False
 
-    def begin(self, line: Line) -> None:
-        """Speak; for the first time only when it is known who asks."""
-        self._line = line
+    def beginNegotiation(self, transport: NegotiationTransport) -> None:
+        """Send a request; the first one only after the credentials are known."""
+        self._transport = transport
         self._usable = True
         self._reused = False
         if self._given:
             self._sendRequest()
         else:
-            self._ask(())
+            self._askCredentials(())
 
-    def received(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes) -> None:
         """Read the answer, then the content of a refusal."""
         if self._content is not None:
             self._takeContent(self._content, data)
         elif self._asking is not None:
-            # Nothing was asked of the proxy, so this answers nothing.
+            # No request is open, so this answers none.
             self._usable = False
         else:
             self._takeAnswer(data)
 
-    def ended(self, clean: bool) -> None:
-        """Say what the end means here."""
+    def proxyEnded(self, clean: bool) -> None:
+        """End the content of a refusal, dial again, or fail."""
         self._usable = False
         if self._content is not None:
             self._content.reader.finish()
@@ -108,23 +120,28 @@ class ConnectDialogue:
         elif self._asking is None:
             started = self._parser.started
             if self._reused and not started:
-                # It had promised to stay, but never saw this request.
-                self._line.again()
+                # The proxy had promised to keep the connection, but its own
+                # timer closed it before this request arrived.  No octet of an
+                # answer came, so it is safe to send CONNECT again.
+                self._transport.reconnect()
             else:
-                self._line.fail(ProxyClosed(self.authority, clean, started))
+                error = ProxyClosed(self.authority, clean, started)
+                self._transport.failAttempt(error)
 
-    def late(self) -> Exception | None:
-        """A refusal whose content does not end is one all the same."""
-        return None if self._content is None else self._content.error(self.authority)
+    def deadlineError(self) -> Exception | None:
+        """Return the refusal whose content has not ended yet, if there is one."""
+        return (
+            None if self._content is None else self._content.makeError(self.authority)
+        )
 
-    def stop(self) -> None:
-        """Give up whatever is under way."""
+    def stopNegotiation(self) -> None:
+        """Stop the timer, and cancel the request for credentials."""
         self._stopped = True
         self._stopTimer()
         if self._asking is not None:
             self._asking.cancel()
 
-    # The request, and who asks
+    # The request and its credentials
 
     def _sendRequest(self) -> None:
         self.waitsFor = _ANSWER
@@ -133,40 +150,42 @@ class ConnectDialogue:
         value = self._given[-1]
         if value is not None:
             fields.append((b"Proxy-Authorization", value))
-        self._line.send(renderConnect(self.authority, fields))
+        self._transport.write(renderConnect(self.authority, fields))
 
-    def _ask(self, challenges: tuple[Challenge, ...]) -> None:
+    def _askCredentials(self, challenges: tuple[Challenge, ...]) -> None:
         self.waitsFor = "the credentials for the proxy"
         attempt = ProxyAttempt(self.authority, challenges, tuple(self._given))
         value = settle(self._credentials.authorize(attempt))
         if isinstance(value, Deferred):
             self._asking = value
-            value.addCallback(self._answered).addErrback(self._unauthorized)
+            value.addCallback(self._credentialsArrived)
+            value.addErrback(self._credentialsFailed)
         else:
-            self._authorized(value)
+            self._useCredentials(value)
 
-    def _answered(self, value: object) -> None:
+    def _credentialsArrived(self, value: object) -> None:
         self._asking = None
         if not self._stopped:
-            self._authorized(value)
+            self._useCredentials(value)
 
-    def _unauthorized(self, failure: Failure) -> None:
+    def _credentialsFailed(self, failure: Failure) -> None:
         self._asking = None
-        self._line.fail(failure)
+        self._transport.failAttempt(failure)
 
-    def _authorized(self, value: object) -> None:
+    def _useCredentials(self, value: object) -> None:
         if value is not None and not isinstance(value, bytes):
+            # A caller's function: the annotations do not bind it.
             kind = type(value).__name__
             raise TypeError(f"the credentials gave {kind}, not bytes or None")
         if value is None and self._refused is not None:
-            self._line.fail(self._refused)
+            self._transport.failAttempt(self._refused)
             return
         self._reused = bool(self._given)
         self._given.append(value)
         if self._usable:
             self._sendRequest()
         else:
-            self._line.again()
+            self._transport.reconnect()
 
     # The answer
 
@@ -175,43 +194,46 @@ class ConnectDialogue:
             answer = self._parser.feed(data)
         except BadAnswer as bad:
             error = ProxyProtocolError(self.authority, bad.reason, bad.flaw)
-            self._line.fail(error)
+            self._transport.failAttempt(error)
             return
         if answer is None:
             return
         trailing = self._parser.trailing
         if answer.established:
-            self._line.establish(trailing)
+            self._transport.establishTunnel(trailing)
             return
         self.waitsFor = "the rest of the proxy's refusal"
-        self._content = _Refusal(answer, ContentReader(answer))
+        self._content = _RefusalContent(answer, ContentReader(answer))
+        # A refusal is one without its content, too.  A proxy that never ends it
+        # must not use up the caller's whole time-out.
         self._timer = self._clock.callLater(
             CONTENT_SECONDS, self._contentLate, self._content
         )
         self._takeContent(self._content, trailing)
 
-    def _takeContent(self, content: _Refusal, data: bytes) -> None:
+    def _takeContent(self, content: _RefusalContent, data: bytes) -> None:
         if content.reader.feed(data):
             self._endContent(content)
 
-    def _contentLate(self, content: _Refusal) -> None:
+    def _contentLate(self, content: _RefusalContent) -> None:
         self._timer = None
         content.reader.finish()
+        # The negotiation guards its own calls; this one comes from the clock.
         try:
             self._endContent(content)
         except Exception:
-            self._line.fail(Failure())
+            self._transport.failAttempt(Failure())
 
-    def _endContent(self, content: _Refusal) -> None:
+    def _endContent(self, content: _RefusalContent) -> None:
         self._content = None
         self._stopTimer()
         self._usable = content.reader.reusable
-        error = content.error(self.authority)
+        error = content.makeError(self.authority)
         if isinstance(error, ProxyAuthenticationRequired) and len(self._given) < ASKED:
             self._refused = error
-            self._ask(error.challenges)
+            self._askCredentials(error.challenges)
         else:
-            self._line.fail(error)
+            self._transport.failAttempt(error)
 
     def _stopTimer(self) -> None:
         timer, self._timer = self._timer, None
@@ -220,14 +242,14 @@ class ConnectDialogue:
 
 
 @attrs.frozen
-class _Refusal:
+class _RefusalContent:
     """A refusal whose content is being read."""
 
     answer: Answer
     reader: ContentReader
 
-    def error(self, authority: Authority) -> ProxyRefused:
-        """What the caller is told of it."""
+    def makeError(self, authority: Authority) -> ProxyRefused:
+        """Make the error that the caller gets."""
         answer = self.answer
         kind = ProxyAuthenticationRequired if answer.status == 407 else ProxyRefused
         error = kind(
