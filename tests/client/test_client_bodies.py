@@ -78,12 +78,12 @@ def test_again(size: int, again: bool) -> None:
     body = RepeatableBody(script)
     body.startProducing(Consumer())
     script.consumer.write(b"x" * size)
-    assert body.again() is None
+    assert body.repeatBody() is None
     script.done.callback(None)
     repeated: RepeatableBody | None = body
     for _ in range(2 if again else 0):
         assert repeated is not None
-        repeated, consumer = repeated.again(), Consumer()
+        repeated, consumer = repeated.repeatBody(), Consumer()
         assert repeated is not None
         assert repeated.length == size
         verifyObject(IBodyProducer, repeated)
@@ -91,7 +91,7 @@ def test_again(size: int, again: bool) -> None:
         for call in ("pause", "resume", "stop"):
             getattr(repeated, f"{call}Producing")()
         assert consumer.taken == b"x" * size
-    assert (body.again() is not None) is again
+    assert (body.repeatBody() is not None) is again
 
 
 class Response:

@@ -1,18 +1,17 @@
 """
 Plain HTTP through a proxy: requests in absolute-form (RFC 9112, 3.2.2).
 
-The proxy reads these requests and sends its own to the destination.  Whatever
-is to stay between the client and the destination goes through a tunnel.
+The proxy reads these requests and sends its own to the destination.  Anything
+that must stay between the client and the destination goes through a tunnel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.web.client import ProxyAgent
 from twisted.web.http import PROXY_AUTH_REQUIRED
 from twisted.web.http_headers import Headers
@@ -33,16 +32,16 @@ __all__ = ["AUTHORIZATION", "AbsoluteForm", "PlainRequest"]
 AUTHORIZATION = b"proxy-authorization"
 
 ROUNDS = 3
-"""How often a request is sent at most before a 407 is final."""
+"""Most times that a request is sent before a 407 is final."""
 
 
 @attrs.frozen
 class PlainRequest:
     """
-    A request of plain HTTP, as an agent was given it.
+    A request of plain HTTP, as the caller of an agent made it.
 
     @ivar headers: its fields; never changed.
-    @ivar body: what produces its body; L{None} for a request without one.
+    @ivar body: the producer of its body; L{None} for a request without one.
     """
 
     method: bytes
@@ -50,29 +49,29 @@ class PlainRequest:
     headers: Headers
     body: RepeatableBody | None
 
-    def again(self) -> PlainRequest | None:
-        """The same request once more; L{None} where its body is gone."""
+    def repeatRequest(self) -> PlainRequest | None:
+        """Make the same request once more; L{None} where its body is gone."""
         if self.body is None:
             return self
-        body = self.body.again()
+        body = self.body.repeatBody()
         return None if body is None else attrs.evolve(self, body=body)
 
 
 class AbsoluteForm:
     """
-    Sends requests to a proxy that fetches.
+    A sender of requests in absolute-form, to one proxy.
 
-    @param endpoint: where the proxy is.
-    @param pool: where connections to it are kept.
-    @param credentials: asked before each request, and again after a 407 when
+    @param endpoint: the endpoint of the proxy.
+    @param pool: keeps the connections to it.
+    @param credentials: called before each request, and again after a 407 when
         the request can be sent again: when it has no body, or a small one.
-    @param fields: what the proxy is told with each request, where the request
-        has no such field itself.
+    @param fields: header fields for the proxy, added to each request that has
+        no field of the same name itself.
     """
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactorTime,
         endpoint: IStreamClientEndpoint,
         pool: KeyedPool,
         credentials: IProxyCredentials,
@@ -82,29 +81,31 @@ class AbsoluteForm:
         self._endpoint = endpoint
         self._pool = pool
         self._credentials = credentials
+        # By name: a request's own field replaces all of ours of that name.
         self._fields: dict[bytes, list[bytes]] = {}
         for name, value in fields:
             self._fields.setdefault(name.lower(), []).append(value)
 
     async def request(self, request: PlainRequest) -> IResponse:
         """
-        Send it.
+        Send a request, and again with credentials after a 407.
 
         @raise ProxyAuthenticationRequired: for a 407 that is final.  Any other
-            answer is a response: nobody can tell which are the proxy's own.
+            answer is a response: the proxy's own cannot be told from those of
+            the destination.
         """
         attempt = ProxyAttempt(
             request.target.authority,
             method=request.method,
             target=request.target.absoluteForm(request.method),
         )
-        value = await self._authorize(attempt)
+        value = await self._askCredentials(attempt)
         while True:
-            response = await self._send(request, attempt.target, value)
+            response = await self._sendOnce(request, attempt.target, value)
             if response.code != PROXY_AUTH_REQUIRED:
                 return response
-            refusal = await _refusal(attempt.authority, response)
-            again = request.again()
+            refusal = await _readRefusal(attempt.authority, response)
+            again = request.repeatRequest()
             if again is None or len(attempt.refused) + 1 == ROUNDS:
                 raise refusal
             attempt = attrs.evolve(
@@ -112,11 +113,12 @@ class AbsoluteForm:
                 challenges=refusal.challenges,
                 refused=(*attempt.refused, value),
             )
-            request, value = again, await self._authorize(attempt)
+            request, value = again, await self._askCredentials(attempt)
             if value is None:
+                # The credentials have no other answer to these challenges.
                 raise refusal
 
-    async def _authorize(self, attempt: ProxyAttempt) -> bytes | None:
+    async def _askCredentials(self, attempt: ProxyAttempt) -> bytes | None:
         value: object = settle(self._credentials.authorize(attempt))
         if isinstance(value, Deferred):
             value = await value
@@ -125,12 +127,13 @@ class AbsoluteForm:
             raise TypeError(f"the credentials gave {kind}, not bytes or None")
         return value
 
-    async def _send(
+    async def _sendOnce(
         self, request: PlainRequest, target: bytes, value: bytes | None
     ) -> IResponse:
         # The connections of one destination serve no other, as in a tunnel: a
-        # proxy that has lost its place among its answers gives nobody's away.
-        pool = self._pool.to(request.target.authority)
+        # proxy that has lost its place among its answers cannot give one
+        # destination's answer to a request for another.
+        pool = self._pool.forDestination(request.target.authority)
         agent = ProxyAgent(self._endpoint, self._reactor, pool)
         sent: Deferred[IResponse] = agent.request(
             request.method,
@@ -150,7 +153,7 @@ class AbsoluteForm:
         return fields
 
 
-async def _refusal(
+async def _readRefusal(
     authority: Authority, response: IResponse
 ) -> ProxyAuthenticationRequired:
     body = await readSome(response)

@@ -1,10 +1,14 @@
 """
-HTTP clients of Twisted through a proxy: an C{IAgent} for treq and whoever else
-takes one.
+HTTP through a proxy: an C{IAgent}, for treq and other users of Twisted's
+agents.
 
 C{https} goes through a tunnel, in which TLS goes on to the destination.  Plain
-C{http} is asked of the proxy in absolute-form, as HTTP clients do it, or goes
-through a tunnel too.
+C{http} goes to the proxy in absolute-form, as HTTP clients do it, or through a
+tunnel too.
+
+An agent from here is made of layers, each an C{IAgent}: the environment chooses
+a proxy, the agent of a proxy chooses absolute-form or a tunnel, and the tunnel's
+layer removes what is meant for a proxy alone.
 """
 
 from __future__ import annotations
@@ -12,11 +16,12 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
+    IReactorTime,
 )
 from twisted.web.client import (
     Agent,
@@ -34,10 +39,8 @@ from zope.interface import implementer
 from txconnect.client.absolute import AUTHORIZATION, AbsoluteForm, PlainRequest
 from txconnect.client.bodies import RepeatableBody
 from txconnect.client.environment import ProxyEnvironment
-from txconnect.client.pooling import KeyedPool, Same
-from txconnect.client.proxyurl import (
-    ProxyURL,
-)
+from txconnect.client.pooling import IdentityKey, KeyedPool
+from txconnect.client.proxyurl import BindAddress, ProxyURL
 from txconnect.client.targets import Target
 from txconnect.client.tunnels import BROWSER, HTTP, ConnectEndpointFactory
 
@@ -45,13 +48,14 @@ __all__ = ["agentFromEnvironment", "proxyAgent"]
 
 PlainHTTP = Literal["absolute", "tunnel"]
 
-# curl has no variables for these two, and takes those of the HTTP below.
+# curl has no variables for WebSocket's schemes: it takes those of the HTTP
+# that carries them.
 _VARIABLES_OF = {"ws": "http", "wss": "https"}
 
 
 @implementer(IAgent)
-class _Requesting(ABC):
-    """An agent that fails in its answer only."""
+class _DeferringAgent(ABC):
+    """An agent that never raises: its Deferred fails instead."""
 
     def request(
         self,
@@ -61,31 +65,31 @@ class _Requesting(ABC):
         bodyProducer: IBodyProducer | None = None,
     ) -> Deferred[IResponse]:
         """See C{IAgent}."""
-        return maybeDeferred(self._ask, method, uri, headers, bodyProducer)
+        return maybeDeferred(self._sendOrRaise, method, uri, headers, bodyProducer)
 
     @abstractmethod
-    def _ask(
+    def _sendOrRaise(
         self,
         method: bytes,
         uri: bytes,
         headers: Headers | None,
         body: IBodyProducer | None,
     ) -> Deferred[IResponse]:
-        """Send a request, or raise."""
+        """Send a request, or raise an error."""
 
 
-class _ThroughProxy(_Requesting):
-    """Requests through one proxy."""
+class _ProxiedAgent(_DeferringAgent):
+    """The agent of one proxy."""
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactorTime,
         factory: ConnectEndpointFactory,
         plainHTTP: PlainHTTP,
         pool: HTTPConnectionPool,
     ) -> None:
-        keyed = KeyedPool(pool, factory.key)
-        self._tunnels = _WithoutAuthorization(
+        keyed = KeyedPool(pool, factory.connectionKey)
+        self._tunnels = _StrippingAgent(
             Agent.usingEndpointFactory(reactor, factory, keyed)
         )
         self._absolute: AbsoluteForm | None = None
@@ -98,7 +102,7 @@ class _ThroughProxy(_Requesting):
                 factory.headers,
             )
 
-    def _ask(
+    def _sendOrRaise(
         self,
         method: bytes,
         uri: bytes,
@@ -106,6 +110,7 @@ class _ThroughProxy(_Requesting):
         body: IBodyProducer | None,
     ) -> Deferred[IResponse]:
         target = Target.parse(uri)
+        # Not "ws": a proxy that fetches would have to understand the upgrade.
         if self._absolute is not None and target.scheme == "http":
             return Deferred.fromCoroutine(
                 self._absolute.request(
@@ -120,16 +125,16 @@ class _ThroughProxy(_Requesting):
         return self._tunnels.request(method, uri, headers, body)
 
 
-class _WithoutAuthorization(_Requesting):
+class _StrippingAgent(_DeferringAgent):
     """
-    Requests that no proxy reads, and so without what is for a proxy alone
-    (RFC 9110, 11.7.2).
+    An agent for requests that no proxy reads: it removes their
+    C{Proxy-Authorization}, which is for a proxy alone (RFC 9110, 11.7.2).
     """
 
     def __init__(self, agent: IAgent) -> None:
         self._agent = agent
 
-    def _ask(
+    def _sendOrRaise(
         self,
         method: bytes,
         uri: bytes,
@@ -137,27 +142,28 @@ class _WithoutAuthorization(_Requesting):
         body: IBodyProducer | None,
     ) -> Deferred[IResponse]:
         if headers is not None and headers.hasHeader(AUTHORIZATION):
+            # The caller may use the same fields for its next request.
             headers = headers.copy()
             headers.removeHeader(AUTHORIZATION)
         answer: Deferred[IResponse] = self._agent.request(method, uri, headers, body)
         return answer
 
 
-class _FromEnvironment(_Requesting):
-    """Requests each of which goes the way that the environment says."""
+class _EnvironmentAgent(_DeferringAgent):
+    """An agent that sends each request to the proxy that the environment names."""
 
     def __init__(
         self,
         environment: ProxyEnvironment,
         direct: IAgent,
-        through: Callable[[ProxyURL], IAgent],
+        makeAgent: Callable[[ProxyURL], IAgent],
     ) -> None:
         self._environment = environment
         self._direct = direct
-        self._through = through
+        self._makeAgent = makeAgent
         self._agents: dict[ProxyURL, IAgent] = {}
 
-    def _ask(
+    def _sendOrRaise(
         self,
         method: bytes,
         uri: bytes,
@@ -175,19 +181,19 @@ class _FromEnvironment(_Requesting):
         if proxy is None:
             return self._direct
         if proxy not in self._agents:
-            # As many as the environment has variables.
-            self._agents[proxy] = self._through(proxy)
+            # Never many: the environment has only so many variables.
+            self._agents[proxy] = self._makeAgent(proxy)
         return self._agents[proxy]
 
 
 def proxyAgent(
-    reactor: Any,
+    reactor: IReactorTime,
     proxy: ProxyURL | str,
     *,
     plainHTTP: PlainHTTP = "absolute",
     contextFactory: IPolicyForHTTPS = BROWSER,
     connectTimeout: float | None = None,
-    bindAddress: Any = None,
+    bindAddress: BindAddress = None,
     pool: HTTPConnectionPool | None = None,
     credentials: object = None,
     headers: Sequence[tuple[bytes, bytes]] = (),
@@ -201,37 +207,36 @@ def proxyAgent(
 
     Where there is no tunnel, the request fails as L{ConnectEndpoint
     <txconnect.client.endpoint.ConnectEndpoint>} does, with L{ProxyRefused
-    <txconnect.client.errors.ProxyRefused>} and its like.  What a proxy answers
-    to plain HTTP in absolute-form is a response, but for a 407, which is
+    <txconnect.client.errors.ProxyRefused>} and the like.  A proxy's answer to
+    plain HTTP in absolute-form is a response, but for a 407, which is
     L{ProxyAuthenticationRequired
     <txconnect.client.errors.ProxyAuthenticationRequired>} there too.
 
     C{Proxy-Authorization} among a request's fields goes to a proxy that reads
-    it, and is taken out of what goes through a tunnel.
+    it, and is removed from requests that go through a tunnel.
 
     @param proxy: C{http}, C{https}, C{socks5} or C{socks5h}, with a user and a
         password where it wants them.
-    @param plainHTTP: how C{http} URLs are asked for: C{"absolute"}, or
-        C{"tunnel"} for a proxy that does CONNECT alone.  Through SOCKS all are
+    @param plainHTTP: the form of requests for C{http} URLs: C{"absolute"}, or
+        C{"tunnel"} for a proxy that does only CONNECT.  Through SOCKS all are
         tunnels.
-    @param contextFactory: how TLS is spoken to destinations, as for C{Agent}.
-    @param connectTimeout: seconds until the proxy must be reached and a tunnel
-        must be there; by default 30.
-    @param bindAddress: where connections to the proxy come from.
-    @param pool: where connections are kept; by default they are not.  Any
-        number of agents may share one: a connection serves requests of the
+    @param contextFactory: the TLS policy for destinations, as for C{Agent}.
+    @param connectTimeout: seconds to reach the proxy and have a tunnel; by
+        default 30.
+    @param bindAddress: the local address of connections to the proxy.
+    @param pool: keeps connections; by default none are kept.  Any number of agents may share one: a connection serves requests of the
         same proxy, credentials, TLS, fields and destination alone.
     @param credentials: in place of the URL's: L{Digest
-        <txconnect.client.credentials.Digest>} and its like, or a function, as
+        <txconnect.client.credentials.Digest>} and the like, or a function, as
         L{ConnectEndpoint<txconnect.client.endpoint.ConnectEndpoint>} takes
-        them.  Asked again at a 407, in absolute-form if the request's body has
-        65536 octets at most.
+        them.  Called again after a 407, in absolute-form if the request's body
+        has 65536 octets at most.
     @param headers: further fields, lower case or not, for an HTTP proxy alone.
-        In absolute-form a request's own fields of these names stand.
-    @param tls: how TLS is spoken to an C{https} proxy; as for
+        In absolute-form a request's own fields of these names take precedence.
+    @param tls: the TLS options for an C{https} proxy; as for
         L{proxyEndpoint<txconnect.client.proxyurl.proxyEndpoint>}.
-    @raise ValueError: for a URL that is no proxy's, or what this proxy cannot
-        be given.
+    @raise ValueError: for a URL that is no proxy's, or an argument that this
+        kind of proxy cannot take.
     """
     factory = ConnectEndpointFactory(
         reactor,
@@ -247,17 +252,17 @@ def proxyAgent(
         raise ValueError(f"plainHTTP is 'absolute' or 'tunnel', not {plainHTTP!r}")
     if pool is None:
         pool = HTTPConnectionPool(reactor, persistent=False)
-    return _ThroughProxy(reactor, factory, plainHTTP, pool)
+    return _ProxiedAgent(reactor, factory, plainHTTP, pool)
 
 
 def agentFromEnvironment(
-    reactor: Any,
+    reactor: IReactorTime,
     environ: Mapping[str, str] | None = None,
     *,
     plainHTTP: PlainHTTP = "absolute",
     contextFactory: IPolicyForHTTPS = BROWSER,
     connectTimeout: float | None = None,
-    bindAddress: Any = None,
+    bindAddress: BindAddress = None,
     pool: HTTPConnectionPool | None = None,
     credentials: object = None,
     headers: Sequence[tuple[bytes, bytes]] = (),
@@ -268,26 +273,26 @@ def agentFromEnvironment(
     names, by curl's rules (L{ProxyEnvironment
     <txconnect.client.environment.ProxyEnvironment>}), or directly.
 
-    Each request is decided on its own, and so is each redirection.  Where the
-    variable that decides holds no proxy, requests fail with C{ValueError}.
+    The choice is made anew for each request, and for each redirection.  Where
+    the variable that decides holds no proxy, requests fail with C{ValueError}.
 
-    @param environ: the variables, looked at once, here; by default those of
-        the process.
+    @param environ: the variables, read once, here; by default those of the
+        process.
     @param credentials: as for L{proxyAgent}, for each HTTP proxy whose URL has
         no user.
     @param headers: as for L{proxyAgent}; not for SOCKS.
     @param tls: as for L{proxyAgent}; not for proxies without TLS.
 
-    The rest is as for L{proxyAgent}, and for what goes directly as for
-    C{Agent}.
+    The rest is as for L{proxyAgent}, and for direct requests as for C{Agent}.
     """
     if pool is None:
         pool = HTTPConnectionPool(reactor, persistent=False)
-    # Twisted's key would let what another policy has verified serve here.
-    keyed = KeyedPool(pool, ("direct", Same(contextFactory), bindAddress))
+    # Twisted's key would let a connection that another policy has verified serve
+    # here.
+    keyed = KeyedPool(pool, ("direct", IdentityKey(contextFactory), bindAddress))
     direct = Agent(reactor, contextFactory, connectTimeout, bindAddress, keyed)
 
-    def through(proxy: ProxyURL) -> IAgent:
+    def makeAgent(proxy: ProxyURL) -> IAgent:
         isHTTP = proxy.scheme in HTTP
         return proxyAgent(
             reactor,
@@ -302,8 +307,8 @@ def agentFromEnvironment(
             tls=tls if proxy.scheme == "https" else None,
         )
 
-    return _FromEnvironment(
+    return _EnvironmentAgent(
         ProxyEnvironment(os.environ if environ is None else environ),
-        _WithoutAuthorization(direct),
-        through,
+        _StrippingAgent(direct),
+        makeAgent,
     )

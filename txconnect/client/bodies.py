@@ -1,14 +1,13 @@
 """
-Bodies of HTTP messages where a request may have to be sent twice: what was
-sent is kept, so that it can be sent again, and what a refusal says is read, so
+Bodies of HTTP messages where a request may have to be sent twice.  The request's
+body is kept, so that it can be sent again; the refusal's content is read, so
 that its connection can be used again.  Both are bounded.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IConsumer, ITransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer, IResponse
@@ -24,26 +23,26 @@ LARGEST_READ = 16384
 
 
 @implementer(IBodyProducer)
-class _Bytes:
-    """A body that is there."""
+class _BytesBody:
+    """A body of octets in memory, for a request that is sent again."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
         self.length = len(content)
 
-    def startProducing(self, consumer: Any) -> Deferred[None]:
-        """Write all of it."""
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """Write the whole body."""
         consumer.write(self._content)
         return succeed(None)
 
     def pauseProducing(self) -> None:
-        """It is written already."""
+        """Do nothing: all is written already."""
 
     def resumeProducing(self) -> None:
-        """It is written already."""
+        """Do nothing: all is written already."""
 
     def stopProducing(self) -> None:
-        """It is written already."""
+        """Do nothing: all is written already."""
 
 
 @implementer(IBodyProducer)
@@ -51,34 +50,36 @@ class RepeatableBody:
     """
     The body of one request, of which a copy is kept while it is produced.
 
-    An C{IBodyProducer} produces once, and a file that it has read is closed.
-    A body that is longer than L{LARGEST_KEPT}, or was not yet produced to its
-    end, cannot be sent again.
+    An C{IBodyProducer} produces once: C{FileBodyProducer} closes its file.  A
+    body that is longer than L{LARGEST_KEPT}, or was not yet produced to its end,
+    cannot be sent again.
     """
+
+    _consumer: IConsumer
 
     def __init__(self, body: IBodyProducer) -> None:
         self._body = body
-        self._consumer: Any = None
+        # None once the body has turned out too long to keep.
         self._kept: bytearray | None = bytearray()
         self._complete = False
         self.length = body.length
 
-    def again(self) -> RepeatableBody | None:
-        """A body of the same octets; L{None} where that cannot be."""
+    def repeatBody(self) -> RepeatableBody | None:
+        """Make a body of the same octets; L{None} where that is not possible."""
         if self._kept is None or not self._complete:
             return None
-        return RepeatableBody(_Bytes(bytes(self._kept)))
+        return RepeatableBody(_BytesBody(bytes(self._kept)))
 
     # IBodyProducer.
 
-    def startProducing(self, consumer: Any) -> Deferred[None]:
-        """Called by the request when it can be written."""
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """Start the body; called by the request when it can be written."""
         self._consumer = consumer
         producing: Deferred[None] = self._body.startProducing(self)
-        return producing.addCallback(self._produced)
+        return producing.addCallback(self._bodyProduced)
 
     def write(self, data: bytes) -> None:
-        """Called by the body with its next octets."""
+        """Keep and pass on the next octets; called by the body."""
         if self._kept is not None:
             if len(self._kept) + len(data) > LARGEST_KEPT:
                 self._kept = None
@@ -87,46 +88,47 @@ class RepeatableBody:
         self._consumer.write(data)
 
     def pauseProducing(self) -> None:
-        """Called while the connection takes no more."""
+        """Pause the body, while the connection takes no more."""
         self._body.pauseProducing()
 
     def resumeProducing(self) -> None:
-        """Called when the connection takes more again."""
+        """Resume the body, when the connection takes more again."""
         self._body.resumeProducing()
 
     def stopProducing(self) -> None:
-        """Called when nobody wants the rest."""
+        """Stop the body, when its rest is not wanted."""
         self._body.stopProducing()
 
-    def _produced(self, result: None) -> None:
+    def _bodyProduced(self, result: None) -> None:
         self._complete = True
 
 
-class _Reading(Protocol):
-    """Reads the content of an answer, and no more of it than it may."""
+class _ContentProtocol(Protocol):
+    """The protocol that reads the content of an answer, up to a limit."""
 
-    transport: Any
+    transport: ITransport
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._content = bytearray()
-        self.result: Deferred[bytes] = Deferred(self._givenUp)
+        self.result: Deferred[bytes] = Deferred(self._readCancelled)
 
     def dataReceived(self, data: bytes) -> None:
         self._content += data
         if len(self._content) > self._limit:
             self.transport.loseConnection()
-            self._tell()
+            self._fireResult()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        # Also where it was cut short: it is shown to people, and not used.
-        self._tell()
+        # Also where it was cut short: it is for people to read, in an error.
+        self._fireResult()
 
-    def _tell(self) -> None:
+    def _fireResult(self) -> None:
+        # The loss of the connection follows the limit, and the cancellation.
         if not self.result.called:
             self.result.callback(bytes(self._content[: self._limit]))
 
-    def _givenUp(self, result: Deferred[bytes]) -> None:
+    def _readCancelled(self, result: Deferred[bytes]) -> None:
         # First, so that the loss is not taken for the end of the content.
         result.errback(CancelledError())
         self.transport.loseConnection()
@@ -134,14 +136,14 @@ class _Reading(Protocol):
 
 def readSome(response: IResponse, limit: int = LARGEST_READ) -> Deferred[bytes]:
     """
-    Read the content of a response that nobody else reads.
+    Read the content of a response that has no other reader.
 
-    Where it is longer than C{limit} octets the connection is closed; else it
-    serves the next request, if it may.
+    Where it is longer than C{limit} octets the connection is closed; else the
+    connection serves the next request, if it may.
 
     @return: a Deferred of the content, at most C{limit} octets of it, which
         does not fail.  When it is cancelled, the connection is closed.
     """
-    reading = _Reading(limit)
+    reading = _ContentProtocol(limit)
     response.deliverBody(reading)
     return reading.result

@@ -2,7 +2,7 @@
 The destination of a tunnel, as a caller names it.
 
 Hosts come as C{str} or C{bytes}, with or without the brackets of IPv6, and as
-international names; what leaves here is the one form that goes on the wire.
+international names; the result is the one form that goes on the wire.
 """
 
 from __future__ import annotations
@@ -25,26 +25,28 @@ TunnelAddress = Union[HostnameAddress, IPv4Address, TwistedIPv6Address]
 
 def makeDestination(host: str | bytes, port: int) -> Authority:
     """
-    Make the L{Authority} to ask a proxy for.  Each endpoint calls it once.
+    Make the L{Authority} of a CONNECT; called once by each endpoint.
 
     @param host: a name, an IPv4 literal, or an IPv6 literal with or without
-        brackets; a name beyond ASCII goes by IDNA 2008 (UTS 46).
+        brackets; a name beyond ASCII is encoded by IDNA 2008 (UTS 46).
     @param port: 1 to 65535.
-    @raise BadAuthority: a L{ValueError}: for anything else.
+    @raise BadAuthority: a L{ValueError}, for any other host or port.
     """
-    text = _decode(host)
+    text = _decodeHost(host)
     if ":" in text and not text.startswith("["):
         text = f"[{text}]"
     if not text.isascii():
         text = _encodeName(text)
+    # A trailing dot is no part of the host that the proxy gets; it only switches
+    # the search list off, where the name is looked up here.
     return Authority(parseHost(text), parsePort(str(port)), text.endswith("."))
 
 
 def addressOf(authority: Authority) -> TunnelAddress:
     """
-    The Twisted address of a destination: what C{buildProtocol} is given, and
-    what a L{ConnectingCancelledError<twisted.internet.error.ConnectingCancelledError>}
-    names.
+    Return the Twisted address of a destination: the argument of
+    C{buildProtocol}, and of a L{ConnectingCancelledError
+    <twisted.internet.error.ConnectingCancelledError>}.
     """
     literal = authority.address
     if literal is None:
@@ -54,7 +56,7 @@ def addressOf(authority: Authority) -> TunnelAddress:
     return IPv4Address("TCP", authority.host, authority.port)
 
 
-def _decode(host: str | bytes) -> str:
+def _decodeHost(host: str | bytes) -> str:
     if isinstance(host, str):
         return host
     try:
@@ -64,7 +66,8 @@ def _decode(host: str | bytes) -> str:
 
 
 def _encodeName(name: str) -> str:
-    # It comes with Twisted[tls]; few names need it, and its tables are large.
+    # Imported late: few names need it, and its tables are large.  It comes
+    # with Twisted[tls].
     import idna
 
     try:

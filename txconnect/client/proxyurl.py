@@ -1,16 +1,16 @@
 """
-A proxy as a URL, C{http://user:password@proxy:3128}, and the endpoints that it
-stands for.
+A proxy as a URL, C{http://user:password@proxy:3128}, and the endpoints made from
+it: that of the proxy itself, and those of destinations through it.
 
-No message and no C{repr} here repeats the user or the password: some proxies
-take a token in the place of a user.
+No message and no C{repr} here repeats the user or the password, and not the user
+alone: some proxies take a token as the user.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Union
 from urllib.parse import unquote_to_bytes
 
 import attrs
@@ -18,6 +18,7 @@ import idna
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
+    IReactorTime,
     IStreamClientEndpoint,
 )
 from twisted.internet.ssl import optionsForClientTLS
@@ -29,33 +30,45 @@ from txconnect.client.socks import Socks5Endpoint
 from txconnect.wire.authority import Authority, BadAuthority, parseHost, parsePort
 from txconnect.wire.grammar import findControl
 
-__all__ = ["SCHEMES", "ProxyURL", "proxyEndpoint", "tunnelEndpoint", "urlCredentials"]
+__all__ = [
+    "SCHEMES",
+    "BindAddress",
+    "ProxyURL",
+    "proxyEndpoint",
+    "tunnelEndpoint",
+    "urlCredentials",
+]
+
+BindAddress = Union[bytes, str, tuple[Union[bytes, str], int], None]
+"""A local address to connect from, as L{HostnameEndpoint} takes it."""
 
 SCHEMES = ("http", "https", "socks5", "socks5h")
 """
-What a proxy may speak.  C{socks5} and C{socks5h} are the same here: the proxy
-is given the host's name, and looks it up itself.
+The protocols of proxies.  C{socks5} and C{socks5h} are the same here: the proxy
+gets the host's name, and looks it up itself.
 """
 
 HTTPS_PORT = 443
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}", re.ASCII)
 _BRACKETED = re.compile(r"(\[[^\]]*\])(?::(.*))?", re.DOTALL)
+# C0 controls with the blank, and C1 controls: none can be seen in a terminal.
 _UNSEEN = re.compile("[\x00-\x20\x7f-\x9f]")
 
 
 @attrs.frozen
 class ProxyURL:
     """
-    A proxy: what it speaks, where it is, and who one is there.
+    A proxy: its protocol, its host and port, and the user's name and password
+    there.
 
     @ivar scheme: one of L{SCHEMES}.
     @ivar host: a name in lower case, or an address literal without brackets,
         as in L{Authority.host}.
     @ivar port: 1 to 65535.
     @ivar user: decoded; L{None} when the URL holds no user information.
-    @ivar password: decoded; L{None} when there is no colon behind the user.
-    @ivar rooted: whether the host's name came with a trailing dot, which
+    @ivar password: decoded; L{None} when there is no colon after the user.
+    @ivar rooted: true if the host's name came with a trailing dot, which
         switches the resolver's search list off.
     """
 
@@ -74,9 +87,10 @@ class ProxyURL:
         The user information may be percent-encoded UTF-8, and must be where
         it holds C{/}, C{?}, C{#} or white space.
 
-        @param defaultPort: taken by C{http} and C{socks5} when the URL has no
-            port; L{None}: it must have one.  C{https} takes 443 then.
-        @raise ValueError: in one line, which repeats nothing secret.
+        @param defaultPort: the port of C{http} and C{socks5} when the URL has
+            none; L{None}: it must have one.  That of C{https} is 443.
+        @raise ValueError: with a message of one line, which repeats nothing
+            secret.
         """
         scheme, separator, rest = text.partition("://")
         if not separator:
@@ -87,7 +101,8 @@ class ProxyURL:
                 "the proxy's URL holds white space or a control character (a blank "
                 "in a password is written %20)"
             )
-        authority = _withoutPath(rest)
+        authority = _stripPath(rest)
+        # The last one: users paste passwords as they are, and no host has it.
         information, at, place = authority.rpartition("@")
         try:
             host, port = _parsePlace(place)
@@ -105,11 +120,11 @@ class ProxyURL:
 
     @property
     def authority(self) -> Authority:
-        """Where the proxy is."""
+        """The host and port of the proxy."""
         return Authority(self.host, self.port, self.rooted)
 
     def __str__(self) -> str:
-        """The URL without its user information."""
+        """Return the URL without its user information."""
         return f"{self.scheme}://{self.authority}"
 
 
@@ -118,13 +133,13 @@ _EXAMPLE = "http://proxy.example:3128"
 
 def urlCredentials(url: ProxyURL) -> IProxyCredentials | None:
     """
-    Make of a URL's user information what an HTTP proxy is sent.
+    Make the credentials for an HTTP proxy from a URL's user information.
 
-    Keep it as long as the proxy: it remembers what a proxy with Digest has
-    asked.
+    Keep them as long as the proxy: they remember the challenge of a proxy with
+    Digest.
 
     @return: L{None} when the URL has no user information.
-    @raise ValueError: for a user that no proxy could be sent.
+    @raise ValueError: for a user that cannot be sent to a proxy.
     """
     if url.user is None:
         return None
@@ -132,26 +147,26 @@ def urlCredentials(url: ProxyURL) -> IProxyCredentials | None:
 
 
 def proxyEndpoint(
-    reactor: Any,
+    reactor: IReactorTime,
     url: ProxyURL,
     *,
     tls: IOpenSSLClientConnectionCreator | None = None,
     timeout: float = 30.0,
-    bindAddress: Any = None,
+    bindAddress: BindAddress = None,
 ) -> IStreamClientEndpoint:
     """
-    Where to connect to reach the proxy itself.
+    Make the endpoint of the proxy itself.
 
-    For C{https} the proxy's certificate is verified for its host, by what the
-    platform trusts.
+    For C{https} the proxy's certificate is verified for its host, against the
+    platform's trusted authorities.
 
-    @param reactor: for L{HostnameEndpoint}.
-    @param tls: how to speak TLS to an C{https} proxy instead: with a client's
-        certificate, or a private authority, as
+    @param reactor: for L{HostnameEndpoint}; provides C{IReactorTCP} too.
+    @param tls: the TLS options for an C{https} proxy, in place of these: with a
+        client's certificate, or a private authority, as
         C{twisted.internet.ssl.optionsForClientTLS} makes it.
-    @param timeout: seconds until a connection must be there.
-    @param bindAddress: where it comes from, as L{HostnameEndpoint} takes it.
-    @raise ValueError: C{tls} for a proxy that is not C{https}.
+    @param timeout: seconds to connect.
+    @param bindAddress: the local address of the connection.
+    @raise ValueError: for C{tls} with a proxy that is not C{https}.
     """
     endpoint = HostnameEndpoint(
         reactor, url.authority.lookupName, url.port, timeout, bindAddress
@@ -165,7 +180,7 @@ def proxyEndpoint(
 
 
 def tunnelEndpoint(
-    reactor: Any,
+    reactor: IReactorTime,
     url: ProxyURL,
     host: str | bytes,
     port: int,
@@ -177,19 +192,20 @@ def tunnelEndpoint(
     tls: IOpenSSLClientConnectionCreator | None = None,
 ) -> IStreamClientEndpoint:
     """
-    Where to connect to reach C{host} through a proxy: by CONNECT, or by SOCKS5.
+    Make the endpoint for C{host} through a proxy: by CONNECT, or by SOCKS5.
 
-    @param reactor: for the connection to the proxy, and for the time.
+    @param reactor: for the connection to the proxy, and for the time; provides
+        C{IReactorTCP} too.
     @param host: as L{ConnectEndpoint} takes it.
-    @param proxyEndpoint: how the proxy is reached, instead of as
-        L{proxyEndpoint} says: through another one, for example.
-    @param credentials: instead of the URL's: L{StoredCredentials}, or, for an
-        HTTP proxy, whatever L{ConnectEndpoint} takes.
+    @param proxyEndpoint: the endpoint of the proxy itself, in place of that of
+        L{proxyEndpoint}: one through another proxy, for example.
+    @param credentials: in place of the URL's: L{StoredCredentials}, or, for an
+        HTTP proxy, any that L{ConnectEndpoint} takes.
     @param headers: further fields of the CONNECT.
     @param timeout: in seconds, for all of it.
     @param tls: as for L{proxyEndpoint}.
-    @raise ValueError: for what this proxy cannot be given, or a host or a port
-        that is none.
+    @raise ValueError: for an argument that this kind of proxy cannot take, or a
+        host or a port that is not valid.
     """
     if proxyEndpoint is None:
         proxyEndpoint = _toProxy(reactor, url, tls=tls)
@@ -219,12 +235,12 @@ def tunnelEndpoint(
     )
 
 
-# For where a parameter has its name.
+# For tunnelEndpoint, in which a parameter of that name hides the function.
 _toProxy = proxyEndpoint
 
 
 def _userOf(url: ProxyURL, credentials: object) -> tuple[str | None, str | None]:
-    """What a SOCKS5 proxy is told."""
+    """Choose the user and the password for a SOCKS5 proxy."""
     if isinstance(credentials, StoredCredentials):
         return credentials.forSOCKS()
     if credentials is not None:
@@ -239,15 +255,17 @@ def _parseScheme(text: str) -> str:
     scheme = text.lower()
     if scheme in SCHEMES:
         return scheme
-    # What is no scheme at all may be half a password.
+    # A text that is no scheme at all may be half a password.
     named = f" {text!r}" if _SCHEME.fullmatch(text) else ""
     raise ValueError(
         f"the scheme{named} of the proxy's URL is none of {', '.join(SCHEMES)}"
     )
 
 
-def _withoutPath(text: str) -> str:
-    """The authority of a URL, which ends at the first of these."""
+def _stripPath(text: str) -> str:
+    """Return the authority of a URL, without a path of one slash."""
+    # It ends at the first of these, also at the backslash, where browsers end
+    # it: a host must not be read differently here and there.
     authority = re.split(r"[/?#\\]", text, maxsplit=1)[0]
     if text not in (authority, authority + "/"):
         raise ValueError(
@@ -258,13 +276,13 @@ def _withoutPath(text: str) -> str:
 
 
 def _parsePlace(text: str) -> tuple[str, int | None]:
-    """A host that L{parseHost} accepts, and the port where there is one."""
+    """Return a host that L{parseHost} accepts, and the port or L{None}."""
     match = _BRACKETED.fullmatch(text)
     if match is not None:
         host, port = match[1], match[2]
     else:
-        host, colon, behind = text.rpartition(":")
-        host, port = (host, behind) if colon else (text, None)
+        host, colon, digits = text.rpartition(":")
+        host, port = (host, digits) if colon else (text, None)
     host = _toASCII(host)
     parseHost(host)
     return host, None if port is None else parsePort(port)
@@ -281,11 +299,11 @@ def _toASCII(host: str) -> str:
 
 def _parseInformation(text: str) -> tuple[str, str | None]:
     user, colon, password = text.partition(":")
-    return _decode(user), _decode(password) if colon else None
+    return _decodePercent(user), _decodePercent(password) if colon else None
 
 
-def _decode(text: str) -> str:
-    # A "%" that no two digits follow stands for itself, as curl has it.
+def _decodePercent(text: str) -> str:
+    # A "%" without two digits after it is a plain "%", as in curl.
     try:
         decoded = unquote_to_bytes(text).decode("utf-8")
     except UnicodeDecodeError:

@@ -1,9 +1,9 @@
 """
-Credentials for a proxy from a file or the environment: the command line and
-the names of processes are for everybody to read.
+Credentials for a proxy from a file or the environment, because other users of
+the machine can read the command lines of processes.
 
-One line: C{user:password}, or C{Bearer TOKEN}.  No message here repeats any of
-it.
+They are one line: C{user:password}, or C{Bearer TOKEN}.  No message here repeats
+any of it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from txconnect.client.credentials import Bearer, IProxyCredentials, Password
 __all__ = ["ENVIRONMENT", "StoredCredentials", "loadCredentials", "readCredentials"]
 
 ENVIRONMENT = "env:"
-"""What a source begins with that is the name of an environment variable."""
+"""The prefix of a source that names an environment variable."""
 
 LIMIT = 65536
-"""Octets: far more than any head of a request may hold."""
+"""
+Most octets of a file: far more than any head of a request may hold.  A wrong
+path may lead to a device that never ends.
+"""
 
 _TOKEN = re.compile(r"bearer(?:[ \t]+(.*))?", re.IGNORECASE | re.DOTALL)
 _FORM = "one line: user:password, or Bearer TOKEN"
@@ -31,10 +34,10 @@ _FORM = "one line: user:password, or Bearer TOKEN"
 @attrs.frozen
 class StoredCredentials:
     """
-    What one such line says: either a user and a password, or a token.
+    The content of one such line: either a user and a password, or a token.
 
     @ivar user: without a colon; L{None} where there is a token.
-    @ivar password: everything behind the first colon.
+    @ivar password: everything after the first colon.
     @ivar token: of a bearer, for HTTP proxies alone.
     """
 
@@ -44,12 +47,12 @@ class StoredCredentials:
 
     def forHTTP(self) -> IProxyCredentials:
         """
-        Make what C{ConnectEndpoint} and the agents take.
+        Make credentials for C{ConnectEndpoint} and the agents.
 
-        Keep it as long as the proxy: it remembers what a proxy with Digest
-        has asked.
+        Keep them as long as the proxy: they remember the challenge of a proxy
+        with Digest.
 
-        @raise ValueError: when no proxy could be sent these credentials.
+        @raise ValueError: when these credentials cannot be sent to a proxy.
         """
         if self.token is not None:
             return Bearer(self.token)
@@ -57,7 +60,7 @@ class StoredCredentials:
 
     def forSOCKS(self) -> tuple[str, str]:
         """
-        Give the user and the password (RFC 1929).
+        Return the user and the password (RFC 1929).
 
         @raise ValueError: for a token, for which SOCKS5 has no place.
         """
@@ -68,10 +71,9 @@ class StoredCredentials:
 
 def readCredentials(text: str) -> StoredCredentials:
     """
-    Read the one line; a line's end behind it may be there or not.
+    Read one line, with or without a line end.
 
-    @raise ValueError: when it is not exactly that, or no proxy could be sent
-        it.
+    @raise ValueError: when it is not exactly that, or cannot be sent to a proxy.
     """
     line = text.removesuffix("\n").removesuffix("\r")
     if not line.strip():
@@ -79,7 +81,7 @@ def readCredentials(text: str) -> StoredCredentials:
     if "\n" in line or "\r" in line:
         raise ValueError(f"the credentials have more than one line: they are {_FORM}")
     stored = _readLine(line)
-    # What cannot be sent is found now, and not with the first connection.
+    # Credentials that cannot be sent fail now, and not with the first connection.
     stored.forHTTP()
     return stored
 
@@ -88,19 +90,19 @@ def loadCredentials(
     source: str, environ: Mapping[str, str] | None = None
 ) -> StoredCredentials:
     """
-    Read credentials where an operator says that they are.
+    Read credentials from the source that an operator names.
 
     @param source: the path of a file in UTF-8; or C{env:NAME}, an environment
-        variable.  A path that begins so is written C{./env:...}.
+        variable.  A path that begins with C{env:} is written C{./env:...}.
     @param environ: the environment; L{None}: the process's own.
-    @raise ValueError: when they are not there, or are none, with the source,
-        unless that may be a secret itself.
+    @raise ValueError: when they cannot be read, or are not valid.  The message
+        has the source, unless that may be a secret itself.
     """
     try:
         if source.startswith(ENVIRONMENT):
-            text = _fromEnvironment(source.removeprefix(ENVIRONMENT), environ)
+            text = _readEnvironment(source.removeprefix(ENVIRONMENT), environ)
         else:
-            text = _fromFile(source)
+            text = _readFile(source)
         return readCredentials(text)
     except ValueError as error:
         if _mayBeSecret(source):
@@ -112,13 +114,14 @@ def loadCredentials(
 
 
 def _mayBeSecret(source: str) -> bool:
-    """Whether somebody may have given credentials in the place of a file."""
+    """Tell whether the operator may have written credentials in place of a file."""
     if source.startswith(ENVIRONMENT) or os.path.lexists(source):
         return False
     return ":" in source or _TOKEN.fullmatch(source) is not None
 
 
 def _readLine(line: str) -> StoredCredentials:
+    # First: a blank after "Bearer" makes it a token, whatever follows.
     token = _TOKEN.fullmatch(line)
     if token is not None:
         return StoredCredentials(token=(token[1] or "").strip(" \t"))
@@ -128,14 +131,14 @@ def _readLine(line: str) -> StoredCredentials:
     return StoredCredentials(user, password)
 
 
-def _fromEnvironment(name: str, environ: Mapping[str, str] | None) -> str:
+def _readEnvironment(name: str, environ: Mapping[str, str] | None) -> str:
     text = (os.environ if environ is None else environ).get(name)
     if text is None:
         raise ValueError("there is no such environment variable")
     return text
 
 
-def _fromFile(path: str) -> str:
+def _readFile(path: str) -> str:
     try:
         with open(path, "rb") as file:
             octets = file.read(LIMIT + 1)

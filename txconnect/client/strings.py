@@ -1,26 +1,25 @@
 r"""
 Endpoint strings: C{connect:HOST:PORT:proxy=PROXY[:timeout=][:credentials=]}.
 
-A program that takes an endpoint string, such as C{clientFromString} does, goes
+A program that takes an endpoint string, as C{clientFromString} does, can connect
 through a proxy without a change to its code::
 
     connect:db.example:5432:proxy=http\://proxy.example\:3128
     connect:db.example:5432:proxy=tcp\:proxy.example\:3128
     connect:db.example:5432:proxy=connect\:inner\:3128\:proxy=tcp\\\:outer\\\:3128
 
-Within an endpoint string each colon that separates nothing has a backslash
+Within an endpoint string each colon that does not separate parts has a backslash
 before it, and each backslash another one:
-C{twisted.internet.endpoints.quoteStringArgument} does that.
+C{twisted.internet.endpoints.quoteStringArgument} adds them.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from typing import Any
 
 from twisted.internet.endpoints import clientFromString
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
 from txconnect.client.endpoint import ConnectEndpoint
 from txconnect.client.proxyurl import ProxyURL, tunnelEndpoint
@@ -37,9 +36,10 @@ __all__ = [
 ]
 
 DEFAULT_TIMEOUT = 30.0
-"""Seconds for a tunnel to stand."""
+"""Seconds to get a tunnel."""
 
-# Those of other proxies too, so that they are refused as what they are.
+# The schemes of other proxies too: each then fails as an unknown scheme, and
+# not as an endpoint string.
 _URL = re.compile(r"(https?|socks[45]?[ah]?)://", re.IGNORECASE)
 _NAMES = ("host", "port", "proxy", "timeout", "credentials")
 _FORM = r"connect:HOST:PORT:proxy=http\://PROXY\:3128"
@@ -47,27 +47,29 @@ _FORM = r"connect:HOST:PORT:proxy=http\://PROXY\:3128"
 
 class BadDescription(ValueError):
     """
-    The text is no C{connect:} endpoint.  C{str()} is one line that says why,
-    and holds no password.
+    An error in a C{connect:} endpoint string.  C{str()} is one line that says
+    why, and holds no password.
     """
 
 
-def parseConnect(reactor: Any, *args: str, **kwargs: str) -> IStreamClientEndpoint:
+def parseConnect(
+    reactor: IReactorTime, *args: str, **kwargs: str
+) -> IStreamClientEndpoint:
     """
-    Make the endpoint of a C{connect:} string, which Twisted has taken apart.
+    Make the endpoint of a C{connect:} string, whose parts Twisted has split.
 
       - C{HOST}, C{PORT}: the destination.  An IPv6 address may be in brackets
         or not; its colons are quoted.
       - C{proxy=}: a URL, as L{ProxyURL.parse} reads it; or any client endpoint
-        string, at which an HTTP proxy is reached.
-      - C{timeout=}: seconds for the tunnel to stand, 30 when it is not given.
-      - C{credentials=}: as L{loadCredentials} takes it; instead of those of
-        the URL.
+        string, which leads to an HTTP proxy.
+      - C{timeout=}: seconds to get the tunnel, 30 by default.
+      - C{credentials=}: a source for L{loadCredentials}, in place of the URL's
+        user and password.
 
     @raise BadDescription: for anything else.
     """
     try:
-        given = _named(args, kwargs)
+        given = _nameParts(args, kwargs)
         stored = given.get("credentials")
         return tunnelThrough(
             reactor,
@@ -84,7 +86,7 @@ def parseConnect(reactor: Any, *args: str, **kwargs: str) -> IStreamClientEndpoi
 
 
 def tunnelThrough(
-    reactor: Any,
+    reactor: IReactorTime,
     proxy: str,
     host: str,
     port: str,
@@ -93,10 +95,11 @@ def tunnelThrough(
     timeout: float = DEFAULT_TIMEOUT,
 ) -> IStreamClientEndpoint:
     """
-    Make the endpoint that leads through a proxy, from what a user wrote.
+    Make the endpoint that leads through a proxy, from a user's texts.
 
     @param proxy: a URL or a client endpoint string.
-    @raise ValueError: for what is none; its message has no password in it.
+    @raise ValueError: for a text that is not valid; the message has no password
+        in it.
     """
     number = parsePort(port)
     if isURL(proxy):
@@ -105,7 +108,7 @@ def tunnelThrough(
             reactor, url, host, number, credentials=stored, timeout=timeout
         )
     return ConnectEndpoint(
-        _endpoint(reactor, proxy),
+        _proxyFromString(reactor, proxy),
         host,
         number,
         credentials=None if stored is None else stored.forHTTP(),
@@ -115,15 +118,15 @@ def tunnelThrough(
 
 
 def isURL(proxy: str) -> bool:
-    """Whether a user means a URL, and no endpoint string."""
+    """Tell whether a user means a URL, and no endpoint string."""
     return _URL.match(proxy) is not None
 
 
 def parseTimeout(text: str | None) -> float:
     """
-    Read seconds.
+    Read a time-out in seconds.
 
-    @param text: L{None}: L{DEFAULT_TIMEOUT}.
+    @param text: L{None} gives L{DEFAULT_TIMEOUT}.
     @raise ValueError: unless it is a number above zero.
     """
     if text is None:
@@ -137,15 +140,15 @@ def parseTimeout(text: str | None) -> float:
     return seconds
 
 
-def _named(args: tuple[str, ...], kwargs: dict[str, str]) -> dict[str, str]:
-    """The parts by their names."""
+def _nameParts(args: tuple[str, ...], kwargs: dict[str, str]) -> dict[str, str]:
+    """Return the parts by their names."""
     if len(args) > 2:
         raise BadDescription(
             "connect: too many parts; a ':' within one, as in a URL, is quoted by a "
             f"backslash: {_FORM}"
         )
     given = dict(zip(_NAMES, args, strict=False))
-    # An unknown name is not shown: it may be what an '=' in a password split off.
+    # An unknown name is not shown: it may be a part of a password before an '='.
     if given.keys() & kwargs.keys() or kwargs.keys() - set(_NAMES):
         raise BadDescription(
             "connect: it takes HOST and PORT, then proxy=, timeout= and credentials=, "
@@ -158,13 +161,13 @@ def _named(args: tuple[str, ...], kwargs: dict[str, str]) -> dict[str, str]:
     return given
 
 
-def _endpoint(reactor: Any, description: str) -> IStreamClientEndpoint:
+def _proxyFromString(reactor: IReactorTime, description: str) -> IStreamClientEndpoint:
     try:
         endpoint: IStreamClientEndpoint = clientFromString(reactor, description)
     except BadDescription:
         raise
     except Exception as error:
-        # What others say of it could be a part of a password in it.
+        # The message of another parser may repeat a part of a password.
         said = "" if "@" in description else f": {error}"
         raise ValueError(
             "the proxy is neither a URL such as http://proxy:3128 nor a client "

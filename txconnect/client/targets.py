@@ -1,7 +1,7 @@
 """
-Where a request of an HTTP client wants to go, and how a proxy is told.
+The target of an HTTP client's request, and its form in a request to a proxy.
 
-Pure arithmetic over the bytes of a URL, before anything is looked up.
+Pure arithmetic over the bytes of a URL, before any look-up.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _NOT_IN_A_URL = re.compile(rb"[^!-~]")
 @attrs.frozen
 class Target:
     """
-    A URL that can be asked for.
+    The URL of a request.
 
-    @ivar uri: the URL as Twisted has taken it apart.
-    @ivar authority: the host, and the port or the scheme's own.
+    @ivar uri: the URL as parsed by Twisted.
+    @ivar authority: the host, and the port or the scheme's default.
     """
 
     uri: URI
@@ -36,23 +36,23 @@ class Target:
     @classmethod
     def parse(cls, text: bytes) -> Target:
         """
-        Read the URL that an agent is asked for.
+        Read the URL that an agent's caller gives.
 
-        @raise ValueError: for what is no URL, or has no host and port.  The
-            message repeats none of it, as a URL may bear a password.
+        @raise ValueError: for a text that is no URL, or has no host and port.
+            The message repeats none of it, as a URL may bear a password.
         @raise SchemeNotSupported: for another scheme than HTTP's and
             WebSocket's.
         """
-        # Before it is taken apart: urllib leaves out what it does not like.
+        # Before it is parsed: urllib silently removes tabs and line ends.
         if _NOT_IN_A_URL.search(text.strip()):
             raise ValueError(
-                "the URL holds white space, a control character or what is not ASCII"
+                "the URL holds white space, a control character or one that is not ASCII"
             )
-        return cls.of(URI.fromBytes(text))
+        return cls.fromURI(URI.fromBytes(text))
 
     @classmethod
-    def of(cls, uri: URI) -> Target:
-        """As L{parse}, of a URL that Twisted has taken apart."""
+    def fromURI(cls, uri: URI) -> Target:
+        """Make a target as L{parse} does, of a URL that Twisted has parsed."""
         if uri.scheme not in _PORTS:
             raise SchemeNotSupported(f"Unsupported scheme: {uri.scheme!r}")
         if b"@" in uri.netloc:
@@ -63,7 +63,7 @@ class Target:
         # Twisted before 25.5 takes 80 for the port of wss.
         named = _NAMED_PORT.search(uri.netloc)
         port = uri.port if named else _PORTS[uri.scheme]
-        return cls(uri, Authority.parse(b"%b:%d" % (_host(uri), port)))
+        return cls(uri, Authority.parse(b"%b:%d" % (_bracketHost(uri), port)))
 
     @property
     def scheme(self) -> str:
@@ -72,14 +72,14 @@ class Target:
 
     @property
     def secure(self) -> bool:
-        """Whether TLS goes from here to the destination."""
+        """True if the client speaks TLS to the destination."""
         return self.scheme in ("https", "wss")
 
     def absoluteForm(self, method: bytes) -> bytes:
         """
-        The request's target when a proxy is to fetch it (RFC 9112, 3.2.2):
-        with a path of at least a slash, without a fragment, and with the
-        authority exactly as in the C{Host} that Twisted's agents send.
+        Render the target of a request in absolute-form (RFC 9112, 3.2.2): with
+        a path of at least a slash, without a fragment, and with the authority
+        exactly as in the C{Host} that Twisted's agents send.
 
         @param method: C{OPTIONS} of a bare authority asks about the server,
             and keeps its empty path (RFC 9112, 3.2.4).
@@ -90,10 +90,11 @@ class Target:
             path = b""
         elif not path.startswith(b"/"):
             path = b"/" + path
+        # As in Twisted's Host: without the scheme's default port.
         port = b"" if number == _PORTS[uri.scheme] else b":%d" % number
-        return b"%b://%b%b%b" % (uri.scheme, _host(uri), port, path)
+        return b"%b://%b%b%b" % (uri.scheme, _bracketHost(uri), port, path)
 
 
-def _host(uri: URI) -> bytes:
-    # Twisted has taken the brackets away.
+def _bracketHost(uri: URI) -> bytes:
+    # Twisted's URI has an IPv6 host without its brackets.
     return b"[%b]" % uri.host if b":" in uri.host else bytes(uri.host)

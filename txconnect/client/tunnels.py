@@ -1,15 +1,15 @@
 """
-The endpoints below an agent: each leads through one proxy, by a tunnel.
+The endpoints of an agent, each of which leads through one proxy, by a tunnel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any
 
 from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
+    IReactorTime,
     IStreamClientEndpoint,
 )
 from twisted.web.client import URI, BrowserLikePolicyForHTTPS
@@ -17,8 +17,9 @@ from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
 from txconnect.client.credentials import IProxyCredentials, asCredentials
-from txconnect.client.pooling import Same
+from txconnect.client.pooling import IdentityKey
 from txconnect.client.proxyurl import (
+    BindAddress,
     ProxyURL,
     proxyEndpoint,
     tunnelEndpoint,
@@ -30,41 +31,42 @@ from txconnect.client.targets import Target
 __all__ = ["BROWSER", "HTTP", "ConnectEndpointFactory"]
 
 TIMEOUT = 30.0
-"""Seconds until a tunnel must be there, where nothing else is said."""
+"""Seconds to get a tunnel, by default."""
 
 HTTP = ("http", "https")
 """The schemes of proxies that speak HTTP."""
 
 BROWSER = BrowserLikePolicyForHTTPS()
 """
-One for all, as Twisted's C{Agent} has one: what was verified by the same policy
-may serve the other.
+The default TLS policy.  All agents share the one object, as those of Twisted do:
+connections of the same policy may serve each other's requests.
 """
 
 
 @implementer(IAgentEndpointFactory)
 class ConnectEndpointFactory:
     """
-    Endpoints that lead through a proxy, all by a tunnel: for
+    A factory of endpoints that lead through a proxy, all by a tunnel: for
     C{Agent.usingEndpointFactory} and Twisted's C{WebSocketClientEndpoint}.
 
-    An C{Agent} keeps connections by their destination alone: give it a pool
-    of its own, or take L{proxyAgent<txconnect.client.agent.proxyAgent>}, which needs none.
+    An C{Agent} keeps connections by their destination alone: give it a separate
+    pool, or use L{proxyAgent<txconnect.client.agent.proxyAgent>}, which needs
+    none.
 
     @ivar proxy: the proxy.
-    @ivar toProxy: where the proxy itself is.
-    @ivar credentials: what it is offered; of an HTTP proxy.
-    @ivar headers: further fields for it.
+    @ivar toProxy: the endpoint of the proxy itself.
+    @ivar credentials: those for an HTTP proxy; L{None} for SOCKS.
+    @ivar headers: further fields for the proxy.
     """
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactorTime,
         proxy: ProxyURL | str,
         *,
         contextFactory: IPolicyForHTTPS = BROWSER,
         connectTimeout: float | None = None,
-        bindAddress: Any = None,
+        bindAddress: BindAddress = None,
         credentials: object = None,
         headers: Sequence[tuple[bytes, bytes]] = (),
         tls: IOpenSSLClientConnectionCreator | None = None,
@@ -77,9 +79,9 @@ class ConnectEndpointFactory:
         self._reactor = reactor
         self._policy = contextFactory
         self._timeout = TIMEOUT if connectTimeout is None else connectTimeout
-        self._given = Same(credentials)
-        self._from = (bindAddress, Same(tls))
-        self.credentials = _ofHTTP(self.proxy, credentials)
+        self._given = IdentityKey(credentials)
+        self._from = (bindAddress, IdentityKey(tls))
+        self.credentials = _httpCredentials(self.proxy, credentials)
         self.toProxy = proxyEndpoint(
             reactor,
             self.proxy,
@@ -87,37 +89,43 @@ class ConnectEndpointFactory:
             timeout=self._timeout,
             bindAddress=bindAddress,
         )
-        # What this proxy cannot be given is said now, and not with the first
-        # request.
-        self._tunnel(b"localhost", 443)
+        # An argument that this kind of proxy cannot take fails now, and not with
+        # the first request.
+        self._tunnelTo(b"localhost", 443)
 
     @property
-    def key(self) -> Hashable:
+    def connectionKey(self) -> Hashable:
         """
-        What two connections must have in common for one to serve the other's
-        requests; without the destination.
+        The properties that two connections must share for one to serve the
+        other's requests; without the destination.
         """
-        return (self.proxy, self._given, self.headers, self._from, Same(self._policy))
+        return (
+            self.proxy,
+            self._given,
+            self.headers,
+            self._from,
+            IdentityKey(self._policy),
+        )
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """
-        Called by an agent for each request.
+        Make the endpoint for a URL; called by an agent for each request.
 
         @raise SchemeNotSupported: for another scheme than HTTP's and
             WebSocket's.
         @raise ValueError: for a URL with a user in it, or no host.
         """
-        target = Target.of(uri)
+        target = Target.fromURI(uri)
         port = target.authority.port
-        tunnel = self._tunnel(uri.host, port)
+        tunnel = self._tunnelTo(uri.host, port)
         if not target.secure:
             return tunnel
         creator = self._policy.creatorForNetloc(uri.host, port)
         return wrapClientTLS(creator, tunnel)
 
-    def _tunnel(self, host: bytes, port: int) -> IStreamClientEndpoint:
-        # The object of this factory each time, so that it remembers what a
-        # proxy with Digest has asked.
+    def _tunnelTo(self, host: bytes, port: int) -> IStreamClientEndpoint:
+        # The object of this factory each time, so that it remembers the
+        # challenge of a proxy with Digest.
         own = self.credentials
         return tunnelEndpoint(
             self._reactor,
@@ -125,13 +133,13 @@ class ConnectEndpointFactory:
             host,
             port,
             proxyEndpoint=self.toProxy,
-            credentials=self._given.thing if own is None else own,
+            credentials=self._given.value if own is None else own,
             headers=self.headers,
             timeout=self._timeout,
         )
 
 
-def _ofHTTP(proxy: ProxyURL, given: object) -> IProxyCredentials | None:
+def _httpCredentials(proxy: ProxyURL, given: object) -> IProxyCredentials | None:
     if proxy.scheme not in HTTP:
         return None
     if isinstance(given, StoredCredentials):
