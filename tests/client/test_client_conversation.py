@@ -79,7 +79,7 @@ class Streams:
         """Whether something waits to be written."""
         return self._writing is not None
 
-    def end(self) -> Deferred[None]:
+    def endOutput(self) -> Deferred[None]:
         self.ended = True
         done: Deferred[None] = Deferred()
         done.callback(None)
@@ -329,7 +329,9 @@ def test_inputThatCannotBeRead() -> None:
 
 def test_outputThatCannotBeEnded(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig()
-    monkeypatch.setattr(rig.streams, "end", lambda: fail(OSError(errno.EIO, "I/O")))
+    monkeypatch.setattr(
+        rig.streams, "endOutput", lambda: fail(OSError(errno.EIO, "I/O"))
+    )
     rig.peer.end()
     rig.failed(OSError)
 

@@ -18,16 +18,16 @@ from twisted.internet.endpoints import TCP4ClientEndpoint
 
 from txconnect.client import nc
 from txconnect.client.endpoint import ConnectEndpoint
-from txconnect.client.nc import Way, chooseWay, converse, parseArguments
+from txconnect.client.nc import ChosenEndpoint, chooseEndpoint, converse, parseArguments
 from txconnect.testing import MemoryNetwork
 
 SECRET = "s3cr3t"
 PROXY = "192.0.2.1"
 
 
-def way(line: str, environ: Mapping[str, str] | None = None) -> Way:
+def chosen(line: str, environ: Mapping[str, str] | None = None) -> ChosenEndpoint:
     """Where a command line leads."""
-    return chooseWay(NamedNetwork(), parseArguments(line.split()), environ or {})
+    return chooseEndpoint(NamedNetwork(), parseArguments(line.split()), environ or {})
 
 
 @pytest.mark.parametrize(
@@ -65,25 +65,27 @@ def way(line: str, environ: Mapping[str, str] | None = None) -> Way:
         ),
     ],
 )
-def test_ways(line: str, environ: dict[str, str], endpoint: str, first: str) -> None:
+def test_chosenEndpoints(
+    line: str, environ: dict[str, str], endpoint: str, first: str
+) -> None:
     """The option goes before the environment, which may except a host."""
-    found = way(line, environ)
-    assert (repr(found.endpoint), found.first) == (endpoint, first)
+    found = chosen(line, environ)
+    assert (repr(found.endpoint), found.firstHop) == (endpoint, first)
 
 
 def test_anEndpointStringIsNotShown() -> None:
     """It may have a password deep in it."""
-    found = way(rf"db 22 --proxy connect:a:1:proxy=http\://u\:{SECRET}@proxy\:1")
+    found = chosen(rf"db 22 --proxy connect:a:1:proxy=http\://u\:{SECRET}@proxy\:1")
     assert isinstance(found.endpoint, ConnectEndpoint)
-    assert found.first == "the proxy"
+    assert found.firstHop == "the proxy"
 
 
 def asked(arguments: list[str], environ: Mapping[str, str]) -> bytes:
-    """What the proxy is sent first."""
+    """The first octets that the proxy gets."""
     network = MemoryNetwork()
     proxy = network.serve(PROXY, 3128)
     line = ["db", "22", "--proxy", f"tcp:{PROXY}:3128", *arguments]
-    found = chooseWay(network, parseArguments(line), environ)
+    found = chooseEndpoint(network, parseArguments(line), environ)
     said: list[Any] = []
     converse(found, Streams()).addCallback(said.append)
     network.flush()
@@ -109,7 +111,7 @@ def test_credentials(tmp_path: Path) -> None:
     [
         ("", "the following arguments are required: HOST, PORT"),
         ("db", "the following arguments are required: PORT"),
-        (f"db 22 http://u:{SECRET}@proxy:1", "arguments behind HOST and PORT"),
+        (f"db 22 http://u:{SECRET}@proxy:1", "arguments after HOST and PORT"),
         ("db 22 --prox http://proxy:1", "or unknown options (txconnect-nc -h"),
         ("db 22 --proxy", "argument --proxy: expected one argument"),
         (f"db 22 --proxy http://u:{SECRET}@proxy", "has no port"),
@@ -166,7 +168,9 @@ class Streams:
         return succeed(None)
 
 
-def said(network: MemoryNetwork, found: Way, drive: Any = None) -> str | None:
+def said(
+    network: MemoryNetwork, found: ChosenEndpoint, drive: Any = None
+) -> str | None:
     """What the user is told in the end."""
     results: list[str | None] = []
     converse(found, Streams()).addCallback(results.append)
@@ -179,11 +183,11 @@ def said(network: MemoryNetwork, found: Way, drive: Any = None) -> str | None:
     return result
 
 
-def through(network: MemoryNetwork) -> Way:
+def through(network: MemoryNetwork) -> ChosenEndpoint:
     """By way of the proxy."""
     proxy = TCP4ClientEndpoint(network, PROXY, 3128)
     endpoint = ConnectEndpoint(proxy, "db", 22, clock=network)
-    return Way(endpoint, "the proxy http://proxy:3128")
+    return ChosenEndpoint(endpoint, "the proxy http://proxy:3128")
 
 
 def test_aGoodEnd() -> None:
@@ -226,7 +230,9 @@ def test_tlsThatFails() -> None:
             return fail(SSLError([("SSL routines", "", "wrong version number")]))
 
     endpoint: Any = NoTLS()
-    line = said(MemoryNetwork(), Way(endpoint, "the proxy https://proxy:3128"))
+    line = said(
+        MemoryNetwork(), ChosenEndpoint(endpoint, "the proxy https://proxy:3128")
+    )
     assert line == (
         "cannot connect to the proxy https://proxy:3128: TLS failed: wrong version "
         "number"

@@ -116,7 +116,7 @@ def test_theEndOfTheOutput() -> None:
     """Whoever reads sees it, and the descriptor's number stays taken."""
     with piped() as (reactor, streams, _, reading):
         reactor.result(streams.write(b"last"))
-        reactor.result(streams.end())
+        reactor.result(streams.endOutput())
         assert os.read(reading, 100) == b"last"
         assert os.read(reading, 100) == b""
         assert reactor.result(streams.write(b"to nowhere")) is None
@@ -129,7 +129,7 @@ def test_theEndOfTheOutputOfOneSocketForBoth() -> None:
     with ours, theirs:
         source, sink = os.dup(ours.fileno()), os.dup(ours.fileno())
         streams = StandardStreams(reactor, source, sink)
-        reactor.result(streams.end())
+        reactor.result(streams.endOutput())
         assert theirs.recv(100) == b""
         theirs.sendall(b"still heard")
         assert reactor.result(streams.read()) == b"still heard"

@@ -1,17 +1,17 @@
 """
-Going through a proxy: what a Twisted program takes to reach a host by way of
-an HTTP proxy's CONNECT, or of a SOCKS5 proxy.
+Clients of proxies: endpoints and agents with which a Twisted program reaches a
+host by way of an HTTP proxy's CONNECT, or of a SOCKS5 proxy.
 
-Nothing here needs the proxy of this package to be the one that is asked.
+They work with any proxy, and need nothing of this package's own.
 
-Each name is imported when it is first asked for: who tunnels a socket does not
-pay for an Agent.
+Each name is imported at its first use: a program that only tunnels a socket
+does not pay for an Agent.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from txconnect.client.agent import (
@@ -79,8 +79,8 @@ __all__ = [
     "tunnelEndpoint",
 ]
 
-# Where each name is at home; tests/client/test_client_names.py holds the three
-# lists together.
+# The module of each name.  Three lists must agree: the imports for type
+# checkers, __all__ and this one; tests/client/test_client_names.py checks them.
 _HOMES = {
     "Basic": "credentials",
     "Bearer": "credentials",
@@ -109,9 +109,10 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    # The next use finds it without this function.
     globals()[name] = value
     return value

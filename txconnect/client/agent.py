@@ -215,6 +215,7 @@ def proxyAgent(
     C{Proxy-Authorization} among a request's fields goes to a proxy that reads
     it, and is removed from requests that go through a tunnel.
 
+    @param reactor: provides C{IReactorTime} and C{IReactorTCP}.
     @param proxy: C{http}, C{https}, C{socks5} or C{socks5h}, with a user and a
         password where it wants them.
     @param plainHTTP: the form of requests for C{http} URLs: C{"absolute"}, or

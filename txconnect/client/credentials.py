@@ -1,9 +1,9 @@
 """
-What a client says of itself to a proxy: the value of C{Proxy-Authorization}.
+A client's credentials for a proxy: the value of C{Proxy-Authorization}.
 
-An object of credentials is asked before each request, and again when the
-proxy answers 407 (RFC 9110, 11.7).  It may serve any number of requests at
-once, and no C{repr} or message of one has a secret in it.
+A credentials object is called before each request, and again when the proxy
+answers 407 (RFC 9110, 11.7).  It may serve any number of requests at once, and
+no C{repr} or message of one has a secret in it.
 """
 
 from __future__ import annotations
@@ -37,8 +37,7 @@ __all__ = [
     "asCredentials",
 ]
 
-# RFC 7617, 2: neither part may hold one.
-# RFC 6750, 2.1.
+# The token68 of RFC 6750, 2.1.
 _BEARER = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 
 
@@ -51,15 +50,15 @@ class ProxyAttempt:
     """
     One request that is about to be sent to a proxy.
 
-    @ivar authority: where the request wants to go.
-    @ivar challenges: what the proxy asked for when it last answered 407;
-        empty for the first request, when nothing has been asked yet.
-    @ivar refused: what went with the requests before this one, each of which
-        was answered 407: the value that L{IProxyCredentials.authorize} gave,
-        or L{None}.  Empty for the first request.  Secrets: never logged.
+    @ivar authority: the destination of the request.
+    @ivar challenges: the challenges of the proxy's last 407; empty for the
+        first request, before any answer.
+    @ivar refused: the credentials of the requests before this one, each of
+        which got a 407: the value that L{IProxyCredentials.authorize} gave, or
+        L{None}.  Empty for the first request.  Secrets: never logged.
     @ivar method: the request's method.
-    @ivar target: the request's target, as its first line has it; C{host:port}
-        where nothing else is said.
+    @ivar target: the request's target, as its first line has it; by default
+        C{host:port}.
     """
 
     authority: Authority
@@ -71,7 +70,7 @@ class ProxyAttempt:
 
 class IProxyCredentials(Interface):
     """
-    What says who asks.
+    Credentials for a proxy.
 
     The object itself, compared by C{==}, is part of the key under which a
     pool keeps connections.
@@ -79,15 +78,15 @@ class IProxyCredentials(Interface):
 
     def authorize(attempt: ProxyAttempt) -> MaybeAsync[bytes | None]:
         """
-        Give the value of C{Proxy-Authorization} for one request.
+        Return the value of C{Proxy-Authorization} for one request.
 
         Called before each request, and after each 407 with its challenges,
-        at most three times for one connection to be had.
+        at most three times for one connection.
 
         @return: the value, such as C{b"Basic dTpw"}, or a Deferred or
-            coroutine of it.  L{None} for the first request: it goes without.
-            L{None} after a 407: there is nothing (more) to offer, and the
-            refusal is final.
+            coroutine of it.  L{None} for the first request sends it without.
+            L{None} after a 407 means that there are no (more) credentials to
+            offer, and the refusal is final.
         """
 
 
@@ -96,7 +95,8 @@ class Basic:
     """
     The Basic scheme (RFC 7617), sent with the first request.
 
-    Whoever sees the connection to the proxy sees the password: use TLS.
+    Anyone who can read the connection to the proxy can read the password: use
+    TLS.
     """
 
     def __init__(self, user: str, password: str) -> None:
@@ -105,13 +105,13 @@ class Basic:
             composed form (RFC 7617, 2.1).
         @raise ValueError: for a colon in the user, or a control character.
         """
-        pair = f"{_user(user)}:{_text(password, 'password')}"
+        pair = f"{_checkUser(user)}:{_checkText(password, 'password')}"
         self._user = user
         self._value = b"Basic " + b64encode(pair.encode("utf-8"))
 
     def authorize(self, attempt: ProxyAttempt) -> bytes | None:
         """See L{IProxyCredentials.authorize}."""
-        return None if _asked(attempt) else self._value
+        return None if _wasChallenged(attempt) else self._value
 
     def __repr__(self) -> str:
         return f"<Basic user={self._user!r}>"
@@ -122,12 +122,13 @@ class Bearer:
     """
     A bearer token (RFC 6750), sent with the first request.
 
-    Whoever sees the connection to the proxy has the token: use TLS.
+    Anyone who can read the connection to the proxy has the token: use TLS.
     """
 
     def __init__(self, token: str) -> None:
         """
-        @raise ValueError: when the token holds what none can.
+        @raise ValueError: when the token holds a character that no bearer token
+            can have.
         """
         if not _BEARER.fullmatch(token):
             raise ValueError(
@@ -138,7 +139,7 @@ class Bearer:
 
     def authorize(self, attempt: ProxyAttempt) -> bytes | None:
         """See L{IProxyCredentials.authorize}."""
-        return None if _asked(attempt) else self._value
+        return None if _wasChallenged(attempt) else self._value
 
     def __repr__(self) -> str:
         return "<Bearer>"
@@ -149,9 +150,9 @@ class Digest:
     """
     The Digest scheme (RFC 7616), in the strongest form that the proxy offers.
 
-    The first request goes without credentials.  Once the proxy has asked, its
-    nonce serves the requests that follow too, until it is called stale.  So
-    give each proxy an object of its own.
+    The first request goes without credentials.  After a challenge, its nonce
+    serves the requests that follow too, until the proxy calls it stale.  So
+    give each proxy a separate object.
     """
 
     def __init__(
@@ -163,25 +164,26 @@ class Digest:
         """
         @param user: without a colon.
         @param makeNonce: makes our own part of each challenge's answers, a
-            text in ASCII that nobody can guess.
+            text in ASCII that cannot be guessed.
         @raise ValueError: for a colon in the user, or a control character.
         """
-        self._user = _user(user)
-        self._password = _text(password, "password")
+        self._user = _checkUser(user)
+        self._password = _checkText(password, "password")
         self._makeNonce = makeNonce
-        self._session: _Session | None = None
+        self._session: _DigestSession | None = None
 
     def authorize(self, attempt: ProxyAttempt) -> bytes | None:
         """See L{IProxyCredentials.authorize}."""
-        if _asked(attempt):
+        if _wasChallenged(attempt):
             challenge = chooseDigest(attempt.challenges)
             self.forget()
-            if challenge is None or self._isWrong(attempt, challenge):
+            if challenge is None or self._isWrongPassword(attempt, challenge):
                 return None
-            self._session = _Session(challenge, self._makeNonce())
+            self._session = _DigestSession(challenge, self._makeNonce())
         session = self._session
         if session is None or session.count == LARGEST_COUNT:
             return None
+        # RFC 7616, 3.4: the count grows with each request that uses this nonce.
         session.count += 1
         return answerDigest(
             session.challenge,
@@ -194,20 +196,23 @@ class Digest:
         )
 
     def forget(self) -> None:
-        """Let the next request go without credentials, as the first did."""
+        """Forget the challenge: the next request goes without credentials again."""
         self._session = None
 
-    def _isWrong(self, attempt: ProxyAttempt, challenge: DigestChallenge) -> bool:
-        # What went with the first request was made for an earlier nonce, and
-        # says nothing of the password.  What came after a challenge does.
+    def _isWrongPassword(
+        self, attempt: ProxyAttempt, challenge: DigestChallenge
+    ) -> bool:
+        # The value of the first request was made for an earlier nonce, and its
+        # refusal says nothing about the password.  The refusal of a value that
+        # answers a challenge does.
         return any(attempt.refused[1:]) and not challenge.stale
 
     def __repr__(self) -> str:
         return f"<Digest user={self._user!r}>"
 
 
-class _Session:
-    """A challenge, and how often it was answered."""
+class _DigestSession:
+    """A challenge, and the count of answers to it."""
 
     def __init__(self, challenge: DigestChallenge, cnonce: str) -> None:
         self.challenge = challenge
@@ -233,10 +238,11 @@ class Password:
     def authorize(self, attempt: ProxyAttempt) -> bytes | None:
         """See L{IProxyCredentials.authorize}."""
         first = ProxyAttempt(attempt.authority)
-        if not _asked(attempt):
-            # A session means that the proxy has asked for Digest before.
+        if not _wasChallenged(attempt):
+            # A session means that the proxy has sent a Digest challenge before.
             return self._digest.authorize(attempt) or self._basic.authorize(first)
         if any(challenge.scheme == "basic" for challenge in attempt.challenges):
+            # The proxy takes Basic, maybe since it was configured anew.
             self._digest.forget()
             value = self._basic.authorize(first)
             return None if value in attempt.refused else value
@@ -248,28 +254,28 @@ class Password:
 
 @implementer(IProxyCredentials)
 @attrs.frozen
-class _Asked:
+class _FunctionCredentials:
     """
-    A plain function in the place of an object.  Two of one function are equal.
+    A plain function as a credentials object.  Two of one function are equal.
     """
 
     authorize: Callable[[ProxyAttempt], MaybeAsync[bytes | None]]
 
 
-def _nothing(attempt: ProxyAttempt) -> None:
+def _offerNothing(attempt: ProxyAttempt) -> None:
     return None
 
 
-NO_CREDENTIALS = _Asked(_nothing)
-"""Offers nothing, whatever is asked."""
+NO_CREDENTIALS = _FunctionCredentials(_offerNothing)
+"""Credentials that never offer any."""
 
 
 def asCredentials(given: object) -> IProxyCredentials:
     """
-    Make credentials of what a caller gave.
+    Make a credentials object from a caller's argument.
 
     @param given: an object that provides L{IProxyCredentials}; or a function
-        that does what L{IProxyCredentials.authorize} says; or L{None}.
+        with the contract of L{IProxyCredentials.authorize}; or L{None}.
     @return: an object that provides L{IProxyCredentials}.
     @raise TypeError: for anything else.
     """
@@ -278,29 +284,31 @@ def asCredentials(given: object) -> IProxyCredentials:
     if IProxyCredentials.providedBy(given):
         return given
     if callable(given) and not isinstance(given, type):
-        return _Asked(given)
+        return _FunctionCredentials(given)
     raise TypeError(
         f"credentials are an object such as Basic(user, password), a function or "
         f"None; {type(given).__name__} is none of these"
     )
 
 
-def _asked(attempt: ProxyAttempt) -> bool:
+def _wasChallenged(attempt: ProxyAttempt) -> bool:
     return bool(attempt.challenges or attempt.refused)
 
 
-def _user(text: str) -> str:
+def _checkUser(text: str) -> str:
+    # RFC 7617, 2, and RFC 7616, 3.4.2: the first colon ends the user.
     if ":" in text:
         raise ValueError("the user holds a colon, which ends it on the wire")
-    return _text(text, "user")
+    return _checkText(text, "user")
 
 
-def _text(text: str, what: str) -> str:
+def _checkText(text: str, part: str) -> str:
+    # RFC 7617, 2: neither part may hold a control character.
     if findControl(text):
-        raise ValueError(f"the {what} holds a control character")
+        raise ValueError(f"the {part} holds a control character")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        # Not from this one: it would show the text.
-        raise ValueError(f"the {what} is not Unicode") from None
+        # Not "from error": that would show the text.
+        raise ValueError(f"the {part} is not Unicode") from None
     return unicodedata.normalize("NFC", text)

@@ -1,10 +1,10 @@
 """
-Which proxy the environment asks for, by curl's rules.
+The proxies that the environment names, by curl's rules.
 
-C{http_proxy} for C{http://}, C{HTTPS_PROXY} for C{https://}, C{ALL_PROXY} for
-what has none of its own, and C{NO_PROXY} for hosts that are reached directly.
-Each is looked for in lower case first; C{HTTP_PROXY} in upper case is never
-read, since a CGI program is given its client's C{Proxy} field by that name.
+C{http_proxy} is for C{http://}, C{HTTPS_PROXY} for C{https://}, C{ALL_PROXY} for
+schemes without a variable, and C{NO_PROXY} for hosts that are reached directly.
+Each is looked up in lower case first; C{HTTP_PROXY} in upper case is never
+read, since a CGI program gets its client's C{Proxy} field by that name.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from txconnect.client.proxyurl import ProxyURL
 __all__ = ["ProxyEnvironment"]
 
 DEFAULT_PORT = 1080
-"""Of a proxy without a port: curl's choice, for C{http} too."""
+"""The port of a proxy without one: curl's choice, for C{http} too."""
 
 _BITS = re.compile(r"[+-]?[0-9]+", re.ASCII)
 
 
 class ProxyEnvironment:
     """
-    The proxies that one environment asks for.
+    The proxies that one environment names.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         """
-        @param environ: such as C{os.environ}.  It is looked at once, here.
+        @param environ: such as C{os.environ}.  It is read once, here.
         """
         self._environ = {
             name: value
@@ -42,39 +42,41 @@ class ProxyEnvironment:
 
     def proxyFor(self, scheme: str, host: str, port: int) -> ProxyURL | None:
         """
-        Say which proxy leads to a destination.
+        Return the proxy for a destination.
 
         @param scheme: of the destination's URL, such as C{"https"}.
         @param host: as in a URL; an IPv6 literal with brackets or without.
-        @param port: part of the question; curl's rules do not look at it.
-        @return: L{None}: none, connect directly.
-        @raise ValueError: when the variable that decides holds no proxy; it
-            is named, and its value is not shown.
+        @param port: not used: curl's rules do not depend on it.
+        @return: L{None} means to connect directly.
+        @raise ValueError: when the variable that decides holds no proxy.  The
+            message has its name, and not its value.
         """
         if self.excepts(host):
             return None
         for name in self._namesFor(scheme.lower()):
             value = self._environ.get(name)
             if value is not None:
-                return _parse(name, value)
+                return _parseVariable(name, value)
         return None
 
     def excepts(self, host: str) -> bool:
         """
-        Whether C{NO_PROXY} says that this host is reached directly.
+        Tell whether C{NO_PROXY} excepts this host from going through a proxy.
         """
         return host in self._direct
 
     @staticmethod
     def _namesFor(scheme: str) -> Iterator[str]:
         yield f"{scheme}_proxy"
+        # HTTP_PROXY is a client's to set where this runs under CGI (httpoxy).
         if scheme != "http":
             yield f"{scheme}_proxy".upper()
         yield "all_proxy"
         yield "ALL_PROXY"
 
 
-def _parse(name: str, value: str) -> ProxyURL:
+def _parseVariable(name: str, value: str) -> ProxyURL:
+    # As in curl: a proxy without a scheme speaks HTTP.
     url = value if "://" in value else f"http://{value}"
     try:
         return ProxyURL.parse(url, DEFAULT_PORT)
@@ -84,11 +86,11 @@ def _parse(name: str, value: str) -> ProxyURL:
 
 class _DirectHosts:
     """
-    What C{NO_PROXY} says: C{*} alone; or names, addresses and networks in
+    The hosts in C{NO_PROXY}: C{*} alone; or names, addresses and networks in
     prefix notation, between commas or blanks.
 
-    A name stands for itself and what is below it, with a dot before it or
-    not.  Ports are no part of it.
+    A name covers itself and its subdomains, with a dot before it or not.  Ports
+    are no part of it.
     """
 
     def __init__(self, text: str) -> None:
@@ -98,16 +100,16 @@ class _DirectHosts:
     def __contains__(self, host: str) -> bool:
         if self._all:
             return True
-        address = _address(host.removeprefix("[").removesuffix("]"))
+        address = _parseAddress(host.removeprefix("[").removesuffix("]"))
         if address is None:
             name = host.removesuffix(".").lower()
             return any(_coversName(entry, name) for entry in self._entries)
         return any(_coversAddress(entry, address) for entry in self._entries)
 
 
-def _address(text: str) -> IPv4Address | IPv6Address | None:
+def _parseAddress(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        # An interface's name is no part of what is compared.
+        # The name of an interface is not compared.
         return ip_address(text.partition("%")[0])
     except ValueError:
         return None
@@ -120,13 +122,14 @@ def _coversName(entry: str, name: str) -> bool:
 
 def _coversAddress(entry: str, address: IPv4Address | IPv6Address) -> bool:
     text, slash, length = entry.partition("/")
-    network = _address(text)
+    network = _parseAddress(text)
     if network is None or network.version != address.version or "%" in text:
         return False
     match = _BITS.match(length)
     bits = int(match[0]) if match else 0
     if not 0 <= bits <= address.max_prefixlen:
         return False
-    # No bits, or none that are a number, stand for all of them: "/0" too.
+    # As in curl, a prefix length that is absent, no number, or 0 means the whole
+    # address.
     shift = address.max_prefixlen - (bits or address.max_prefixlen)
     return int(network) >> shift == int(address) >> shift

@@ -1,14 +1,14 @@
 """
-What a client is told when there is no tunnel.
+The errors of a client that gets no tunnel.
 
 Each is a L{twisted.internet.error.ConnectError}, so that a program which
-handles failing to connect handles these too.  C{str()} is one line: which
-destination, what the proxy said or did, and what to do about it.  None holds a
-secret of the caller's.
+handles failing to connect handles these too.  C{str()} is one line: the
+destination, the proxy's answer or fault, and a remedy.  None holds a secret of
+the caller's.
 
-What goes wrong before the proxy itself is reached (it refuses the connection,
-it is not found, its certificate is wrong) is not here: that is Twisted's own
-error, passed through.
+Errors before the proxy itself is reached (it refuses the connection, it is not
+found, its certificate is wrong) are not here: those are Twisted's own, passed
+through.
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ __all__ = [
 ]
 
 SHOWN = 100
-"""Most characters of what a proxy wrote that an error shows."""
+"""Most characters of a proxy's text that an error shows."""
 
+# Most users who see a status cannot change the proxy, and do not know whether it
+# is one: so each says the next thing to look at.
 _ADVICE = {
-    # What tinyproxy says of wrong credentials.
+    # tinyproxy's answer to wrong credentials.
     401: "it does not take these credentials, or is a web server and no proxy",
-    403: "its rules forbid this destination: ask whoever runs the proxy",
+    403: "its rules forbid this destination: ask the proxy's operator",
     404: "it looks like a web server, not a proxy: check its address and port",
     405: "it does not do CONNECT: check its address and port",
     407: "it wants credentials: none were given that it takes",
@@ -48,17 +50,18 @@ _ADVICE = {
     503: "it could not reach the destination, or is too busy: try again later",
     504: "it could not reach the destination in time",
 }
+# By the first digit, for every other status.
 _OTHERS = {
     1: "it does not answer as a proxy does: check its address and port",
     3: "redirections of a CONNECT are never followed",
-    4: "ask whoever runs the proxy",
+    4: "ask the proxy's operator",
     5: "the fault is on its side, or further on",
 }
 
 
 def printable(text: str, limit: int = SHOWN) -> str:
     """
-    What a peer wrote, fit for one line of a message: cut to C{limit}
+    Make a peer's text fit for one line of a message: cut to C{limit}
     characters, and with C{?} for each that cannot be printed.
     """
     shown = "".join(each if each.isprintable() else "?" for each in text[:limit])
@@ -67,9 +70,9 @@ def printable(text: str, limit: int = SHOWN) -> str:
 
 class ProxyError(ConnectError):
     """
-    The proxy was reached, and there is no tunnel.
+    A failure to get a tunnel from a proxy that was reached.
 
-    @ivar authority: the destination that was asked for.
+    @ivar authority: the destination.
     """
 
     def __init__(self, authority: Authority, message: str) -> None:
@@ -84,7 +87,7 @@ class ProxyError(ConnectError):
 
 class ProxyRefused(ProxyError):
     """
-    The proxy answered, and the answer is no 2xx.
+    An answer of the proxy that is no 2xx.
 
     @ivar status: the status code.
     @ivar reason: the reason phrase as it came: not fit for a log unless made
@@ -112,7 +115,7 @@ class ProxyRefused(ProxyError):
         phrase = f"{status} {printable(reason)}".strip()
         for member in self.proxyStatus:
             if "error" in member.parameters:
-                # The first is the nearest to the destination: it knows best.
+                # The first is the nearest to the destination, and has the cause.
                 phrase += f" ({printable(str(member.parameters['error']))})"
                 break
         advice = _ADVICE.get(status) or _OTHERS.get(status // 100, _OTHERS[1])
@@ -121,11 +124,10 @@ class ProxyRefused(ProxyError):
 
 class ProxyAuthenticationRequired(ProxyRefused):
     """
-    The proxy answered 407, and there are no credentials, or no more, that
-    it could take.
+    A 407 of the proxy, with no credentials, or no more, to offer it.
 
-    @ivar challenges: what it asked for; empty when its C{Proxy-Authenticate}
-        does not parse.
+    @ivar challenges: the proxy's challenges; empty when its
+        C{Proxy-Authenticate} does not parse.
     """
 
     challenges: tuple[Challenge, ...] = ()
@@ -133,7 +135,7 @@ class ProxyAuthenticationRequired(ProxyRefused):
 
 class ProxyProtocolError(ProxyError):
     """
-    What the proxy sent is no answer.
+    Octets of the proxy that are no valid answer.
 
     @ivar flaw: the kind of flaw, or L{None} for a proxy that does not speak
         HTTP (SOCKS).
@@ -151,23 +153,23 @@ class ProxyProtocolError(ProxyError):
 
 
 class ProxyClosed(ProxyError):
-    """The proxy closed the connection before its answer was complete."""
+    """The end of the connection before the proxy's answer was complete."""
 
     def __init__(self, authority: Authority, clean: bool, started: bool) -> None:
-        how = "closed" if clean else "lost"
-        where = "within its answer" if started else "without an answer"
+        manner = "closed" if clean else "lost"
+        place = "within its answer" if started else "without an answer"
         super().__init__(
             authority,
-            f"the connection to the proxy was {how} {where}; check whether this is "
+            f"the connection to the proxy was {manner} {place}; check whether this is "
             "a proxy, and whether it wants TLS",
         )
 
 
 class ProxyTimeout(ProxyError, TwistedTimeoutError):
-    """There was no tunnel within the time given."""
+    """The deadline came before there was a tunnel."""
 
     def __init__(self, authority: Authority, seconds: float, waitedFor: str) -> None:
-        # A share of a deadline has digits that tell nothing.
+        # Time-outs may be computed, and then have many digits of no use.
         shown = f"{seconds:.3g}" if seconds < 1 else f"{round(seconds, 1):g}"
         super().__init__(
             authority, f"still waiting for {waitedFor} after {shown} seconds"

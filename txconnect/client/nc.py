@@ -15,7 +15,7 @@ import attrs
 from OpenSSL.SSL import Error as SSLError
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
 from txconnect.client.conversation import Conversation, IStreams
@@ -28,7 +28,7 @@ from txconnect.client.streams import StandardStreams
 from txconnect.client.strings import isURL, parseTimeout, tunnelThrough
 from txconnect.wire.authority import Authority, parsePort
 
-__all__ = ["Way", "chooseWay", "converse", "main", "parseArguments"]
+__all__ = ["ChosenEndpoint", "chooseEndpoint", "converse", "main", "parseArguments"]
 
 NAME = "txconnect-nc"
 FAILED, MISUSED = 1, 2
@@ -53,28 +53,28 @@ For OpenSSH, in ~/.ssh/config:
 
 
 @attrs.frozen
-class Way:
+class ChosenEndpoint:
     """
-    How to get to the destination.
+    The endpoint that leads to the destination.
 
-    @ivar endpoint: to connect to.
-    @ivar first: what is connected to first, for messages: the proxy, or the
-        destination itself.
+    @ivar endpoint: the endpoint to connect to.
+    @ivar firstHop: the name, for messages, of the host that it connects to
+        first: the proxy, or the destination itself.
     """
 
     endpoint: IStreamClientEndpoint
-    first: str
+    firstHop: str
 
 
-def chooseWay(
-    reactor: Any, arguments: argparse.Namespace, environ: Mapping[str, str]
-) -> Way:
+def chooseEndpoint(
+    reactor: IReactorTime, arguments: argparse.Namespace, environ: Mapping[str, str]
+) -> ChosenEndpoint:
     """
-    Say how to get where the command line wants to.
+    Make the endpoint for the destination on the command line.
 
     @param arguments: as L{parseArguments} reads them.
-    @raise ValueError: for an argument or a variable that is none, and when
-        there is no proxy; in one line without a password.
+    @raise ValueError: for an argument or a variable that is not valid, and when
+        there is no proxy; with a message of one line without a password.
     """
     destination = makeDestination(arguments.host, parsePort(arguments.port))
     timeout = parseTimeout(arguments.timeout)
@@ -83,56 +83,60 @@ def chooseWay(
         stored = loadCredentials(arguments.credentials, environ)
     proxy = arguments.proxy
     if proxy is None:
-        return _wayOfEnvironment(reactor, destination, environ, stored, timeout)
+        return _chooseFromEnvironment(reactor, destination, environ, stored, timeout)
     endpoint = tunnelThrough(
         reactor, proxy, arguments.host, arguments.port, stored=stored, timeout=timeout
     )
-    # An endpoint string may have a password deep in it.
+    # Not an endpoint string, which may have a password deep in it.
     shown = f" {ProxyURL.parse(proxy)}" if isURL(proxy) else ""
-    return Way(endpoint, f"the proxy{shown}")
+    return ChosenEndpoint(endpoint, f"the proxy{shown}")
 
 
-def _wayOfEnvironment(
-    reactor: Any,
+def _chooseFromEnvironment(
+    reactor: IReactorTime,
     destination: Authority,
     environ: Mapping[str, str],
     stored: StoredCredentials | None,
     timeout: float,
-) -> Way:
+) -> ChosenEndpoint:
     host, port = destination.lookupName, destination.port
     environment = ProxyEnvironment(environ)
     if environment.excepts(host):
-        return Way(HostnameEndpoint(reactor, host, port, timeout), str(destination))
+        return ChosenEndpoint(
+            HostnameEndpoint(reactor, host, port, timeout), str(destination)
+        )
     url = environment.proxyFor("https", host, port)
     if url is None:
-        # Going directly instead could be what the proxy is there against.
+        # Not directly: that may be the very thing that the proxy has to
+        # prevent.
         raise ValueError(
             "there is no proxy: give --proxy URL, or set HTTPS_PROXY or ALL_PROXY"
         )
     endpoint = tunnelEndpoint(
         reactor, url, host, port, credentials=stored, timeout=timeout
     )
-    return Way(endpoint, f"the proxy {url}")
+    return ChosenEndpoint(endpoint, f"the proxy {url}")
 
 
-def converse(way: Way, streams: IStreams) -> Deferred[str | None]:
+def converse(chosen: ChosenEndpoint, streams: IStreams) -> Deferred[str | None]:
     """
-    Connect, and carry bytes until both sides have ended.
+    Connect, and copy bytes until both sides have ended.
 
-    @return: fires with L{None}, or with one line that says what went wrong.
+    @return: fires with L{None}, or with an error message of one line.
     """
 
     def notConnected(failure: Failure) -> str:
         if failure.check(ProxyError):
             return _lineOf(failure)
-        return f"cannot connect to {way.first}: {_lineOf(failure)}"
+        return f"cannot connect to {chosen.firstHop}: {_lineOf(failure)}"
 
-    def connected(conversation: Conversation) -> Deferred[str | None]:
-        finished: Deferred[Any] = conversation.finished
-        return finished.addErrback(_lineOf)
+    def waitForEnd(conversation: Conversation) -> Deferred[str | None]:
+        return conversation.finished.addErrback(_lineOf)
 
-    connecting: Deferred[Any] = connectProtocol(way.endpoint, Conversation(streams))
-    return connecting.addCallbacks(connected, notConnected)
+    connecting: Deferred[Conversation] = connectProtocol(
+        chosen.endpoint, Conversation(streams)
+    )
+    return connecting.addCallbacks(waitForEnd, notConnected)
 
 
 def _lineOf(failure: Failure) -> str:
@@ -140,13 +144,13 @@ def _lineOf(failure: Failure) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
     if isinstance(error, SSLError) and error.args and isinstance(error.args[0], list):
-        # Of each (library, function, reason) the last says it.
+        # Each is (library, function, reason): only the last is for users.
         return "TLS failed: " + ", ".join(str(each[-1]) for each in error.args[0])
     return " ".join(str(error).split()) or type(error).__name__
 
 
 class _Parser(argparse.ArgumentParser):
-    """Complains in one line."""
+    """A parser whose errors are one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message} ({NAME} -h shows them all)")
@@ -183,65 +187,67 @@ def parseArguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
-        help="until the tunnel has to stand (30)",
+        help="to get the tunnel (30)",
     )
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:
-        # Not shown: it may be a URL that "--proxy" was forgotten before.
-        parser.error("there are arguments behind HOST and PORT, or unknown options")
+        # Not shown: it may be the URL of a forgotten "--proxy", with a
+        # password.
+        parser.error("there are arguments after HOST and PORT, or unknown options")
     return arguments
 
 
 def main() -> int:
     """
-    Do what C{sys.argv} says.
+    Run the command with the arguments in C{sys.argv}.
 
     @return: the exit status.
     """
     try:
         arguments = parseArguments(sys.argv[1:])
+        # Late: wrong usage and --help need no reactor.
         from twisted.internet import reactor
 
-        way = chooseWay(reactor, arguments, os.environ)
+        chosen = chooseEndpoint(reactor, arguments, os.environ)
     except ValueError as error:
-        _complain(str(error))
+        _writeComplaint(str(error))
         return MISUSED
-    return _run(reactor, way)
+    return _runReactor(reactor, chosen)
 
 
-def _run(reactor: Any, way: Way) -> int:
+def _runReactor(reactor: Any, chosen: ChosenEndpoint) -> int:
     outcomes: list[str | None] = []
     stopping: list[bool] = []
 
-    def ended(complaint: str | None) -> None:
-        # A signal has cut it off otherwise, which needs no words.
+    def conversationEnded(complaint: str | None) -> None:
+        # Otherwise a signal ended it: the user knows why, and gets no message.
         if not stopping:
             outcomes.append(complaint)
             reactor.stop()
 
-    def begin() -> None:
-        done = maybeDeferred(converse, way, StandardStreams(reactor))
-        done.addErrback(_lineOf).addCallback(ended)
+    def startConversation() -> None:
+        done = maybeDeferred(converse, chosen, StandardStreams(reactor))
+        done.addErrback(_lineOf).addCallback(conversationEnded)
 
     reactor.addSystemEventTrigger("before", "shutdown", stopping.append, True)
-    reactor.callWhenRunning(begin)
+    reactor.callWhenRunning(startConversation)
     reactor.run()
     if not outcomes:
         return FAILED
     (complaint,) = outcomes
     if complaint is None:
         return 0
-    _complain(complaint)
+    _writeComplaint(complaint)
     return FAILED
 
 
-def _complain(line: str) -> None:
+def _writeComplaint(line: str) -> None:
     try:
         sys.stderr.write(f"{NAME}: {line}\n")
         sys.stderr.flush()
     except BrokenPipeError:
-        # Nobody reads it.  Python would try again at its end, and change the
-        # status.
+        # The reader is gone.  Python would flush again when it exits, fail,
+        # and change the status.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 

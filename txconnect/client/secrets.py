@@ -107,8 +107,8 @@ def loadCredentials(
     except ValueError as error:
         if _mayBeSecret(source):
             raise ValueError(
-                "credentials: there is no such file; what they are does not belong "
-                f"here, but into a file, or a variable that {ENVIRONMENT}NAME names"
+                "credentials: there is no such file; a secret does not belong here, "
+                f"but in a file, or in the variable that {ENVIRONMENT}NAME names"
             ) from None
         raise ValueError(f"credentials {source!r}: {error}") from None
 

@@ -36,7 +36,7 @@ __all__ = ["Socks5Endpoint", "SocksRefused"]
 # As in txconnect.client.errors: each says the next thing to look at.
 _ADVICE: dict[int, str] = {
     Reply.GENERAL_FAILURE: "it does not say why: see its log",
-    Reply.NOT_ALLOWED: "its rules forbid this destination: ask whoever runs it",
+    Reply.NOT_ALLOWED: "its rules forbid this destination: ask its operator",
     Reply.NETWORK_UNREACHABLE: "it has no route to the destination",
     Reply.HOST_UNREACHABLE: "it could not find or reach the destination",
     Reply.CONNECTION_REFUSED: "the destination refused its connection",
@@ -186,6 +186,6 @@ class _SocksNegotiator:
         else:
             message = (
                 "the SOCKS proxy takes neither a user with a password nor anyone "
-                "without; ask whoever runs it"
+                "without; ask its operator"
             )
         return SocksRefused(self.authority, message, code)

@@ -1,10 +1,10 @@
 """
-Standard input and output for L{txconnect.client.nc}, whatever they are: pipes,
-files, terminals, sockets.
+Standard input and output for L{txconnect.client.nc}, of any kind: pipes, files,
+terminals, sockets.
 
 A thread reads and a thread writes, and both may block.  Twisted's own
-C{StandardIO} would make the descriptors non-blocking, which other processes
-share them feel, and takes a file as its output for a broken pipe.
+C{StandardIO} was not taken: it makes the descriptors non-blocking, also for the
+other processes that share them, and takes an output file for a broken pipe.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from queue import SimpleQueue
 from socket import SHUT_WR, socket
-from typing import Any
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
@@ -26,42 +27,46 @@ from twisted.python.failure import Failure
 __all__ = ["StandardStreams"]
 
 SIZE = 65536
-"""Octets that are read at once."""
+"""Most octets of one read."""
+
+_T = TypeVar("_T")
 
 
-class _Thread:
+class _BlockingThread:
     """
-    Makes one call after another that may block.
+    A thread that runs calls which may block, one after another.
 
-    It does not keep the program from ending: a read from a terminal ends when
-    somebody types, or never.
+    It is a daemon, and so does not keep the program from ending: a read from a
+    terminal may never return.
     """
 
     def __init__(self, reactor: IReactorFromThreads) -> None:
         self._reactor = reactor
-        self._calls: SimpleQueue[tuple[Deferred[Any], Callable[[], Any]]]
-        self._calls = SimpleQueue()
-        threading.Thread(target=self._work, daemon=True).start()
+        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        threading.Thread(target=self._runCalls, daemon=True).start()
 
-    def call(self, function: Callable[[], Any]) -> Deferred[Any]:
-        waiting: Deferred[Any] = Deferred()
-        self._calls.put((waiting, function))
+    def submitCall(self, function: Callable[[], _T]) -> Deferred[_T]:
+        waiting: Deferred[_T] = Deferred()
+        self._calls.put(partial(self._runCall, function, waiting))
         return waiting
 
-    def _work(self) -> None:
+    def _runCalls(self) -> None:
         while True:
-            waiting, function = self._calls.get()
-            try:
-                result = function()
-            except Exception:
-                # A Deferred takes it for a failure.
-                result = Failure()
-            self._reactor.callFromThread(waiting.callback, result)
+            self._calls.get()()
+
+    def _runCall(self, function: Callable[[], _T], waiting: Deferred[_T]) -> None:
+        result: _T | Failure
+        try:
+            result = function()
+        except Exception:
+            # Deferred.callback takes a Failure too, as an errback.
+            result = Failure()
+        self._reactor.callFromThread(waiting.callback, result)
 
 
 @contextmanager
-def _naming(name: str) -> Iterator[None]:
-    """Have an L{OSError} say where it comes from."""
+def _namingErrors(name: str) -> Iterator[None]:
+    """Add the stream's name to an L{OSError}."""
     try:
         yield
     except OSError as error:
@@ -70,8 +75,8 @@ def _naming(name: str) -> Iterator[None]:
 
 class StandardStreams:
     """
-    Two descriptors, to read from one and to write to the other.  Each method
-    is called again only when its last Deferred has fired.
+    Two descriptors, one to read from and one to write to.  Call each method
+    again only after its last Deferred has fired.
     """
 
     def __init__(
@@ -79,59 +84,61 @@ class StandardStreams:
     ) -> None:
         self._source = source
         self._sink = sink
-        self._reader = _Thread(reactor)
-        self._writer = _Thread(reactor)
+        self._reader = _BlockingThread(reactor)
+        self._writer = _BlockingThread(reactor)
 
     def isInteractive(self) -> bool:
-        """Whether a person types what is read."""
+        """Tell whether the input is a terminal, at which a person types."""
         return os.isatty(self._source)
 
     def read(self) -> Deferred[bytes]:
         """
-        Read what there is.
+        Read the next octets.
 
         @return: C{b""} at the end; fails with L{OSError}.
         """
-        return self._reader.call(self._read)
+        return self._reader.submitCall(self._readSource)
 
     def write(self, data: bytes) -> Deferred[None]:
         """
-        Write all of it.
+        Write all of C{data}.
 
         @return: fails with L{OSError}.
         """
-        return self._writer.call(lambda: self._write(data))
+        return self._writer.submitCall(lambda: self._writeSink(data))
 
-    def end(self) -> Deferred[None]:
+    def endOutput(self) -> Deferred[None]:
         """
-        Let whoever reads the output see its end.
+        End the output, so that its reader sees the end.
         """
-        return self._writer.call(self._end)
+        return self._writer.submitCall(self._endSink)
 
-    def _read(self) -> bytes:
-        with _naming("standard input"):
+    def _readSource(self) -> bytes:
+        with _namingErrors("standard input"):
             while True:
                 try:
                     return os.read(self._source, SIZE)
                 except BlockingIOError:
-                    # Whoever shares the descriptor has made it so.
+                    # Another process that shares the descriptor made it non-blocking.
                     select.select([self._source], [], [])
 
-    def _write(self, data: bytes) -> None:
+    def _writeSink(self, data: bytes) -> None:
         left = memoryview(data)
-        with _naming("standard output"):
+        with _namingErrors("standard output"):
             while left:
                 try:
                     left = left[os.write(self._sink, left) :]
                 except BlockingIOError:
                     select.select([], [self._sink], [])
 
-    def _end(self) -> None:
+    def _endSink(self) -> None:
         if stat.S_ISSOCK(os.fstat(self._sink).st_mode):
-            # The same socket may be the input, and keep it open.
+            # Closing is not enough: the same socket may be the input too, and stay
+            # open.
             with socket(fileno=os.dup(self._sink)) as ended:
                 ended.shutdown(SHUT_WR)
-        # The number stays taken, or the next file to be opened would get it.
+        # The descriptor is replaced and not closed, or the next file that the
+        # program opens would get its number.
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, self._sink)
         os.close(nothing)

@@ -173,8 +173,8 @@ class TunnelProtocol(Protocol):
 
     def deliverTrailing(self, trailing: bytes) -> None:
         """Pass on the octets that followed the proxy's answer."""
-        # Not to a protocol that has closed by now: it would get no octets of a
-        # transport of its own either.
+        # Not to a protocol that has closed by now: Twisted's transports do not
+        # deliver after loseConnection either.
         if trailing and not (
             self.lost or getattr(self.transport, "disconnecting", False)
         ):
