@@ -81,7 +81,7 @@ def sayAll(transport: Any) -> None:
 
 
 def test_course() -> None:
-    """The calls to a negotiator, in their order; the last comes before the caller's turn."""
+    """The calls to a negotiator; the last one comes before the caller's turn."""
     rig = NegotiatorRig()
     rig.connect()
     rig.negotiator.transport.write(b"hello")

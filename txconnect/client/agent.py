@@ -8,7 +8,7 @@ tunnel too.
 
 An agent from here is made of layers, each an C{IAgent}: the environment chooses
 a proxy, the agent of a proxy chooses absolute-form or a tunnel, and the tunnel's
-layer removes what is meant for a proxy alone.
+layer removes the field that is for a proxy alone.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class _ProxiedAgent(_DeferringAgent):
         plainHTTP: PlainHTTP,
         pool: HTTPConnectionPool,
     ) -> None:
-        keyed = KeyedPool(pool, factory.connectionKey)
+        keyed = KeyedPool(pool, factory.key)
         self._tunnels = _StrippingAgent(
             Agent.usingEndpointFactory(reactor, factory, keyed)
         )
@@ -225,8 +225,9 @@ def proxyAgent(
     @param connectTimeout: seconds to reach the proxy and have a tunnel; by
         default 30.
     @param bindAddress: the local address of connections to the proxy.
-    @param pool: keeps connections; by default none are kept.  Any number of agents may share one: a connection serves requests of the
-        same proxy, credentials, TLS, fields and destination alone.
+    @param pool: keeps connections; by default none are kept.  Any number of
+        agents may share one: a connection serves requests of the same proxy,
+        credentials, TLS, fields and destination alone.
     @param credentials: in place of the URL's: L{Digest
         <txconnect.client.credentials.Digest>} and the like, or a function, as
         L{ConnectEndpoint<txconnect.client.endpoint.ConnectEndpoint>} takes

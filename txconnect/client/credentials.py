@@ -81,7 +81,7 @@ class IProxyCredentials(Interface):
         Return the value of C{Proxy-Authorization} for one request.
 
         Called before each request, and after each 407 with its challenges,
-        at most three times for one connection.
+        at most three times for one C{connect} or one request of an agent.
 
         @return: the value, such as C{b"Basic dTpw"}, or a Deferred or
             coroutine of it.  L{None} for the first request sends it without.

@@ -2,8 +2,8 @@
 A proxy as a URL, C{http://user:password@proxy:3128}, and the endpoints made from
 it: that of the proxy itself, and those of destinations through it.
 
-No message and no C{repr} here repeats the user or the password, and not the user
-alone: some proxies take a token as the user.
+No message and no C{repr} here repeats the password, nor the user: some proxies
+take a token as the user.
 """
 
 from __future__ import annotations

@@ -46,7 +46,8 @@ class Target:
         # Before it is parsed: urllib silently removes tabs and line ends.
         if _NOT_IN_A_URL.search(text.strip()):
             raise ValueError(
-                "the URL holds white space, a control character or one that is not ASCII"
+                "the URL holds white space, a control character or one that is "
+                "not ASCII"
             )
         return cls.fromURI(URI.fromBytes(text))
 

@@ -94,7 +94,7 @@ class ConnectEndpointFactory:
         self._tunnelTo(b"localhost", 443)
 
     @property
-    def connectionKey(self) -> Hashable:
+    def key(self) -> Hashable:
         """
         The properties that two connections must share for one to serve the
         other's requests; without the destination.
