@@ -12,7 +12,16 @@ from hypothesis import given, strategies as st
 
 from txconnect.values import Closed
 from txconnect.wire import closing
-from txconnect.wire.closing import Action, Ended, Happening, State, Step, step
+from txconnect.wire.closing import (
+    WITH_HALF_CLOSE,
+    WITHOUT_HALF_CLOSE,
+    Action,
+    Ended,
+    Happening,
+    State,
+    Step,
+    step,
+)
 
 ROWS = list(itertools.product(State, Happening, (True, False)))
 Row = tuple[State, Happening, bool]
@@ -48,6 +57,18 @@ def test_everyRow(row: Row) -> None:
     rows = printed()
     assert set(rows) == set(ROWS)
     assert step(*row) == rows[row]
+
+
+@pytest.mark.parametrize("canEnd", [True, False])
+def test_tablesAreWhole(canEnd: bool) -> None:
+    """[T11] What a tunnel looks up itself is every row that L{step} knows, and no more."""
+    table = WITH_HALF_CLOSE if canEnd else WITHOUT_HALF_CLOSE
+    assert table == {
+        (state, happening): step(state, happening, canEnd)
+        for state, happening, can in ROWS
+        if can is canEnd
+    }
+    assert set(table) == set(itertools.product(State, Happening))
 
 
 def mirrored(name: str) -> str:

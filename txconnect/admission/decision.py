@@ -116,7 +116,11 @@ class Decision(HookCaller):
         """
         @param credentials: the value of C{Proxy-Authorization}.
         """
-        super().__init__(rules, surroundings.clock, request)
+        self.rules = rules
+        self.clock = surroundings.clock
+        self.request = request
+        self.notes = []
+        self.over = False
         self._surroundings = surroundings
         self._credentials = credentials
 

@@ -40,23 +40,20 @@ class HookFailed(Refused):
 
 class HookCaller:
     """
-    Calls plugins about one request.
+    The part of a decision that calls plugins; the decision sets what it has.
 
+    @ivar clock: provides C{IReactorTime}.
     @ivar request: as the plugins see it.
     @ivar notes: the reasons of those that allowed, C{"rule: reason"}.
     @ivar over: whether the request is decided, or given up: no plugin is
         called any more.
     """
 
-    def __init__(self, rules: Rules, clock: Any, request: ConnectRequest) -> None:
-        """
-        @param clock: provides C{IReactorTime}.
-        """
-        self.rules = rules
-        self.clock = clock
-        self.request = request
-        self.notes: list[str] = []
-        self.over = False
+    rules: Rules
+    clock: Any
+    request: ConnectRequest
+    notes: list[str]
+    over: bool
 
     def ask(self, plugin: Named, hook: Callable[..., Any], *arguments: Any) -> Any:
         """

@@ -14,7 +14,13 @@ from twisted.logger import Logger
 from txconnect.settings import Settings
 from txconnect.tunnel.relay import Relay
 from txconnect.values import Closed, TunnelClosed, TunnelInfo
-from txconnect.wire.closing import Ended, Happening, State, step
+from txconnect.wire.closing import (
+    WITH_HALF_CLOSE,
+    WITHOUT_HALF_CLOSE,
+    Ended,
+    Happening,
+    State,
+)
 
 # Why the proxy itself ends one is known to whoever wants it to.
 _REASONS = {ended: Closed(ended.value) for ended in Ended if ended is not Ended.PROXY}
@@ -103,7 +109,8 @@ class Tunnel:
 
     def happened(self, happening: Happening) -> None:
         """Follow the closing table; called by the relay."""
-        following = step(self.state, happening, self._canEnd(happening))
+        table = WITH_HALF_CLOSE if self._canEnd(happening) else WITHOUT_HALF_CLOSE
+        following = table[self.state, happening]
         if following.state is not self.state:
             # A shorter deadline begins; what counted so far counts no more.
             self._active = self._clock.seconds()

@@ -169,13 +169,12 @@ class Step:
 
 def step(state: State, happening: Happening, canEnd: bool) -> Step:
     """
-    Look a row up.  Called by a relay for each thing that happens to a leg.
+    Look a row up.
 
     @param canEnd: whether the leg opposite to the one that ended can be
         half-closed; asked only when an L{State.OPEN} tunnel's leg has ended.
     """
-    row = state, happening
-    return _TABLE[row] if canEnd else _WITHOUT_END.get(row) or _TABLE[row]
+    return (WITH_HALF_CLOSE if canEnd else WITHOUT_HALF_CLOSE)[state, happening]
 
 
 def _closing(ended: Ended, *actions: Action) -> Step:
@@ -186,14 +185,7 @@ _CLOSE_BOTH = (Action.CLOSE_CLIENT, Action.CLOSE_DESTINATION)
 _ABORT_BOTH = (Action.ABORT_CLIENT, Action.ABORT_DESTINATION)
 _STILL_CLOSED = Step(State.CLOSED)
 
-_WITHOUT_END = {
-    (State.OPEN, Happening.CLIENT_ENDED): _closing(Ended.CLIENT, *_CLOSE_BOTH),
-    (State.OPEN, Happening.DESTINATION_ENDED): _closing(
-        Ended.DESTINATION, *_CLOSE_BOTH
-    ),
-}
-
-_TABLE = {
+WITH_HALF_CLOSE = {
     (State.OPEN, Happening.CLIENT_ENDED): Step(
         State.CLIENT_ENDED, (Action.END_DESTINATION,), Ended.CLIENT
     ),
@@ -259,3 +251,16 @@ _TABLE = {
     (State.CLOSED, Happening.DESTINATION_RESET): _STILL_CLOSED,
     (State.CLOSED, Happening.CUT): Step(State.CLOSED, _ABORT_BOTH),
 }
+"""The rows where the leg opposite to the one that ended can be half-closed."""
+
+WITHOUT_HALF_CLOSE = {
+    **WITH_HALF_CLOSE,
+    (State.OPEN, Happening.CLIENT_ENDED): _closing(Ended.CLIENT, *_CLOSE_BOTH),
+    (State.OPEN, Happening.DESTINATION_ENDED): _closing(
+        Ended.DESTINATION, *_CLOSE_BOTH
+    ),
+}
+"""
+The rows where it cannot be.  A tunnel looks its rows up in one of these two itself;
+L{step} does the same.
+"""
