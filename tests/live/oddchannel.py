@@ -28,20 +28,24 @@ PIECE = 10_007
 class OddChannel(Channel):
     """A channel around another."""
 
-    __slots__ = ("_full", "_inside", "_kept", "_over", "_telling", "held")
+    __slots__ = ("_full", "_inside", "_kept", "_over", "_telling")
 
     def __init__(self, nested: NestedEpoll, inside: Channel) -> None:
-        super().__init__()
         self._inside: Any = inside
-        carrier = _Carrier(self, nested.later)
+        carrier = _Carrier(self)
         inside.incoming = inside.outgoing = carrier
-        inside.owner = carrier
-        self.held = inside.held
+        inside.events = carrier
+        inside.lost = False
         self._kept = b""
         # The end of input has been read; it is told behind what is kept.
         self._over = False
         self._full = False
         self._telling = False
+
+    @property
+    def held(self) -> Any:
+        """See L{Channel}."""
+        return self._inside.held
 
     @property
     def socket(self) -> Any:
@@ -66,28 +70,31 @@ class OddChannel(Channel):
     def sendMany(self, buffers: list[Buffer]) -> int:
         return self.send(buffers[0])
 
-    def begin(self) -> None:
-        self._inside.begin()
+    def begin(self, late: Callable[[bytes], object]) -> None:
+        self._inside.begin(late)
 
-    def takeOver(self, late: Callable[[bytes], object]) -> None:
-        self._inside.takeOver(late)
+    def giveBack(self) -> None:
+        self._inside.giveBack()
 
     def update(self) -> None:
         if not self.lost:
             self._inside.update()
             if self._canTell and not self._telling:
                 self._telling = True
-                self.owner.later(self._tell)
+                self.later(self._tell)
 
     def shut(self) -> None:
-        self._inside.finSent = True
         self._inside.shut()
 
     def leave(self) -> None:
         self._inside.leave()
 
+    def later(self, call: Callable[[], object]) -> None:
+        self._inside.later(call)
+
     def lose(self, reset: bool) -> None:
-        self._inside.reset() if reset else self._inside.close()
+        self._inside.lost = True
+        self._inside.lose(reset)
 
     def unacknowledged(self) -> int:
         return len(self._kept) + int(self._inside.unacknowledged())
@@ -103,7 +110,7 @@ class OddChannel(Channel):
     @property
     def wantsMore(self) -> bool:
         """Whether the channel inside is to be read."""
-        return self.incoming.reading and not (self._kept or self._over)
+        return not (self.incoming.pauses or self._kept or self._over)
 
     def moveInside(self) -> None:
         """The channel inside can be read: of that, the flow hears later."""
@@ -112,7 +119,7 @@ class OddChannel(Channel):
         except BlockingIOError:
             return
         except OSError:
-            self.broken()
+            self.outgoing.breakSink()
             return
         self._over = not self._kept
         self.update()
@@ -124,7 +131,7 @@ class OddChannel(Channel):
 
     @property
     def _canTell(self) -> bool:
-        return bool(self._kept or self._over) and self.incoming.reading
+        return bool(self._kept or self._over) and not self.incoming.pauses
 
     def _tell(self) -> None:
         self._telling = False
@@ -135,25 +142,19 @@ class OddChannel(Channel):
 
 class _Carrier:
     """
-    Both flows of the channel inside, and its owner: the channel around it.
+    Both flows of the channel inside, and its events: the channel around it.
     """
 
-    def __init__(self, around: OddChannel, later: Callable[..., object]) -> None:
+    def __init__(self, around: OddChannel) -> None:
         self._around = around
-        # The owner of the channel around it may be gone before this is.
-        self._later = later
 
     @property
-    def reading(self) -> bool:
-        return self._around.wantsMore
+    def pauses(self) -> int:
+        return not self._around.wantsMore
 
     @property
     def blocked(self) -> bool:
         return self._around.outgoing.blocked
-
-    @property
-    def closing(self) -> bool:
-        return self._around.outgoing.closing
 
     def move(self) -> None:
         self._around.moveInside()
@@ -161,23 +162,8 @@ class _Carrier:
     def flush(self) -> None:
         self._around.flushInside()
 
-    def sinkLost(self) -> None:
-        """It is closed with the channel around it."""
-
-    def inputEnded(self, channel: Channel) -> None:
-        raise AssertionError("whoever reads it sees that")
-
-    def finSent(self, channel: Channel) -> None:
-        raise AssertionError("whoever shuts it knows that")
-
-    def broken(self, channel: Channel) -> None:
-        self._around.broken()
-
-    def gone(self, channel: Channel, reset: bool) -> None:
-        """Whoever has closed it knows that."""
+    def breakSink(self) -> None:
+        self._around.outgoing.breakSink()
 
     def cut(self, reason: Closed) -> None:
-        self._around.owner.cut(reason)
-
-    def later(self, call: Callable[[], object]) -> None:
-        self._later(call)
+        self._around.events.cut(reason)

@@ -16,7 +16,7 @@ from relaypromises import *  # noqa: F403 - the tests themselves
 from relaypromises import MakeRig
 
 from txconnect.tunnel import choice
-from txconnect.tunnel.kernel import flow
+from txconnect.tunnel.kernel import relay as room
 from txconnect.tunnel.kernel.nested import NestedEpoll
 
 # What waits for a slow reader waits in a pipe there, which these legs have not.
@@ -48,7 +48,7 @@ def makeRig(
 
     def make(chunk: Any = None, **arguments: Any) -> KernelRig:
         if chunk == 1:
-            monkeypatch.setattr(flow, "READ", 1)
+            monkeypatch.setattr(room, "READ", 1)
         made.append(KernelRig(chunk, legs="transports", **arguments))
         return made[-1]
 

@@ -22,7 +22,7 @@ from zope.interface.verify import verifyObject
 
 from txconnect.interfaces import IPairFactory, ITrafficTap
 from txconnect.proxy import ConnectProxyFactory
-from txconnect.tunnel.kernel import flow
+from txconnect.tunnel.kernel import relay as room
 from txconnect.tunnel.kernel.paired import PairedRelay
 from txconnect.tunnel.kernel.relay import KernelRelay
 from txconnect.tunnel.pair import ProxyClient, ProxyServer
@@ -236,7 +236,7 @@ def test_whatAHalfWritesWhenItIsConnected(
             self.transport.writeSequence([b"for ", b"you: "])
 
     if chunk:
-        monkeypatch.setattr(flow, "READ", chunk)
+        monkeypatch.setattr(room, "READ", chunk)
     rig = makeRig(pairFactory=Pairs(Greets, Introduces))
     client, destination = rig.tunnel(early=b"early", banner=b"banner")
     client.send(b" late")
@@ -336,8 +336,8 @@ def test_aHalfWritesBehindWhatIsInThePipe(
     makeRig: MakeRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[K5] What the relay has taken comes first, wherever it is kept."""
-    monkeypatch.setattr(flow, "READ", 1000)
-    monkeypatch.setattr(flow, "BULK", 1)
+    monkeypatch.setattr(room, "READ", 1000)
+    monkeypatch.setattr(room, "BULK", 1)
     rig, client, destination, server, _ = paired(makeRig)
     client.pause()
     relay, sent = rig.relay(), b""

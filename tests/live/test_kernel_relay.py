@@ -14,7 +14,7 @@ from pairpromises import *  # noqa: F403 - the tests themselves
 from relaypromises import *  # noqa: F403 - the tests themselves
 from relaypromises import MakeRig
 
-from txconnect.tunnel.kernel import flow
+from txconnect.tunnel.kernel import relay as room
 
 LEGS = [(kind, "sockets") for kind in KINDS] + [
     # A parent was reached by a transport of the reactor's.
@@ -35,11 +35,11 @@ def makeRig(
 
     def make(chunk: Any = None, **arguments: Any) -> KernelRig:
         if chunk == 1:
-            monkeypatch.setattr(flow, "READ", 1)
-            monkeypatch.setattr(flow, "BULK", 1 << 60)
+            monkeypatch.setattr(room, "READ", 1)
+            monkeypatch.setattr(room, "BULK", 1 << 60)
         elif chunk == "random":
-            monkeypatch.setattr(flow, "READ", 1000)
-            monkeypatch.setattr(flow, "BULK", 1)
+            monkeypatch.setattr(room, "READ", 1000)
+            monkeypatch.setattr(room, "BULK", 1)
         kind, legs = request.param
         made.append(KernelRig(chunk, kind=kind, legs=legs, **arguments))
         return made[-1]

@@ -25,10 +25,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txconnect.interfaces import IPairFactory, ITrafficTap
-from txconnect.tunnel.kernel import flow, pipes
-from txconnect.tunnel.kernel.channel import SocketChannel
-from txconnect.tunnel.kernel.flow import Flow
-from txconnect.tunnel.kernel.relay import KernelRelay
+from txconnect.tunnel.kernel import pipes, relay as room
+from txconnect.tunnel.kernel.nested import SocketChannel
+from txconnect.tunnel.kernel.relay import Flow, KernelRelay
 from txconnect.tunnel.pair import ProxyClient, ProxyServer
 from txconnect.tunnel.transport.relay import TransportRelay
 from txconnect.values import Closed, Direction, TunnelInfo
@@ -73,8 +72,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[SocketChannel]:
 @pytest.fixture
 def bulkAtOnce(monkeypatch: pytest.MonkeyPatch) -> None:
     """A direction is bulk from its first read on."""
-    monkeypatch.setattr(flow, "READ", 1000)
-    monkeypatch.setattr(flow, "BULK", 1)
+    monkeypatch.setattr(room, "READ", 1000)
+    monkeypatch.setattr(room, "BULK", 1)
 
 
 def fill(rig: KernelRig, writer: Any) -> bytes:

@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 
-from txconnect.tunnel.kernel import flow as room
-from txconnect.tunnel.kernel.channel import SocketChannel
-from txconnect.tunnel.kernel.nested import NestedEpoll
+from txconnect.tunnel.kernel import relay as room
+from txconnect.tunnel.kernel.nested import NestedEpoll, SocketChannel
 from txconnect.tunnel.kernel.relay import Kernel, KernelRelay
 from txconnect.tunnel.kernel.writequeue import GATHERED, SMALL
 from txconnect.values import Closed, Direction
@@ -96,7 +95,7 @@ class Flows:
         self.nested, self.pipes = self.kernel.nested, self.kernel.pipes
         self.clientSocket, self.client, self.farClient = self._channel()
         self.destinationSocket, self.destination, self.farDestination = self._channel()
-        relay = KernelRelay(self.kernel, self.told, self.client, self.destination)
+        relay = KernelRelay(self.pipes, self.told, self.client, self.destination)
         relay.watch()
         self.up, self.down = relay._up, relay._down
         self.relay = relay
@@ -108,8 +107,8 @@ class Flows:
         return scripted, Recorded(self.nested, scripted), far  # type: ignore[arg-type]
 
     def close(self) -> None:
-        self.client.reset()
-        self.destination.reset()
+        self.down.resetSink()
+        self.up.resetSink()
         self.nested.stop()
         self.pipes.close()
         self.farClient.close()
@@ -219,7 +218,7 @@ def test_aDestinationThatFailsInBulk(bulk: Flows) -> None:
     bulk.client.ready(IN)
     assert bulk.told.happenings == [Happening.DESTINATION_RESET]
     # The tunnel aborts the other leg then; that gives the pipe back, closed.
-    bulk.client.reset()
+    bulk.down.resetSink()
     assert bulk.pipes._free == []
 
 
@@ -325,7 +324,7 @@ def test_brokenWithoutAnErrorWhileItIsFull(flows: Flows, then: str) -> None:
     # Now there is nothing to do but to wait for the release.
     assert flows.destination._mask is None
     assert len(flows.nested) == 1
-    pause.release() if then == "release" else flows.destination.reset()
+    pause.release() if then == "release" else flows.up.resetSink()
     assert flows.destination._mask == (IN if then == "release" else None)
 
 

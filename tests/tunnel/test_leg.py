@@ -102,13 +102,18 @@ def test_whoRemembersTheMethodIsHeard(leg: Leg) -> None:
     assert side.told == [b"late", b"later", "our end", "ended", LOST]
 
 
-def test_whatIsHeldCanBeTaken(leg: Leg) -> None:
-    """[UP-03] By who takes the transport's place; it is told to nobody else."""
-    side = Told()
+def test_itIsHandedOver(leg: Leg) -> None:
+    """[UP-03] What is held goes to who reads it now, and so does what is told late."""
+    late: list[bytes] = []
+    remembered = leg.dataReceived
     leg.dataReceived(b"banner")
-    assert leg.takeHeld() == [b"banner"]
-    leg.adopt(side)
-    assert side.told == []
+    assert leg.handOver(late.append) == [b"banner"]
+    remembered(b"late")
+    leg.dataReceived(b"later")
+    assert late == [b"late", b"later"]
+    leg.readConnectionLost()
+    leg.writeConnectionLost()
+    leg.connectionLost(LOST)
     assert leg.transport.asked == ["pauseProducing"]
 
 

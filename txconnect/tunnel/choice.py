@@ -21,11 +21,7 @@ from txconnect.tunnel.kernel.nested import NestedEpoll
 from txconnect.tunnel.kernel.paired import PairedRelay
 from txconnect.tunnel.kernel.relay import Kernel, KernelRelay
 from txconnect.tunnel.kernel.socketleg import SocketLeg
-from txconnect.tunnel.kernel.transportchannel import (
-    ParentChannel,
-    TransportChannel,
-    isPlain,
-)
+from txconnect.tunnel.kernel.transportchannel import ParentChannel, TransportChannel
 from txconnect.tunnel.pair import ProxyClient, ProxyServer, join
 from txconnect.tunnel.relay import RelayEvents
 from txconnect.tunnel.transport.leg import Leg, Side
@@ -33,6 +29,7 @@ from txconnect.tunnel.transport.relay import TransportRelay
 from txconnect.tunnel.transport.side import Tap
 
 _STOCK = (ProxyServer, ProxyClient)
+_PLAIN = (tcp.Client, tcp.Server)
 
 
 def makeNested(reactor: Any) -> NestedEpoll | None:
@@ -63,8 +60,24 @@ def kernelServes(
         not taps
         and type(client) is tcp.Server
         and not client.TLS
-        and (isinstance(leg, SocketLeg) or isPlain(leg))
+        and (isinstance(leg, SocketLeg) or _isPlain(leg))
         and (pair is None or all(map(_doesWithoutBytes, pair)))
+    )
+
+
+def _isPlain(leg: Leg) -> bool:
+    """
+    Tell whether a leg's bytes are those of its socket: the transport is exactly one
+    of TCP without TLS, still whole, with nothing of ours left to be sent.
+    """
+    transport = leg.transport
+    return (
+        type(transport) in _PLAIN
+        and not transport.TLS
+        and not transport.disconnecting
+        and leg.lost is None
+        and not leg.ended
+        and transport not in transport.reactor.getWriters()
     )
 
 
@@ -98,10 +111,9 @@ def startKernelRelay(
     far = leg if isinstance(leg, SocketLeg) else ParentChannel(nested, leg)
     relay: KernelRelay
     if pair is None:
-        relay = KernelRelay(kernel, events, near, far)
+        relay = KernelRelay(kernel.pipes, events, near, far)
     else:
-        relay = PairedRelay(kernel, events, near, far)
-        relay.pair(pair)
+        relay = PairedRelay(kernel.pipes, events, near, far, pair, nested.reactor)
     relay.watch()
     try:
         sent = near.send(answer)

@@ -4,7 +4,7 @@ The one face behind which a relay moves bytes, and the events of its tunnel.
 
 from __future__ import annotations
 
-from typing import Protocol as Shape
+from typing import NamedTuple, Protocol as Shape
 
 from txconnect.values import Closed, Direction
 from txconnect.wire.closing import Action, Happening
@@ -97,3 +97,21 @@ class RelayEvents(Shape):
 
     def cut(self, reason: Closed) -> None:
         """The relay cannot go on: a tap or a half of the pair has failed."""
+
+
+class LegHappenings(NamedTuple):
+    """The words for what happens to one leg; see the closing table."""
+
+    ended: Happening
+    gone: Happening
+    reset: Happening
+
+
+CLIENT = LegHappenings(
+    Happening.CLIENT_ENDED, Happening.CLIENT_GONE, Happening.CLIENT_RESET
+)
+DESTINATION = LegHappenings(
+    Happening.DESTINATION_ENDED,
+    Happening.DESTINATION_GONE,
+    Happening.DESTINATION_RESET,
+)

@@ -1,14 +1,25 @@
 """
-The nested epoll: one reader to the reactor, however many descriptors.
+The nested epoll: one reader to the reactor, however many descriptors; and the
+channel that is a socket in it.
 
 Its own descriptor becomes readable when one of those inside is ready, under
 every reactor that can watch a descriptor.  What is inside costs no trip through
 the reactor's bookkeeping: a bounded batch is served in one loop.
+
+Of a socket, Linux reports HUP and ERR however little is watched for, and again
+and again.  So a reset is taken note of where the socket is not read, and
+otherwise the descriptor leaves the epoll until something can be done with it
+(K2).
+
+Rejected: edge-triggered events, which save the change of what is watched for, but
+want every turn to read until EAGAIN: one call more a piece.
 """
 
 from __future__ import annotations
 
 import select
+import socket
+import struct
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol as Shape
@@ -18,7 +29,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txconnect.transports import countUnacknowledged
+from txconnect.tunnel.kernel.channel import Channel
+from txconnect.tunnel.kernel.writequeue import Buffer
 from txconnect.values import Closed
+
+IN, OUT = select.EPOLLIN, select.EPOLLOUT
+BROKEN = select.EPOLLERR | select.EPOLLHUP
+
+RESET = struct.pack("ii", 1, 0)
+"""C{SO_LINGER} for a socket that is to be reset when it is closed."""
 
 BATCH = 128
 """The most descriptors that are served in one turn of the reactor."""
@@ -154,3 +174,112 @@ class NestedEpoll:
         except BaseException:
             # Whatever it is, as above.
             self._log.failure("ending a descriptor failed")
+
+
+class SocketChannel(Channel):
+    """
+    A socket that does not block.
+
+    @ivar socket: the socket; nobody else watches it once the relay has it.
+    @ivar finSent: whether FIN has been sent on it.
+    """
+
+    __slots__ = (
+        "_mask",
+        "_nested",
+        "descriptor",
+        "finSent",
+        "receive",
+        "send",
+        "socket",
+    )
+
+    def __init__(self, nested: NestedEpoll, skt: socket.socket) -> None:
+        self._nested = nested
+        self.socket = skt
+        self.descriptor = skt.fileno()
+        self.receive = skt.recv
+        self.send = skt.send
+        self.finSent = False
+        # What the epoll watches for; None: the descriptor is not in it.
+        self._mask: int | None = None
+
+    def sendMany(self, buffers: list[Buffer]) -> int:
+        """See L{Channel.sendMany}."""
+        return self.socket.sendmsg(buffers)
+
+    def begin(self, late: Callable[[bytes], object]) -> None:
+        """See L{Channel.begin}; nobody else has read from it."""
+        self._ask(IN)
+
+    def giveBack(self) -> None:
+        """See L{Channel.giveBack}."""
+        self.leave()
+
+    def update(self) -> None:
+        """Have the epoll watch for what can be done now, and nothing else."""
+        if self.lost:
+            return
+        mask = (0 if self.incoming.pauses else IN) | (
+            OUT if self.outgoing.blocked else 0
+        )
+        if mask != self._mask:
+            self._ask(mask)
+
+    def shut(self) -> None:
+        """See L{Channel.shut}."""
+        self.socket.shutdown(socket.SHUT_WR)
+        self.finSent = True
+
+    def leave(self) -> None:
+        """See L{Channel.leave}."""
+        if self._mask is not None:
+            self._nested.unwatch(self.descriptor)
+            self._mask = None
+
+    def later(self, call: Callable[[], object]) -> None:
+        """See L{Channel.later}."""
+        self._nested.later(call)
+
+    def unacknowledged(self) -> int:
+        """See L{Channel.unacknowledged}."""
+        return 0 if self.lost else countUnacknowledged(self.socket)
+
+    def makeReset(self) -> None:
+        """Have the connection reset when the socket is closed."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+
+    def ready(self, events: int) -> None:
+        """See L{Watched}."""
+        mask = self._mask
+        if events & OUT and mask and mask & OUT:
+            self.outgoing.flush()
+            if self.lost:
+                return
+            mask = self._mask
+        # What it is watched for, whatever has been read earlier in this batch.
+        if mask and mask & IN:
+            if events & ~OUT:
+                self.incoming.move()
+        elif events & BROKEN:
+            self._brokenUnread(events)
+
+    def watchLost(self, reason: Closed) -> None:
+        """See L{Watched}."""
+        self.events.cut(reason)
+
+    def _ask(self, mask: int) -> None:
+        if self._mask is None:
+            self._nested.watch(self.descriptor, mask, self)
+        else:
+            self._nested.change(self.descriptor, mask, self)
+        self._mask = mask
+
+    def _brokenUnread(self, events: int) -> None:
+        """HUP or ERR, unasked; see the head of this module."""
+        if events & select.EPOLLERR and self.socket.getsockopt(
+            socket.SOL_SOCKET, socket.SO_ERROR
+        ):
+            self.outgoing.breakSink()
+        elif not self.outgoing.blocked:
+            self.leave()

@@ -2,7 +2,8 @@
 The kernel relay with a pair that does without the bytes.
 
 Its halves see none of them, but each is connected to its leg, may write, pause
-and close, and is told of the ends.
+and close, and is told of the ends: a L{PairedLeg} stands between a channel and the
+tunnel, and tells its half first.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from twisted.python.failure import Failure
 
 from txconnect.tunnel.halftransport import BUFFER, HalfTransport
 from txconnect.tunnel.kernel.channel import Channel
-from txconnect.tunnel.kernel.flow import Flow
-from txconnect.tunnel.kernel.relay import KernelRelay
-from txconnect.tunnel.relay import Pause
-from txconnect.values import Closed, Direction
+from txconnect.tunnel.kernel.pipes import Pipes
+from txconnect.tunnel.kernel.relay import Flow, KernelRelay, SinkState
+from txconnect.tunnel.relay import Pause, RelayEvents
+from txconnect.values import Closed
 from txconnect.wire.closing import Action, Happening
 
 
@@ -28,14 +29,14 @@ class LegTransport(HalfTransport):
     """
     See L{HalfTransport}.
 
-    @param direction: the one that begins at the leg.
+    @param incoming: the flow that begins at the leg.
     @param flow: the one that ends there.
     """
 
-    def __init__(self, relay: PairedRelay, direction: Direction, flow: Flow) -> None:
+    def __init__(self, leg: PairedLeg, incoming: Flow, flow: Flow) -> None:
         super().__init__()
-        self._relay = relay
-        self._direction = direction
+        self._leg = leg
+        self._incoming = incoming
         self._flow = flow
         self._host = flow.sink.getHost()
         self._peer = flow.sink.getPeer()
@@ -45,7 +46,7 @@ class LegTransport(HalfTransport):
     @property
     def disconnecting(self) -> bool:
         """See L{HalfTransport.disconnecting}."""
-        return self._flow.closing or self._flow.sink.lost
+        return self._flow.state is SinkState.CLOSING or self._flow.sink.lost
 
     def getPeer(self) -> IAddress:
         """See C{ITransport}."""
@@ -72,82 +73,85 @@ class LegTransport(HalfTransport):
         elif self._burst > BUFFER and not self._streaming:
             # The leg takes it all: the others have their turns between.
             self.full()
-            self._relay.nextTurn(self.drained)
+            self._leg.nextTurn(self.drained)
 
     def _close(self) -> None:
         self._flow.closeSink()
 
     def _reset(self) -> None:
-        self._flow.sink.broken()
+        self._flow.breakSink()
 
     def _pauseReading(self) -> Pause:
-        return self._relay.pause(self._direction)
+        return self._incoming.pause()
 
     def _guarded(self, call: Callable[..., object], *arguments: Any) -> None:
-        self._relay.tell(call, *arguments)
+        self._leg.tell(call, *arguments)
 
     def _overflowed(self) -> None:
-        self._relay.cut(Closed.PAIR_FAILED)
+        self._leg.cut(Closed.PAIR_FAILED)
 
 
-class PairedRelay(KernelRelay):
-    """See L{txconnect.tunnel.relay.Relay}."""
+class PairedLeg:
+    """
+    A leg and its half: see L{txconnect.tunnel.relay.RelayEvents}.
 
-    __slots__ = ("_sides",)
-
-    hearsFin = True
+    @param legs: the relay's, by the flow that ends there; those that are not gone.
+    @param events: the tunnel's.
+    @param incoming: the flow that begins at the leg.
+    @param flow: the one that ends there.
+    @ivar half: the half, until the leg is gone.
+    @ivar transport: the half's.
+    """
 
     _log = Logger()
 
-    # A half, and its transport.
-    _sides: dict[Channel, tuple[Any, LegTransport]]
+    half: Any
 
-    def pair(self, pair: tuple[Any, Any]) -> None:
-        """Give the relay its pair, joined; called once, before it is started."""
-        server, client = pair
-        self._sides = {
-            self._up.source: (server, LegTransport(self, Direction.UP, self._down)),
-            self._up.sink: (client, LegTransport(self, Direction.DOWN, self._up)),
-        }
+    def __init__(
+        self,
+        legs: dict[Flow, PairedLeg],
+        events: RelayEvents,
+        half: Any,
+        incoming: Flow,
+        flow: Flow,
+        reactor: Any,
+    ) -> None:
+        legs[flow] = self
+        self._legs = legs
+        self._events = events
+        self._flow = flow
+        self._reactor = reactor
+        self.half = half
+        self.transport = LegTransport(self, incoming, flow)
+        flow.whenShut = self._finSent
 
-    def start(self, early: list[bytes]) -> None:
-        # The 200, then what the halves say, then what either side has said.
-        if self.unsent:
-            self._down.write(self.unsent)
-            self.unsent = b""
-        for half, transport in list(self._sides.values()):
-            self.tell(half.makeConnection, transport)
-        super().start(early)
+    def happened(self, happening: Happening) -> None:
+        channel = self._flow.sink
+        if happening is channel.happenings.ended:
+            if IHalfCloseableProtocol.providedBy(self.half):
+                self.tell(self.half.readConnectionLost)
+            if channel.lost:
+                return
+        self._events.happened(happening)
 
-    def perform(self, action: Action) -> None:
-        side = self._sides.get(self.legOf(action))
-        super().perform(action)
-        if side is not None:
-            side[1].lost()
+    def _finSent(self) -> None:
+        if IHalfCloseableProtocol.providedBy(self.half):
+            self.tell(self.half.writeConnectionLost)
 
-    def inputEnded(self, channel: Channel) -> None:
-        half, _ = self._sides[channel]
-        if IHalfCloseableProtocol.providedBy(half):
-            self.tell(half.readConnectionLost)
-        if not channel.lost:
-            super().inputEnded(channel)
-
-    def finSent(self, channel: Channel) -> None:
-        half, _ = self._sides[channel]
-        if IHalfCloseableProtocol.providedBy(half):
-            self.tell(half.writeConnectionLost)
-
-    def gone(self, channel: Channel, reset: bool) -> None:
-        half, transport = self._sides.pop(channel)
-        transport.lost()
+    def legLost(self) -> None:
+        self.transport.lost()
+        half = self.half
+        # Circles of references otherwise, which only the collector breaks.
+        del self.half, self._legs[self._flow]
+        reset = self._flow.state is SinkState.RESET
         reason = Failure(ConnectionLost() if reset else ConnectionDone())
         self.tell(half.connectionLost, reason)
         # News only where the half itself has closed it.
-        isClient = channel is self._up.source
-        self._events.happened(
-            Happening.CLIENT_GONE if isClient else Happening.DESTINATION_GONE
-        )
-        super().gone(channel, reset)
+        self._events.happened(self._flow.sink.happenings.gone)
+        self._events.legLost()
+
+    def cut(self, reason: Closed) -> None:
+        self._events.cut(reason)
 
     def tell(self, call: Callable[..., object], *arguments: object) -> None:
         """Call what is a half's; what raises ends the tunnel."""
@@ -160,4 +164,48 @@ class PairedRelay(KernelRelay):
 
     def nextTurn(self, call: Callable[[], object]) -> None:
         """Call C{call} in the reactor's next turn."""
-        self._kernel.nested.reactor.callLater(0, call)
+        self._reactor.callLater(0, call)
+
+
+class PairedRelay(KernelRelay):
+    """
+    See L{txconnect.tunnel.relay.Relay}.
+
+    @param pair: the two halves, joined.
+    """
+
+    __slots__ = ("_legs",)
+
+    def __init__(
+        self,
+        pipes: Pipes,
+        events: RelayEvents,
+        client: Channel,
+        destination: Channel,
+        pair: tuple[Any, Any],
+        reactor: Any,
+    ) -> None:
+        super().__init__(pipes, events, client, destination)
+        up, down, (server, far) = self._up, self._down, pair
+        legs = self._legs = dict[Flow, PairedLeg]()
+        client.events = PairedLeg(legs, events, server, up, down, reactor)
+        destination.events = PairedLeg(legs, events, far, down, up, reactor)
+
+    def start(self, early: list[bytes]) -> None:
+        # The 200, then what the halves say, then what either side has said.
+        if self.unsent:
+            self._down.write(self.unsent)
+            self.unsent = b""
+        # A half may end both legs at once; the other is connected all the same.
+        for leg, half in [(leg, leg.half) for leg in self._legs.values()]:
+            leg.tell(half.makeConnection, leg.transport)
+        super().start(early)
+
+    def perform(self, action: Action) -> None:
+        leg = self._legs.get(self._down if action in _ON_CLIENT else self._up)
+        super().perform(action)
+        if leg is not None:
+            leg.transport.lost()
+
+
+_ON_CLIENT = (Action.END_CLIENT, Action.CLOSE_CLIENT, Action.ABORT_CLIENT)

@@ -1,9 +1,19 @@
 """
 Pipes for C{splice}: bytes that go through one never enter Python's heap.
+
+What C{splice} says is never believed as an end (F01).  In front of TCP's
+urgent mark it returns 0, as at the end of input, and EAGAIN where only the
+mark is in its way, with octets behind it.  C{recv} is asked then, which steps
+over the mark.  EAGAIN with octets in the pipe means that the sink is full
+(K5).
+
+Rejected: a pipe for each direction of its own, which is two descriptors more a
+direction, for each idle tunnel.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 
@@ -17,6 +27,9 @@ KEPT = 32
 """The most pipes that are kept for the next user."""
 
 _SPLICE = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE if hasattr(os, "splice") else 0
+
+# What splice() says where it is forbidden or missing, as in some sandboxes.
+_UNABLE = {errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP}
 
 
 class Pipe:
@@ -93,6 +106,30 @@ class Pipes:
             return None
         self._lent += 1
         return pipe
+
+    def fill(self, descriptor: int) -> Pipe | None:
+        """
+        Lend a pipe that holds what can be read from a socket.
+
+        @return: the pipe, or L{None} when nothing was spliced: perhaps it can be
+            read.
+        @raise OSError: the socket is broken.
+        """
+        pipe = self.take()
+        if pipe is None:
+            return None
+        try:
+            if pipe.fill(descriptor):
+                return pipe
+        except OSError as error:
+            self.giveBack(pipe)
+            if error.errno in _UNABLE:
+                self.forgo()
+            elif error.errno != errno.EAGAIN:
+                raise
+            return None
+        self.giveBack(pipe)
+        return None
 
     def giveBack(self, pipe: Pipe) -> None:
         """

@@ -1,26 +1,55 @@
 """
 The kernel relay: two channels at whose bytes nobody looks, and two flows.
 
-Where both are sockets, a piece costs neither the reactor's bookkeeping nor a
-protocol's call: see L{txconnect.tunnel.kernel.flow} for how it moves, and
-L{txconnect.tunnel.kernel.channel} for what carries it.
+A L{Flow} is one direction, from its source to its sink.  A piece is read and
+written at once: C{recv}, then C{send}.  What the sink does not take waits in the
+flow, and until that is gone the source is not read.  So back-pressure needs no
+buffer that grows: what waits is at most one piece, or a pipe full, and what a
+half of a pair has written beside it.
 
-The relay says what happens, its tunnel follows the closing table, and the
-table's actions come back to L{KernelRelay.perform}.  An action on a leg is one
-on the flow that ends there: it has to wait for what that flow still holds.
+A direction whose reads are large is bulk, and goes through a pipe without
+entering Python's heap (L{txconnect.tunnel.kernel.pipes}).  The pipe is lent for
+a turn, or until it is empty again: a direction that rests keeps nobody from
+having one.  Octets wait in the pipe or in the queue; those in the pipe came
+first only until something is written beside them, and then they move to the
+queue.
+
+Whatever speaks against reading a source is a pause: a
+L{Pause<txconnect.tunnel.relay.Pause>}, octets that wait for the sink, the end of
+input, and that it is to be closed itself.  It is read where there is none.
+
+A flow ends its sink, once (L{SinkState}), and a channel is closed by nothing but
+the flow that ends there, because that knows what still waits.  What happens to a
+leg is told to the channel's events, which are the tunnel's; it follows the
+closing table (L{txconnect.wire.closing}), whose actions come back to
+L{KernelRelay.perform}.
+
+Rejected: to read on while the sink is full, up to a bound.  It saves no call, as
+the sink takes more only when it tells so, and it is a second buffer to bound and
+to account for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 
 from txconnect.tunnel.kernel.channel import Channel
-from txconnect.tunnel.kernel.flow import Flow
 from txconnect.tunnel.kernel.nested import NestedEpoll
-from txconnect.tunnel.kernel.pipes import Pipes
-from txconnect.tunnel.relay import Pause, RelayEvents
-from txconnect.values import Closed, Direction
-from txconnect.wire.closing import Action, Happening
+from txconnect.tunnel.kernel.pipes import Pipe, Pipes
+from txconnect.tunnel.kernel.writequeue import Buffer, WriteQueue
+from txconnect.tunnel.relay import CLIENT, DESTINATION, Pause, RelayEvents
+from txconnect.values import Direction
+from txconnect.wire.closing import Action
+
+READ = 65536
+"""Octets that are read at once."""
+
+BULK = 3
+"""
+Large reads in a row that make a direction bulk: at least a quarter of what could
+be read.  One that is not ends it.
+"""
 
 
 class Kernel:
@@ -40,38 +69,336 @@ class Kernel:
         self.pipes.close()
 
 
+class SinkState(Enum):
+    """How far a flow has ended its sink."""
+
+    OPEN = "open"
+    ENDING = "ending"
+    """A FIN is to follow what waits."""
+    ENDED = "ended"
+    """It has left."""
+    CLOSING = "closing"
+    """It is closed behind what waits, and is not read any more either."""
+    RESET = "reset"
+
+
+class Flow:
+    """
+    One direction; see L{ChannelFlow<txconnect.tunnel.kernel.channel.ChannelFlow>}.
+
+    @ivar source: the channel that it reads.
+    @ivar sink: the channel that it writes to.
+    @ivar state: how far it has ended the sink.
+    @ivar taken: octets taken from the source so far.
+    @ivar later: octets written otherwise than with the read that brought them.
+    @ivar whenDrained: called once, when nothing waits any more.
+    @ivar whenShut: called once, when FIN has been sent to the sink.
+    """
+
+    __slots__ = (
+        "_bulk",
+        "_pipe",
+        "_pipes",
+        "_queue",
+        "_receive",
+        "_send",
+        "blocked",
+        "later",
+        "pauses",
+        "sink",
+        "source",
+        "state",
+        "taken",
+        "whenDrained",
+        "whenShut",
+    )
+
+    whenDrained: Callable[[], object] | None
+    whenShut: Callable[[], object] | None
+
+    def __init__(self, source: Channel, sink: Channel, pipes: Pipes) -> None:
+        self.source = source
+        self.sink = sink
+        source.incoming = self
+        sink.outgoing = self
+        sink.lost = False
+        self._receive = source.receive
+        self._send = sink.send
+        canSplice = source.descriptor >= 0 and sink.descriptor >= 0
+        self._pipes = pipes if canSplice else None
+        # None, but for what waits.
+        self._queue: WriteQueue | None = None
+        self._pipe: Pipe | None = None
+        self._bulk = 0
+        self.blocked = False
+        self.pauses = 0
+        self.state = SinkState.OPEN
+        self.taken = 0
+        self.later = 0
+        self.whenDrained = self.whenShut = None
+
+    @property
+    def waiting(self) -> int:
+        """The octets that wait for room in the sink."""
+        queued = 0 if self._queue is None else self._queue.size
+        return queued if self._pipe is None else queued + self._pipe.held
+
+    # From its source to its sink
+
+    def move(self) -> None:
+        """The source can be read: read a piece, and write it."""
+        if self._bulk >= BULK and self._splice():
+            return
+        try:
+            data = self._receive(READ)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.source.outgoing.breakSink()
+            return
+        size = len(data)
+        if not size:
+            self._endOfInput()
+            return
+        self.taken += size
+        self._bulk = self._bulk + 1 if size * 4 >= READ else 0
+        try:
+            sent = self._send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.breakSink()
+            return
+        if sent < size:
+            self._wait(memoryview(data)[sent:])
+
+    def _splice(self) -> bool:
+        """
+        Read into a pipe, and empty it into the sink as far as there is room.
+
+        @return: whether that was this turn's work; if not, it is to be read.
+        """
+        pipes = self._pipes
+        if pipes is None:
+            return False
+        try:
+            pipe = pipes.fill(self.source.descriptor)
+        except OSError:
+            # Told once: recv() would say that it is the end.
+            self.source.outgoing.breakSink()
+            return True
+        if pipe is None:
+            self._bulk = 0
+            return False
+        self._pipe = pipe
+        self.taken += pipe.held
+        if pipe.held * 4 < READ:
+            self._bulk = 0
+        try:
+            self.later += pipe.drain(self.sink.descriptor)
+        except OSError:
+            self.breakSink()
+            return True
+        if pipe.held:
+            self._block()
+        else:
+            self._unpipe()
+        return True
+
+    def _endOfInput(self) -> None:
+        source = self.source
+        self.pauses += 1
+        source.events.happened(source.happenings.ended)
+        # Only now, as it may be over.
+        if not source.lost:
+            source.update()
+
+    def take(self, data: bytes) -> None:
+        """Pass on what somebody else has read of the source."""
+        self.taken += len(data)
+        self.write(data)
+
+    def write(self, data: Buffer) -> None:
+        """Write to the sink, behind all that waits; what does not fit waits too."""
+        if self.sink.lost or self.state is not SinkState.OPEN:
+            return
+        if self._pipe is not None:
+            # It came first.
+            self._wait(self._pipe.empty())
+            self._unpipe()
+        if self._queue is not None:
+            self._queue.append(data)
+            return
+        try:
+            sent = self._send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.breakSink()
+            return
+        self.later += sent
+        if sent < len(data):
+            self._wait(memoryview(data)[sent:])
+
+    def pause(self) -> Pause:
+        """Read nothing until this, and every other pause, is released."""
+        self.pauses += 1
+        self.source.update()
+        return Pause(self)
+
+    def unpause(self) -> None:
+        """See L{txconnect.tunnel.relay.Pausable}."""
+        self.pauses -= 1
+        self.source.update()
+
+    # What waits
+
+    def _wait(self, data: Buffer) -> None:
+        """Keep C{data} until the sink has room."""
+        self._queue = WriteQueue()
+        self._queue.append(data)
+        self._block()
+
+    def _block(self) -> None:
+        if not self.blocked:
+            self.blocked = True
+            self.pauses += 1
+            self.source.update()
+            self.sink.update()
+
+    def flush(self) -> None:
+        """The sink has room: write what waits."""
+        try:
+            if self._queue is not None:
+                self.later += self._queue.write(self.sink.sendMany)
+                if not self._queue.size:
+                    self._queue = None
+            elif self._pipe is not None:
+                self.later += self._pipe.drain(self.sink.descriptor)
+                if not self._pipe.held:
+                    self._unpipe()
+        except BlockingIOError:
+            return
+        except OSError:
+            self.breakSink()
+            return
+        if self.blocked and self._queue is None and self._pipe is None:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Do what waited for the last octet, which has left."""
+        self.blocked = False
+        self.pauses -= 1
+        if self.state is SinkState.CLOSING:
+            self._loseSink()
+            return
+        if self.state is SinkState.ENDING:
+            self._shut()
+            if self.sink.lost:
+                return
+        drained, self.whenDrained = self.whenDrained, None
+        if drained is not None:
+            drained()
+        self.source.update()
+        self.sink.update()
+
+    def _unpipe(self) -> None:
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None and self._pipes is not None:
+            self._pipes.giveBack(pipe)
+
+    # The end of the sink
+
+    def sendFin(self) -> None:
+        """Send FIN to the sink, behind what waits for it."""
+        if not self.sink.lost and self.state is SinkState.OPEN:
+            self.state = SinkState.ENDING
+            if not self.blocked:
+                self._shut()
+
+    def _shut(self) -> None:
+        try:
+            self.sink.shut()
+        except OSError:
+            self.breakSink()
+            return
+        self.state = SinkState.ENDED
+        shut, self.whenShut = self.whenShut, None
+        if shut is not None:
+            shut()
+
+    def closeSink(self) -> None:
+        """Close the sink behind what waits for it."""
+        if self.sink.lost or self.state is SinkState.CLOSING:
+            return
+        self.state = SinkState.CLOSING
+        if self.blocked:
+            self.sink.incoming.pauses += 1
+            self.sink.update()
+        else:
+            self._loseSink()
+
+    def resetSink(self) -> None:
+        """Reset the sink: the proxy's own doing, of which nobody has to be told."""
+        if not self.sink.lost:
+            self.state = SinkState.RESET
+            self._loseSink()
+
+    def breakSink(self) -> None:
+        """The sink's other end has reset it, or does not answer any more."""
+        sink = self.sink
+        if not sink.lost:
+            # First, as what follows may abort it.
+            sink.lost = True
+            sink.events.happened(sink.happenings.reset)
+            self.state = SinkState.RESET
+            self._loseSink()
+
+    def _loseSink(self) -> None:
+        """Drop what waits, and what is still to come, and close the sink."""
+        self.sink.lost = True
+        self._queue = None
+        self._unpipe()
+        if self.blocked:
+            self.blocked = False
+            self.pauses -= 1
+        self._pipes = None
+        # Takes all there is.
+        self._send = len
+        self.sink.leave()
+        # Its number may not be given out again in this batch.
+        self.sink.later(self._sinkLeft)
+
+    def _sinkLeft(self) -> None:
+        sink = self.sink
+        sink.lose(self.state is SinkState.RESET)
+        sink.events.legLost()
+        # Circles of references otherwise, which only the collector breaks.
+        self.whenDrained = self.whenShut = None
+        del sink.incoming, sink.outgoing, sink.events
+
+
 class KernelRelay:
     """
-    See L{txconnect.tunnel.relay.Relay}.
-
-    It owns its channels: see
-    L{ChannelOwner<txconnect.tunnel.kernel.channel.ChannelOwner>}.
+    See L{txconnect.tunnel.relay.Relay}.  An action on a leg is one on the flow
+    that ends there.
 
     @ivar unsent: what of the 200 has not left yet; set before L{start}.
     """
 
-    __slots__ = ("__weakref__", "_down", "_events", "_kernel", "_legs", "_up", "unsent")
+    __slots__ = ("__weakref__", "_down", "_up", "unsent")
 
     canEndClient = True
     canEndDestination = True
-    hearsFin = False
 
     def __init__(
-        self,
-        kernel: Kernel,
-        events: RelayEvents,
-        client: Channel,
-        destination: Channel,
+        self, pipes: Pipes, events: RelayEvents, client: Channel, destination: Channel
     ) -> None:
-        self._kernel = kernel
-        self._events = events
-        self._up = Flow(client, destination, kernel.pipes)
-        self._down = Flow(destination, client, kernel.pipes)
-        client.owner = destination.owner = self
-        self._legs = 2
+        self._up = Flow(client, destination, pipes)
+        self._down = Flow(destination, client, pipes)
+        client.events = destination.events = events
+        client.happenings, destination.happenings = CLIENT, DESTINATION
         self.unsent = b""
-
-    # What the tunnel does with it
 
     @property
     def up(self) -> int:
@@ -93,14 +420,12 @@ class KernelRelay:
         @raise OSError: no more can be watched; both are still their owners'.
         """
         client, destination = self._up.source, self._up.sink
-        destination.begin()
+        client.begin(self._up.take)
         try:
-            client.begin()
+            destination.begin(self._down.take)
         except OSError:
-            destination.leave()
+            client.giveBack()
             raise
-        destination.takeOver(self._down.take)
-        client.takeOver(self._up.take)
 
     def start(self, early: list[bytes]) -> None:
         if self.unsent:
@@ -121,42 +446,6 @@ class KernelRelay:
         return sum(
             flow.waiting + flow.sink.unacknowledged() for flow in (self._up, self._down)
         )
-
-    def legOf(self, action: Action) -> Channel:
-        """Return the leg that an action is about."""
-        direction, _ = _PERFORM[action]
-        return (self._up if direction is Direction.UP else self._down).sink
-
-    # What its channels tell
-
-    def inputEnded(self, channel: Channel) -> None:
-        isClient = channel is self._up.source
-        self._events.happened(
-            Happening.CLIENT_ENDED if isClient else Happening.DESTINATION_ENDED
-        )
-
-    def finSent(self, channel: Channel) -> None:
-        """Not called: see L{hearsFin}."""
-
-    def broken(self, channel: Channel) -> None:
-        isClient = channel is self._up.source
-        self._events.happened(
-            Happening.CLIENT_RESET if isClient else Happening.DESTINATION_RESET
-        )
-
-    def gone(self, channel: Channel, reset: bool) -> None:
-        events = self._events
-        self._legs -= 1
-        if not self._legs:
-            # The tunnel refers to its relay as well.
-            del self._events
-        events.legLost()
-
-    def cut(self, reason: Closed) -> None:
-        self._events.cut(reason)
-
-    def later(self, call: Callable[[], object]) -> None:
-        self._kernel.nested.later(call)
 
 
 _PERFORM: dict[Action, tuple[Direction, Callable[[Flow], None]]] = {

@@ -14,8 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
-from txconnect.tunnel.kernel.channel import BROKEN, OUT, SocketChannel
-from txconnect.tunnel.kernel.nested import NestedEpoll
+from txconnect.tunnel.kernel.nested import BROKEN, OUT, NestedEpoll, SocketChannel
 from txconnect.tunnel.transport.leg import Leg
 from txconnect.values import Closed, IPAddress
 from txconnect.wire.authority import addressText

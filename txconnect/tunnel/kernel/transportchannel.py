@@ -13,34 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet import tcp
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IAddress
 from twisted.python.failure import Failure
 
-from txconnect.tunnel.kernel.channel import SocketChannel
-from txconnect.tunnel.kernel.nested import NestedEpoll
+from txconnect.tunnel.kernel.nested import NestedEpoll, SocketChannel
 from txconnect.tunnel.transport.leg import Leg
 
-_PLAIN = (tcp.Client, tcp.Server)
 _DONE = Failure(ConnectionDone())
 _ABORTED = Failure(ConnectionAborted())
-
-
-def isPlain(leg: Leg) -> bool:
-    """
-    Tell whether a leg's bytes are those of its socket: the transport is exactly one
-    of TCP without TLS, still whole, with nothing of ours left to be sent.
-    """
-    transport = leg.transport
-    return (
-        type(transport) in _PLAIN
-        and not transport.TLS
-        and not transport.disconnecting
-        and not leg.lost
-        and not leg.ended
-        and transport not in transport.reactor.getWriters()
-    )
 
 
 class TransportChannel(SocketChannel):
@@ -56,9 +37,15 @@ class TransportChannel(SocketChannel):
         super().__init__(nested, transport.getHandle())
         self.transport = transport
 
-    def takeOver(self, late: Callable[[bytes], object]) -> None:
-        """See L{Channel.takeOver<txconnect.tunnel.kernel.channel.Channel.takeOver>}."""
+    def begin(self, late: Callable[[bytes], object]) -> None:
+        """See L{Channel.begin<txconnect.tunnel.kernel.channel.Channel.begin>}."""
+        super().begin(late)
         self.transport.stopReading()
+
+    def giveBack(self) -> None:
+        """See L{Channel.giveBack<txconnect.tunnel.kernel.channel.Channel.giveBack>}."""
+        super().giveBack()
+        self.transport.startReading()
 
     def lose(self, reset: bool) -> None:
         """See L{Channel.lose<txconnect.tunnel.kernel.channel.Channel.lose>}."""
@@ -78,30 +65,11 @@ class TransportChannel(SocketChannel):
         return peer
 
 
-class _Late:
-    """See L{txconnect.tunnel.transport.leg.Side}; the relay sees the ends itself."""
-
-    def __init__(self, late: Callable[[bytes], object]) -> None:
-        self._late = late
-
-    def dataReceived(self, data: bytes) -> None:
-        self._late(data)
-
-    def readConnectionLost(self) -> None:
-        pass
-
-    def writeConnectionLost(self) -> None:
-        pass
-
-    def connectionLost(self, reason: Failure) -> None:
-        pass
-
-
 class ParentChannel(TransportChannel):
     """
-    The socket of a leg that L{isPlain}.
+    The socket of a plain leg.
 
-    @ivar held: what the leg has read already.
+    @ivar held: what the leg has read already; taken from it by L{begin}.
     """
 
     __slots__ = ("_leg", "held")
@@ -109,14 +77,13 @@ class ParentChannel(TransportChannel):
     def __init__(self, nested: NestedEpoll, leg: Leg) -> None:
         super().__init__(nested, leg.transport)
         self._leg = leg
-        self.held = leg.takeHeld()
 
-    def takeOver(self, late: Callable[[bytes], object]) -> None:
+    def begin(self, late: Callable[[bytes], object]) -> None:
         """
-        See L{Channel.takeOver<txconnect.tunnel.kernel.channel.Channel.takeOver>}.
+        See L{Channel.begin<txconnect.tunnel.kernel.channel.Channel.begin>}.
 
         An endpoint says that there is a tunnel before it says what stood behind
         the parent's answer.
         """
-        super().takeOver(late)
-        self._leg.adopt(_Late(late))
+        super().begin(late)
+        self.held = self._leg.handOver(late)

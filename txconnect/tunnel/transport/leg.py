@@ -37,6 +37,9 @@ class Side(Shape):
 class Leg(Protocol):
     """
     The destination's leg.  It stays its transport's protocol for good.
+
+    @ivar ended: whether the FIN of the other end has been read.
+    @ivar lost: why the connection is gone already, or L{None}.
     """
 
     # Any connected stream transport, of the reactor or of a wrapper.
@@ -45,26 +48,25 @@ class Leg(Protocol):
     def __init__(self) -> None:
         self._side: Side | None = None
         self._held: list[bytes] = []
-        self._ended = False
-        self._lost: Failure | None = None
-
-    @property
-    def lost(self) -> bool:
-        """Tell whether the connection is gone already."""
-        return self._lost is not None
-
-    @property
-    def ended(self) -> bool:
-        """Tell whether the FIN of the other end has been read."""
-        return self._ended
+        # Told of bytes alone; the side's own, where there is one.
+        self._late: Callable[[bytes], object] | None = None
+        self.ended = False
+        self.lost: Failure | None = None
 
     @property
     def paused(self) -> bool:
         """Tell whether it holds something, and is not read for that."""
-        return bool(self._held) and self._lost is None and not self._ended
+        return bool(self._held) and self.lost is None and not self.ended
 
-    def takeHeld(self) -> list[bytes]:
-        """Take the bytes held so far, in the place of the transport."""
+    def handOver(self, late: Callable[[bytes], object]) -> list[bytes]:
+        """
+        Let somebody else read the connection from now on, and see its ends.
+
+        @param late: called with what is told here all the same.
+        @return: what was held so far.
+        """
+        self._late = late
+        self.dataReceived = late  # type: ignore[method-assign,assignment]
         held, self._held = self._held, []
         return held
 
@@ -79,32 +81,30 @@ class Leg(Protocol):
         """
         self._side = side
         paused = self.paused
-        held = self.takeHeld()
-        self.dataReceived = side.dataReceived  # type: ignore[method-assign]
-        for data in held:
+        for data in self.handOver(side.dataReceived):
             side.dataReceived(data)
-        if self._lost is not None:
-            side.connectionLost(self._lost)
-        elif self._ended:
+        if self.lost is not None:
+            side.connectionLost(self.lost)
+        elif self.ended:
             side.readConnectionLost()
         elif paused:
             (resume or self.transport.resumeProducing)()
 
     def abort(self) -> None:
         """Reset the connection; nobody wants it any more."""
-        if self._lost is None and self.transport is not None:
+        if self.lost is None and self.transport is not None:
             self.transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
-        if self._side is not None:
+        if self._late is not None:
             # Whoever handed the connection on has remembered this method.
-            self._side.dataReceived(data)
+            self._late(data)
             return
         self._held.append(data)
         self.transport.pauseProducing()
 
     def readConnectionLost(self) -> None:
-        self._ended = True
+        self.ended = True
         if self._side is not None:
             self._side.readConnectionLost()
 
@@ -113,6 +113,6 @@ class Leg(Protocol):
             self._side.writeConnectionLost()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        self._lost = reason
+        self.lost = reason
         if self._side is not None:
             self._side.connectionLost(reason)
