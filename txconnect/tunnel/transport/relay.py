@@ -36,8 +36,8 @@ class TransportRelay:
 
     @param adoptClient: called with the client's side when the relay starts;
         the front tells it everything from then on.
-    @param isStock: whether the pair only writes to its transports, so that it
-        may be given the legs' own.
+    @param isStock: whether the pair is the proxy's own: it only writes to its
+        transports, so that it may be given the legs', and is not told of ends.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class TransportRelay:
         isStock: bool = False,
     ) -> None:
         server, destination = pair
-        self._client = RelaySide(events, client, server, Direction.UP, taps)
+        self._client = RelaySide(events, client, server, Direction.UP, taps, isStock)
         self._destination = RelaySide(
-            events, leg.transport, destination, Direction.DOWN, taps
+            events, leg.transport, destination, Direction.DOWN, taps, isStock
         )
         self._client.backPressure = BackPressure(self._destination)
         self._destination.backPressure = BackPressure(self._client)

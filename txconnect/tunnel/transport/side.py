@@ -28,9 +28,8 @@ from zope.interface import directlyProvides, implementer, providedBy
 
 from txconnect.transports import wasReset
 from txconnect.tunnel.halftransport import HalfTransport
-from txconnect.tunnel.relay import Pause, RelayEvents
+from txconnect.tunnel.relay import CLIENT, DESTINATION, Pause, RelayEvents
 from txconnect.values import Closed, Direction
-from txconnect.wire.closing import Happening
 
 Tap = Callable[[Direction, bytes], object]
 
@@ -56,7 +55,12 @@ class RelaySide:
         half: Any,
         direction: Direction,
         taps: tuple[Tap, ...],
+        isStock: bool,
     ) -> None:
+        """
+        @param isStock: whether the half is one of the proxy's own, which has
+            nothing to do at the ends.
+        """
         self._events = events
         self.transport = transport
         self.half = half
@@ -69,10 +73,8 @@ class RelaySide:
         self._inputEnded = False
         self._aborted = False
         self._closing = False
-        up = direction is Direction.UP
-        self._ended = Happening.CLIENT_ENDED if up else Happening.DESTINATION_ENDED
-        self._closed = Happening.CLIENT_GONE if up else Happening.DESTINATION_GONE
-        self._reset = Happening.CLIENT_RESET if up else Happening.DESTINATION_RESET
+        self._hearsEnds = not isStock and IHalfCloseableProtocol.providedBy(half)
+        self._happenings = CLIENT if direction is Direction.UP else DESTINATION
 
     @property
     def isClosed(self) -> bool:
@@ -100,12 +102,12 @@ class RelaySide:
             self.abort()
             return
         self._inputEnded = True
-        if IHalfCloseableProtocol.providedBy(self.half):
+        if self._hearsEnds:
             self.guarded(self.half.readConnectionLost)
-        self._events.happened(self._ended)
+        self._events.happened(self._happenings.ended)
 
     def writeConnectionLost(self) -> None:
-        if IHalfCloseableProtocol.providedBy(self.half):
+        if self._hearsEnds:
             self.guarded(self.half.writeConnectionLost)
 
     def connectionLost(self, reason: Failure) -> None:
@@ -118,7 +120,8 @@ class RelaySide:
             # TLS without close_notify: many a client just ends (RFC 9112, 9.8).
             # What it sent is delivered.  That of our own parents knows a reset.
             clean = not getattr(self.transport, "broken", False)
-        self._events.happened(self._closed if clean else self._reset)
+        happenings = self._happenings
+        self._events.happened(happenings.gone if clean else happenings.reset)
         self._events.legLost()
 
     # Reading
