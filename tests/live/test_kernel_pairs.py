@@ -341,7 +341,7 @@ def test_aHalfWritesBehindWhatIsInThePipe(
     rig, client, destination, server, _ = paired(makeRig)
     client.pause()
     relay, sent = rig.relay(), b""
-    while relay._down._pipe is None or not relay._down._pipe.held:
+    while (waits := relay._down._backlog) is None or waits._pipe is None:
         destination.send(noise(65536))
         sent += noise(65536)
         rig.flush()

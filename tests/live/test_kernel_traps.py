@@ -92,6 +92,14 @@ def fill(rig: KernelRig, writer: Any) -> bytes:
     raise AssertionError("nothing is ever full")
 
 
+def pipeOf(flow: Flow) -> pipes.Pipe:
+    """The pipe in which octets wait."""
+    assert flow._backlog is not None
+    pipe = flow._backlog._pipe
+    assert pipe is not None
+    return pipe
+
+
 def turns(rig: KernelRig, number: int = MANY) -> None:
     for _ in range(number):
         rig.turn()
@@ -256,8 +264,7 @@ def test_aFullDestinationLosesNothingInThePipe(
     sent = fill(rig, writer)
     relay = rig.relay()
     source = relay._up if up else relay._down
-    assert source._pipe is not None
-    assert source._pipe.held
+    assert pipeOf(source).held
     calls.clear()
     turns(rig)
     assert calls.total() < MANY / 2
@@ -274,8 +281,7 @@ def test_aPipeWithBytesIsNotUsedAgain(makeRig: MakeRig) -> None:
     client, destination = rig.tunnel()
     client.pause()
     fill(rig, destination)
-    left = rig.relay()._down._pipe
-    assert left is not None
+    left = pipeOf(rig.relay()._down)
     assert left.held
     client.abort()
     rig.assertOver()

@@ -153,7 +153,7 @@ def test_aReadThatFails(flows: Flows) -> None:
 def test_anEventWithoutBytesInBulk(bulk: Flows) -> None:
     """[K5] EAGAIN with an empty pipe: the source has no more; the pipe is given back."""
     bulk.client.ready(IN)
-    assert bulk.up._pipe is None
+    assert bulk.up._backlog is None
     assert len(bulk.pipes._free) == 1
     assert bulk.told.happenings == []
 
@@ -172,7 +172,7 @@ def test_largeReadsAreBulk(flows: Flows, monkeypatch: pytest.MonkeyPatch) -> Non
     for size in (100, 99, 100, 150, 300, 250, 100, 99, 5):
         flows.farClient.send(bytes(size))
         flows.client.ready(IN)
-        assert flows.up._pipe is None
+        assert flows.up._backlog is None
         assert flows.pipes._lent == 0
     # Each once into the pipe, and once out of it.
     assert spliced == [250, 250, 100, 100, 99, 99]
@@ -208,7 +208,7 @@ def test_aSourceThatEndsInBulk(bulk: Flows) -> None:
     bulk.farClient.shutdown(socket.SHUT_WR)
     bulk.client.ready(IN)
     assert bulk.told.happenings == [Happening.CLIENT_ENDED]
-    assert bulk.up._pipe is None
+    assert bulk.up._backlog is None
 
 
 def test_aDestinationThatFailsInBulk(bulk: Flows) -> None:
@@ -338,8 +338,8 @@ def test_writingToABlockedLegIsLinear(flows: Flows) -> None:
     for each in range(number):
         flows.up.write(each.to_bytes(2, "big") * (size // 2))
     assert flows.up.waiting == number * size
-    queue = flows.up._queue
-    assert queue is not None
+    assert flows.up._backlog is not None
+    queue = flows.up._backlog._queue
     assert len(queue._buffers) <= number * size // GATHERED + 1
     assert max(map(len, queue._buffers)) <= GATHERED + SMALL
     received = bytearray()

@@ -10,9 +10,7 @@ half of a pair has written beside it.
 A direction whose reads are large is bulk, and goes through a pipe without
 entering Python's heap (L{txconnect.tunnel.kernel.pipes}).  The pipe is lent for
 a turn, or until it is empty again: a direction that rests keeps nobody from
-having one.  Octets wait in the pipe or in the queue; those in the pipe came
-first only until something is written beside them, and then they move to the
-queue.
+having one.
 
 Whatever speaks against reading a source is a pause: a
 L{Pause<txconnect.tunnel.relay.Pause>}, octets that wait for the sink, the end of
@@ -36,8 +34,8 @@ from enum import Enum
 
 from txconnect.tunnel.kernel.channel import Channel
 from txconnect.tunnel.kernel.nested import NestedEpoll
-from txconnect.tunnel.kernel.pipes import Pipe, Pipes
-from txconnect.tunnel.kernel.writequeue import Buffer, WriteQueue
+from txconnect.tunnel.kernel.pipes import Pipes
+from txconnect.tunnel.kernel.writequeue import Backlog, Buffer
 from txconnect.tunnel.relay import CLIENT, DESTINATION, Pause, RelayEvents
 from txconnect.values import Direction
 from txconnect.wire.closing import Action
@@ -96,10 +94,9 @@ class Flow:
     """
 
     __slots__ = (
+        "_backlog",
         "_bulk",
-        "_pipe",
         "_pipes",
-        "_queue",
         "_receive",
         "_send",
         "blocked",
@@ -127,8 +124,7 @@ class Flow:
         canSplice = source.descriptor >= 0 and sink.descriptor >= 0
         self._pipes = pipes if canSplice else None
         # None, but for what waits.
-        self._queue: WriteQueue | None = None
-        self._pipe: Pipe | None = None
+        self._backlog: Backlog | None = None
         self._bulk = 0
         self.blocked = False
         self.pauses = 0
@@ -140,8 +136,7 @@ class Flow:
     @property
     def waiting(self) -> int:
         """The octets that wait for room in the sink."""
-        queued = 0 if self._queue is None else self._queue.size
-        return queued if self._pipe is None else queued + self._pipe.held
+        return 0 if self._backlog is None else self._backlog.size
 
     # From its source to its sink
 
@@ -170,7 +165,7 @@ class Flow:
             self.breakSink()
             return
         if sent < size:
-            self._wait(memoryview(data)[sent:])
+            self._wait(Backlog(memoryview(data)[sent:]))
 
     def _splice(self) -> bool:
         """
@@ -190,19 +185,19 @@ class Flow:
         if pipe is None:
             self._bulk = 0
             return False
-        self._pipe = pipe
         self.taken += pipe.held
         if pipe.held * 4 < READ:
             self._bulk = 0
         try:
             self.later += pipe.drain(self.sink.descriptor)
         except OSError:
+            pipes.giveBack(pipe)
             self.breakSink()
             return True
         if pipe.held:
-            self._block()
+            self._wait(Backlog(b"", pipe, pipes))
         else:
-            self._unpipe()
+            pipes.giveBack(pipe)
         return True
 
     def _endOfInput(self) -> None:
@@ -222,12 +217,8 @@ class Flow:
         """Write to the sink, behind all that waits; what does not fit waits too."""
         if self.sink.lost or self.state is not SinkState.OPEN:
             return
-        if self._pipe is not None:
-            # It came first.
-            self._wait(self._pipe.empty())
-            self._unpipe()
-        if self._queue is not None:
-            self._queue.append(data)
+        if self._backlog is not None:
+            self._backlog.append(data)
             return
         try:
             sent = self._send(data)
@@ -238,7 +229,7 @@ class Flow:
             return
         self.later += sent
         if sent < len(data):
-            self._wait(memoryview(data)[sent:])
+            self._wait(Backlog(memoryview(data)[sent:]))
 
     def pause(self) -> Pause:
         """Read nothing until this, and every other pause, is released."""
@@ -253,42 +244,32 @@ class Flow:
 
     # What waits
 
-    def _wait(self, data: Buffer) -> None:
-        """Keep C{data} until the sink has room."""
-        self._queue = WriteQueue()
-        self._queue.append(data)
-        self._block()
-
-    def _block(self) -> None:
-        if not self.blocked:
-            self.blocked = True
-            self.pauses += 1
-            self.source.update()
-            self.sink.update()
+    def _wait(self, backlog: Backlog) -> None:
+        """Keep C{backlog} until the sink has room."""
+        self._backlog = backlog
+        self.blocked = True
+        self.pauses += 1
+        self.source.update()
+        self.sink.update()
 
     def flush(self) -> None:
         """The sink has room: write what waits."""
+        backlog, sink = self._backlog, self.sink
+        if backlog is None:
+            return
         try:
-            if self._queue is not None:
-                self.later += self._queue.write(self.sink.sendMany)
-                if not self._queue.size:
-                    self._queue = None
-            elif self._pipe is not None:
-                self.later += self._pipe.drain(self.sink.descriptor)
-                if not self._pipe.held:
-                    self._unpipe()
+            self.later += backlog.write(sink.descriptor, sink.sendMany)
         except BlockingIOError:
             return
         except OSError:
             self.breakSink()
             return
-        if self.blocked and self._queue is None and self._pipe is None:
+        if not backlog.size:
             self._settle()
 
     def _settle(self) -> None:
         """Do what waited for the last octet, which has left."""
-        self.blocked = False
-        self.pauses -= 1
+        self._dropBacklog()
         if self.state is SinkState.CLOSING:
             self._loseSink()
             return
@@ -302,10 +283,12 @@ class Flow:
         self.source.update()
         self.sink.update()
 
-    def _unpipe(self) -> None:
-        pipe, self._pipe = self._pipe, None
-        if pipe is not None and self._pipes is not None:
-            self._pipes.giveBack(pipe)
+    def _dropBacklog(self) -> None:
+        backlog, self._backlog = self._backlog, None
+        if backlog is not None:
+            backlog.drop()
+            self.blocked = False
+            self.pauses -= 1
 
     # The end of the sink
 
@@ -357,11 +340,7 @@ class Flow:
     def _loseSink(self) -> None:
         """Drop what waits, and what is still to come, and close the sink."""
         self.sink.lost = True
-        self._queue = None
-        self._unpipe()
-        if self.blocked:
-            self.blocked = False
-            self.pauses -= 1
+        self._dropBacklog()
         self._pipes = None
         # Takes all there is.
         self._send = len

@@ -5,6 +5,9 @@ They are kept as they came, and written many at a time: what waits is never
 copied again for what is added behind it, which would be quadratic (F07).
 Small pieces are gathered first, so that a writer of single octets costs no
 object each.
+
+Bulk waits in its pipe (L{txconnect.tunnel.kernel.pipes}), until something is
+written beside it: then it moves to a queue, in front.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from collections import deque
 from collections.abc import Callable
 from itertools import islice
 from typing import TypeAlias
+
+from txconnect.tunnel.kernel.pipes import Pipe, Pipes
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -75,3 +80,52 @@ class WriteQueue:
         while buffers and octets >= len(buffers[0]):
             octets -= len(buffers.popleft())
         self._offset = octets
+
+
+class Backlog:
+    """
+    All that waits for one leg.
+
+    @param data: what is to be written.
+    @param pipe: a pipe whose octets come first.
+    @param pipes: what has lent it.
+    """
+
+    __slots__ = ("_pipe", "_pipes", "_queue")
+
+    def __init__(
+        self, data: Buffer, pipe: Pipe | None = None, pipes: Pipes | None = None
+    ) -> None:
+        self._queue = WriteQueue()
+        self._pipe = pipe
+        self._pipes = pipes
+        self._queue.append(data)
+
+    @property
+    def size(self) -> int:
+        """The octets that wait."""
+        return self._queue.size + (0 if self._pipe is None else self._pipe.held)
+
+    def append(self, data: Buffer) -> None:
+        """Add C{data} behind all else."""
+        if self._pipe is not None:
+            self._queue.append(self._pipe.empty())
+            self.drop()
+        self._queue.append(data)
+
+    def write(self, descriptor: int, sendMany: Callable[[list[Buffer]], int]) -> int:
+        """
+        Write what the leg takes, by either way.
+
+        @return: how many octets that were.
+        @raise OSError: as C{socket.sendmsg}.
+        """
+        if self._pipe is not None:
+            return self._pipe.drain(descriptor)
+        return self._queue.write(sendMany)
+
+    def drop(self) -> None:
+        """Give a pipe back, whatever is in it."""
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None and self._pipes is not None:
+            self._pipes.giveBack(pipe)
