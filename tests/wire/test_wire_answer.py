@@ -191,7 +191,7 @@ def test_incomplete(cut: int) -> None:
     assert parser.feed(OK[:cut]) is None
     assert parser.started is (cut > 0)
     with pytest.raises(BadAnswer) as raised:
-        parser.finish()
+        parser.endInput()
     assert raised.value.flaw is Flaw.INCOMPLETE
     assert ("within" if cut else "before") in raised.value.reason
     with pytest.raises(RuntimeError):
@@ -202,7 +202,7 @@ def test_doneIsDone() -> None:
     """The end of the connection is no matter once the answer is told."""
     parser = AnswerParser()
     assert parser.feed(OK) is not None
-    parser.finish()
+    parser.endInput()
     with pytest.raises(RuntimeError):
         parser.feed(b"x")
 

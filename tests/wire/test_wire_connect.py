@@ -56,7 +56,7 @@ def test_reserved(name: bytes) -> None:
 )
 def test_badNames(name: bytes) -> None:
     """A name is a token."""
-    with pytest.raises(ValueError, match="no name of a header field"):
+    with pytest.raises(ValueError, match="not the name of a header field"):
         checkField(name, b"x")
 
 

@@ -29,7 +29,7 @@ def readAll(answer: Answer, stream: bytes, limit: int = 16384) -> Outcome:
         reader = ContentReader(answer, limit)
         done = reader.complete
         for piece in pieces:
-            done = reader.feed(piece)
+            done = reader.feedContent(piece)
         assert done is reader.complete
         outcomes.append((reader.content, reader.complete, reader.reusable))
     assert all(each == outcomes[0] for each in outcomes), outcomes
@@ -83,8 +83,8 @@ def test_untilClose(fields: list[bytes]) -> None:
     stream = b"5\r\nhello\r\n0\r\n\r\n"
     assert readAll(refusal(*fields), stream) == (stream, False, False)
     reader = ContentReader(refusal(*fields))
-    reader.feed(stream)
-    reader.finish()
+    reader.feedContent(stream)
+    reader.endInput()
     assert (reader.content, reader.complete, reader.reusable) == (stream, True, False)
 
 

@@ -108,14 +108,14 @@ def test_whatIsWritten() -> None:
         b"details=\"refused by rule 'ports' id=7f3a-2\"\r\n"
         b"Content-Type: text/plain; charset=us-ascii\r\n"
         b"Cache-Control: no-store\r\n"
-        b"Content-Length: 209\r\n"
+        b"Content-Length: 211\r\n"
         b"Connection: close\r\n"
         b"Proxy-Connection: close\r\n"
         b"\r\n"
         b"A policy of this proxy refuses this destination: example.com:443\n"
         b"Rule: ports\n"
-        b"Ask who runs the proxy to allow it, or reach it directly with NO_PROXY."
-        b" For the direct way: NO_PROXY=example.com\n"
+        b"Ask the proxy's operator to allow it, or connect directly with NO_PROXY."
+        b" To bypass the proxy: NO_PROXY=example.com\n"
         b"Request id: 7f3a-2\n"
     )
 

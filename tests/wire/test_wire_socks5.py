@@ -37,10 +37,10 @@ def talkOnce(pieces: Sequence[bytes], login: tuple[bytes, bytes] | None) -> Outc
         only what was sent, when more must come.
     """
     handshake = Socks5Handshake(NAME, login)
-    sent, rest = handshake.begin(), list(pieces)
+    sent, rest = handshake.offerMethods(), list(pieces)
     while rest:
         try:
-            sent += handshake.feed(rest.pop(0))
+            sent += handshake.feedReply(rest.pop(0))
         except SocksRefusal as refusal:
             return "refused", (refusal.code, refusal.login)
         except BadSocks as bad:
@@ -71,8 +71,8 @@ def talk(stream: bytes, login: tuple[bytes, bytes] | None = None) -> Outcome:
 def test_addresses(host: str, address: bytes) -> None:
     """A name goes as a name, which the proxy looks up; a literal as an address."""
     handshake = Socks5Handshake(Authority(host, 65535))
-    assert handshake.begin() == b"\x05\x01\x00"
-    assert handshake.feed(b"\x05\x00") == b"\x05\x01\x00" + address + b"\xff\xff"
+    assert handshake.offerMethods() == b"\x05\x01\x00"
+    assert handshake.feedReply(b"\x05\x00") == b"\x05\x01\x00" + address + b"\xff\xff"
 
 
 def test_nameTooLong() -> None:
@@ -145,16 +145,16 @@ def test_notLetIn() -> None:
 @pytest.mark.parametrize(
     ("stream", "complaint"),
     [
-        (b"\x04\x00", "what answers speaks no SOCKS 5"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "what answers speaks no SOCKS 5"),
-        (b"\x00", "what answers speaks no SOCKS 5"),
-        (b"\x05\x01", "a way in that it was not offered"),
-        (b"\x05\x02", "a way in that it was not offered"),
-        (b"\x05\x80", "a way in that it was not offered"),
-        (b"\x05\x00\x04", "reply is no SOCKS 5"),
-        (b"\x05\x00\x00\x5a", "reply is no SOCKS 5"),
-        (b"\x05\x00\x05\x00\x00\x02", "an address of no known kind"),
-        (b"\x05\x00\x05\x00\x00\x00" + bytes(30), "an address of no known kind"),
+        (b"\x04\x00", "the proxy does not speak SOCKS 5"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the proxy does not speak SOCKS 5"),
+        (b"\x00", "the proxy does not speak SOCKS 5"),
+        (b"\x05\x01", "a method that it was not offered"),
+        (b"\x05\x02", "a method that it was not offered"),
+        (b"\x05\x80", "a method that it was not offered"),
+        (b"\x05\x00\x04", "reply is not SOCKS 5"),
+        (b"\x05\x00\x00\x5a", "reply is not SOCKS 5"),
+        (b"\x05\x00\x05\x00\x00\x02", "an address of an unknown type"),
+        (b"\x05\x00\x05\x00\x00\x00" + bytes(30), "an address of an unknown type"),
     ],
 )
 def test_noSocks(stream: bytes, complaint: str) -> None:
@@ -167,16 +167,16 @@ def test_noSocks(stream: bytes, complaint: str) -> None:
 def test_nothingAhead() -> None:
     """[UP-10] Nothing is said before the proxy has answered what was said."""
     handshake = Socks5Handshake(NAME, LOGIN)
-    assert handshake.begin() == b"\x05\x02\x00\x02"
-    assert handshake.feed(b"\x05") == b""
-    assert handshake.feed(b"\x02") == LOGGING_IN
-    assert handshake.feed(b"\x01") == b""
+    assert handshake.offerMethods() == b"\x05\x02\x00\x02"
+    assert handshake.feedReply(b"\x05") == b""
+    assert handshake.feedReply(b"\x02") == LOGGING_IN
+    assert handshake.feedReply(b"\x01") == b""
     assert not handshake.requested
-    assert handshake.feed(b"\x00") == ASKED
+    assert handshake.feedReply(b"\x00") == ASKED
     assert handshake.requested
-    assert handshake.feed(GRANTED[:-1]) == b""
+    assert handshake.feedReply(GRANTED[:-1]) == b""
     assert not handshake.established
-    assert handshake.feed(GRANTED[-1:]) == b""
+    assert handshake.feedReply(GRANTED[-1:]) == b""
     assert handshake.established
 
 

@@ -115,7 +115,7 @@ class ConnectNegotiator:
         """End the content of a refusal, dial again, or fail."""
         self._usable = False
         if self._content is not None:
-            self._content.reader.finish()
+            self._content.reader.endInput()
             self._endContent(self._content)
         elif self._asking is None:
             started = self._parser.started
@@ -212,12 +212,12 @@ class ConnectNegotiator:
         self._takeContent(self._content, trailing)
 
     def _takeContent(self, content: _RefusalContent, data: bytes) -> None:
-        if content.reader.feed(data):
+        if content.reader.feedContent(data):
             self._endContent(content)
 
     def _contentLate(self, content: _RefusalContent) -> None:
         self._timer = None
-        content.reader.finish()
+        content.reader.endInput()
         # The negotiation guards its own calls; this one comes from the clock.
         try:
             self._endContent(content)

@@ -141,12 +141,12 @@ class _SocksNegotiator:
 
     def beginNegotiation(self, transport: NegotiationTransport) -> None:
         self._transport = transport
-        transport.write(self._handshake.begin())
+        transport.write(self._handshake.offerMethods())
 
     def dataReceived(self, data: bytes) -> None:
         self._started = True
         try:
-            answer = self._handshake.feed(data)
+            answer = self._handshake.feedReply(data)
         except SocksRefusal as refusal:
             self._transport.failAttempt(self._makeRefused(refusal))
         except BadSocks as bad:

@@ -1,17 +1,17 @@
 """
-Which addresses are special, judged by numbers and never by text.
+The special-use addresses, judged by numbers and never by text.
 
 The ranges are those of requirements section 3: the IANA special-purpose
 registries for IPv4 and IPv6 (RFC 6890) without the few blocks in them that are
-ordinary destinations, multicast, what was deprecated but may still be routed
-somewhere, and the one cloud metadata address that lies in public space.  An
-IPv4 address inside an IPv6 one is judged itself where the system or a NAT64
+ordinary destinations, multicast, ranges that were deprecated but may still be
+routed somewhere, and the one cloud metadata address that lies in public space.
+An IPv4 address inside an IPv6 one is judged itself where the system or a NAT64
 would connect to it (IPv4-mapped; 64:ff9b::/96); the other forms that can hold
-one (6to4, Teredo, SIIT, IPv4-compatible, 64:ff9b:1::/48) are special as they
-stand, whatever they hold.
+one (6to4, Teredo, SIIT, IPv4-compatible, 64:ff9b:1::/48) are special as a
+whole, with any address inside.
 
-The standard library's own judgement is no guard here, and changes between
-Python's versions.  C{ipaddress}' C{is_global} is true, in some version of
+The standard library parses addresses here and judges none: its judgement
+changes between Python's versions.  C{ipaddress}' C{is_global} is true, in some version of
 Python 3.11 or in all, for these, which are special here:
 
   - multicast, 224.0.0.0/4 and ff00::/8;
@@ -23,7 +23,7 @@ Python 3.11 or in all, for these, which are special here:
     hold services or protocol numbers.
 
 It is false, in some versions, for IPv4-mapped addresses with a public address
-inside, which are not special here.  Space that IANA has given to nobody is not
+inside, which are not special here.  Space that IANA has not assigned is not
 special: it leads nowhere.
 """
 
@@ -39,19 +39,21 @@ from txconnect.wire.authority import IPAddress
 @attrs.frozen
 class SpecialUse:
     """
-    Why an address is no ordinary public destination.
+    The special use of an address that is not an ordinary public destination.
 
     @ivar network: the most specific special range that holds it, as
         C{"10.0.0.0/8"}; for an IPv4 address inside an IPv6 one both, as
         C{"::ffff:10.0.0.0/104"}.
-    @ivar name: what the range is for, in lower case, to stand behind "is".
+    @ivar name: the use of the range, in lower case, as it follows "is" in a
+        sentence.
     """
 
     network: str
     name: str
 
 
-# Name and ranges; IANA's names, in lower case.
+# Name and ranges; IANA's names, in lower case.  Where two ranges hold an
+# address, the longer prefix answers, so a part may be named apart from the whole.
 _RANGES = {
     "this host on this network": ("0.0.0.0/32",),
     "this network": ("0.0.0.0/8",),
@@ -99,17 +101,21 @@ _EMBEDDING = {
     0xFFFF: ("::ffff:", "ipv4-mapped"),
     0x64FF9B << 64: ("64:ff9b::", "nat64"),
 }
-"""By an IPv6 address without its last 32 bits: the prefix, and what it is."""
+"""By an IPv6 address without its last 32 bits: the prefix's text and its name."""
 
 _Rows = tuple[tuple[int, int, SpecialUse], ...]
 
 
-def _index(version: int) -> tuple[_Rows, ...]:
+def _indexRanges(version: int) -> tuple[_Rows, ...]:
     """
-    Lay the ranges out by the first octet of the addresses in them: most public
-    addresses share theirs with none.  A row is a range's prefix, how far right
-    to shift an address to compare it, and the answer; the longest prefix first.
+    Lay the ranges out by the first octet of the addresses in them.
+
+    @return: for each first octet its rows, the longest prefix first; a row is
+        the number of bits to shift an address right, the prefix to compare it
+        with, and the answer.
     """
+    # Most public addresses share their first octet with no range, so for them
+    # the search ends before it begins; one sorted table would cost each a search.
     bits = 32 if version == 4 else 128
     rows: list[list[tuple[int, int, SpecialUse]]] = [[] for _ in range(256)]
     for name, texts in _RANGES.items():
@@ -124,8 +130,8 @@ def _index(version: int) -> tuple[_Rows, ...]:
     return tuple(tuple(sorted(row, key=lambda r: r[0])) for row in rows)
 
 
-_IPV4 = _index(4)
-_IPV6 = _index(6)
+_IPV4 = _indexRanges(4)
+_IPV6 = _indexRanges(6)
 
 
 def specialUse(address: IPAddress) -> SpecialUse | None:
@@ -134,27 +140,28 @@ def specialUse(address: IPAddress) -> SpecialUse | None:
 
     A scope id (C{fe80::1%eth0}) changes nothing.
 
-    @return: what makes it special, or L{None} for an ordinary address.
+    @return: the special use, or L{None} for an ordinary address.
     """
+    # int() leaves the scope id out, which equality of addresses does not.
     number = int(address)
     if isinstance(address, IPv4Address):
-        return _search(_IPV4[number >> 24], number)
+        return _searchRanges(_IPV4[number >> 24], number)
     embedding = _EMBEDDING.get(number >> 32)
     if embedding is not None:
-        return _embedded(number & 0xFFFFFFFF, *embedding)
-    return _search(_IPV6[number >> 120], number)
+        return _judgeEmbedded(number & 0xFFFFFFFF, *embedding)
+    return _searchRanges(_IPV6[number >> 120], number)
 
 
-def _search(rows: _Rows, number: int) -> SpecialUse | None:
+def _searchRanges(rows: _Rows, number: int) -> SpecialUse | None:
     for shift, prefix, use in rows:
         if number >> shift == prefix:
             return use
     return None
 
 
-def _embedded(number: int, prefix: str, kind: str) -> SpecialUse | None:
-    """Judge the IPv4 address inside an IPv6 one, and name both."""
-    use = _search(_IPV4[number >> 24], number)
+def _judgeEmbedded(number: int, prefix: str, kind: str) -> SpecialUse | None:
+    """Judge the IPv4 address inside an IPv6 one, and name both ranges."""
+    use = _searchRanges(_IPV4[number >> 24], number)
     if use is None:
         return None
     inner, _, length = use.network.partition("/")

@@ -1,10 +1,10 @@
 """
-What a proxy asks with C{Proxy-Authenticate}: challenges (RFC 9110, 11.6.1).
+The challenges in a proxy's C{Proxy-Authenticate} fields (RFC 9110, 11.6.1).
 
 The grammar has commas between challenges and between the parameters of one
-challenge, so that a name alone does not tell which of the two it begins.  It
-is read strictly: a field that is not exactly of the grammar is left out as a
-whole, because credentials must not be built on half of what was asked.
+challenge, so that a name alone does not show which of the two it begins.  The
+parser is strict: it drops a field that is not exactly of the grammar as a
+whole, because credentials must not be built on half of a challenge.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from txconnect.wire.grammar import TOKEN
 __all__ = ["Challenge", "parseChallenges"]
 
 MOST = 64
-"""Challenges of one answer: who has more to ask than that wastes our time."""
+"""Most challenges of one answer: a proxy that sends more wastes our time."""
 
 _QUOTED = r'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 _END = r"[\t ]*(?:,|\Z)"
-# One element of the list, with the comma behind it.  A parameter is tried
-# first: what could be both is one ("a=b"), and what cannot ("a==") is a token68.
+# One element of the list, with the comma after it.  A parameter is tried first:
+# "a=b", which could be both, is a parameter, and "a==", which could not, a token68.
 _PARAMETER = re.compile(rf"({TOKEN})[\t ]*=[\t ]*(?:({TOKEN})|({_QUOTED})){_END}")
 _TOKEN68 = re.compile(rf"([A-Za-z0-9\-._~+/]+=*){_END}")
 _SCHEME = re.compile(rf"({TOKEN})(?:[ ]+|(?={_END}))")
@@ -34,25 +34,25 @@ _EMPTY = re.compile(r"[\t ]*,?")
 _PAIR = re.compile(r"\\(.)", re.DOTALL)
 
 
-def _unchangeable(parameters: Mapping[str, str]) -> Mapping[str, str]:
+def _freezeParameters(parameters: Mapping[str, str]) -> Mapping[str, str]:
     return MappingProxyType(dict(parameters))
 
 
 @attrs.frozen
 class Challenge:
     """
-    One challenge: a scheme, and what it needs to know.
+    One challenge: a scheme and its parameters.
 
     @ivar scheme: in lower case, such as C{"basic"}.
     @ivar parameters: names in lower case, values without their quotes, a
         character an octet (ISO 8859-1).  Empty when there is a C{token68}.
-    @ivar token68: what stands in place of parameters, as with
+    @ivar token68: the token that replaces the parameters, as in
         C{"Negotiate YII="}; or L{None}.
     """
 
     scheme: str
     parameters: Mapping[str, str] = attrs.field(
-        factory=lambda: dict[str, str](), converter=_unchangeable, hash=False
+        factory=lambda: dict[str, str](), converter=_freezeParameters, hash=False
     )
     token68: str | None = None
 
@@ -61,12 +61,13 @@ def parseChallenges(values: Sequence[bytes]) -> tuple[Challenge, ...]:
     """
     Read all C{Proxy-Authenticate} fields of an answer.
 
-    Several challenges may stand in one field.  A parameter may stand only
-    once in a challenge (RFC 9110, 11.2).
+    One field may hold several challenges.  A challenge may hold a parameter
+    only once (RFC 9110, 11.2).
 
     @param values: the values of the fields, in order.
-    @return: the challenges, in order; none of a field that cannot be read, or
-        from the one on that brings them over L{MOST}.
+    @return: the challenges, in order, without those of a field that cannot be
+        parsed; the first field that brings them over L{MOST} and all fields
+        after it are dropped.
     """
     challenges: list[Challenge] = []
     for value in values:
@@ -80,15 +81,21 @@ def parseChallenges(values: Sequence[bytes]) -> tuple[Challenge, ...]:
 
 def _readField(text: str, room: int) -> Sequence[Challenge] | None:
     """
-    @return: none of what cannot be read; L{None} for more than C{room}.
+    Read the challenges of one field.
+
+    @param room: the most challenges that it may hold.
+    @return: the challenges, none of them if the field cannot be parsed; L{None}
+        if there are more than C{room}.
     """
-    found: list[_Found] = []
+    found: list[_PartialChallenge] = []
     at = 0
     while (at := _skipEmpty(text, at)) < len(text):
+        # A name with "=" and a value belongs to the challenge before it; any
+        # other name begins a challenge.
         parameter = _PARAMETER.match(text, at)
         if parameter is None:
             at = _readScheme(text, at, found)
-        elif found and found[-1].takes(parameter):
+        elif found and found[-1].addParameter(parameter):
             at = parameter.end()
         else:
             at = -1
@@ -99,11 +106,11 @@ def _readField(text: str, room: int) -> Sequence[Challenge] | None:
     return [Challenge(one.scheme, one.parameters, one.token68) for one in found]
 
 
-def _readScheme(text: str, at: int, found: list[_Found]) -> int:
+def _readScheme(text: str, at: int, found: list[_PartialChallenge]) -> int:
     """
     Begin a challenge.
 
-    @return: where its first parameter, or the next element, is; -1 when
+    @return: the position of its first parameter, or of the next element; -1 if
         neither can follow.
     """
     scheme = _SCHEME.match(text, at)
@@ -117,7 +124,7 @@ def _readScheme(text: str, at: int, found: list[_Found]) -> int:
         if end is None:
             return -1
         at = end.end()
-    found.append(_Found(scheme[1].lower(), token and token[1]))
+    found.append(_PartialChallenge(scheme[1].lower(), token and token[1]))
     return at
 
 
@@ -128,16 +135,16 @@ def _skipEmpty(text: str, at: int) -> int:
     return at
 
 
-class _Found:
-    """A challenge that is being read."""
+class _PartialChallenge:
+    """A challenge of which the parser has not seen all parameters yet."""
 
     def __init__(self, scheme: str, token68: str | None) -> None:
         self.scheme = scheme
         self.token68 = token68
         self.parameters: dict[str, str] = {}
 
-    def takes(self, parameter: re.Match[str]) -> bool:
-        """Add a parameter; false when it cannot have it."""
+    def addParameter(self, parameter: re.Match[str]) -> bool:
+        """Add a parameter; return false if the challenge cannot have it."""
         name = parameter[1].lower()
         if self.token68 is not None or name in self.parameters:
             return False

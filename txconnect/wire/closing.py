@@ -1,5 +1,5 @@
 """
-How a tunnel ends: a table of what has happened, and what to do about it.
+The end of a tunnel: a table of happenings, and of the actions that answer them.
 
 A tunnel has two directions, and each ends by itself: a FIN says that nothing
 more will come, not that nothing more is wanted (TU-03).  Passed on behind the
@@ -92,7 +92,7 @@ import attrs
 
 class _Row(Enum):
     """
-    What rows are looked up by.  Enum's own hash is Python's work, and each
+    The base of a row's keys.  Enum's own hash is Python's work, and each
     tunnel looks up a dozen; the members are equal to nobody else anyway.
     """
 
@@ -100,7 +100,7 @@ class _Row(Enum):
 
 
 class Happening(_Row):
-    """What the relay was told."""
+    """An event that a relay reports about a leg."""
 
     CLIENT_ENDED = "client-ended"
     """The client's FIN: it sends nothing more, and may still read."""
@@ -115,7 +115,7 @@ class Happening(_Row):
 
 
 class State(_Row):
-    """How far a tunnel has ended."""
+    """The progress of a tunnel's end."""
 
     OPEN = "open"
     CLIENT_ENDED = "client-ended"
@@ -125,7 +125,7 @@ class State(_Row):
 
 
 class Action(_Row):
-    """What the relay does to a leg."""
+    """An action of the relay on a leg."""
 
     END_CLIENT = "end-client"
     """Send a FIN to the client behind what is pending for it."""
@@ -140,7 +140,7 @@ class Action(_Row):
 
 class Ended(_Row):
     """
-    Why a tunnel ended.  The first four have the same values in
+    The reason of a tunnel's end.  The first four have the same values in
     L{txconnect.values.Closed}; for the last the relay knows which one it is.
     """
 

@@ -2,7 +2,9 @@
 The pieces of grammar that more than one parser or writer needs, each once.
 
 RFC 9110, 5.6 (tokens), 5.1 and 5.5 (field lines); RFC 9112, 5.  For octets, and
-for text that holds one character for each octet.
+for text that holds one character for each octet.  Two modules with a token
+class each could come to differ, and a difference between two readers of one
+stream is how requests are smuggled.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ matchTokenOctets = re.compile(TOKEN_OCTETS).fullmatch
 FIELD_LINE = re.compile(rb"(" + TOKEN_OCTETS + rb"):([\t -~\x80-\xff]*)\r\n")
 """
 A whole field line: the name, and the value with the white space around it.
-Neither white space in front of the colon nor a control character (RFC 9112, 5.1).
+It allows neither white space in front of the colon (RFC 9112, 5.1) nor a control
+character.
 """
 
 matchFieldValue = re.compile(
@@ -35,6 +38,7 @@ matchFieldValue = re.compile(
 ).fullmatch
 """Match a field's value without white space at its ends (RFC 9110, 5.5)."""
 
+# C1 controls too: terminals obey some of them, and the text goes into a log.
 findControl = re.compile("[\x00-\x1f\x7f-\x9f]").search
 """Search a text for a control character, those of Latin-1's upper half too."""
 

@@ -1,6 +1,9 @@
 """
-C{Proxy-Status} as others wrote it (RFC 9209): which proxy on the way did, or
-could not do, what.
+C{Proxy-Status} as other proxies wrote it (RFC 9209): each proxy on the way with
+its success or its failure.
+
+The reader is strict, as RFC 9651 requires, and bounded: the field comes from
+outside.
 """
 
 from __future__ import annotations
@@ -15,20 +18,20 @@ __all__ = ["ProxyStatusMember", "parseProxyStatus"]
 
 LARGEST = 8192
 """
-Octets that are read: far more than a trail of proxies has to say, and so few that
-who writes tens of thousands of members keeps nobody from his turn.
+Most octets that are parsed: far more than a chain of proxies needs, and so few
+that a field of tens of thousands of members does not delay other connections.
 """
 
 
 @attrs.frozen
 class ProxyStatusMember:
     """
-    What one proxy says.
+    The member of one proxy.
 
-    @ivar name: what it calls itself.
-    @ivar parameters: such as C{error}, C{details} and C{next-hop} (RFC 9209,
-        2.1), each of whatever type it was sent as.  Anyone on the way to the
-        proxy may have put anything there.
+    @ivar name: the proxy's name for itself.
+    @ivar parameters: parameters such as C{error}, C{details} and C{next-hop}
+        (RFC 9209, 2.1), each of the type in which it was sent.  Every proxy on
+        the way may have put anything there.
     """
 
     name: str
@@ -41,9 +44,11 @@ def parseProxyStatus(values: Sequence[bytes]) -> tuple[ProxyStatusMember, ...]:
 
     @param values: the values of the fields, in order.
     @return: the members; the first is the proxy nearest to the destination,
-        the last the one that was asked.  None at all when any part of them
-        cannot be read (RFC 9651, 4.2), or they are over L{LARGEST}.
+        the last the one that the request was sent to.  Empty if any part of
+        them cannot be parsed (RFC 9651, 4.2), or if they are over L{LARGEST}.
     """
+    # Several fields are one List (RFC 9110, 5.3): its members are in the order
+    # in which the proxies added them.
     octets = b", ".join(values)
     if len(octets) > LARGEST:
         return ()

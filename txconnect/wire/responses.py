@@ -1,9 +1,10 @@
 """
 The proxy's refusals, as status, fields and content.
 
-A L{Response} is what every version of HTTP has in common; each has a writer of its
-own that makes octets of it.  What came from outside reaches it through one function,
-L{_plain}, and in no other way.
+A L{Response} has the parts that every version of HTTP has in common; a writer for
+each version makes octets of it.  Text from outside (names, reasons, a parent's
+words) reaches it through one function, L{_plainText}, and in no other way, so no
+line break in such a text can begin a field or a second response.
 """
 
 from __future__ import annotations
@@ -20,32 +21,34 @@ from txconnect.wire.refusals import Cause
 from txconnect.wire.structured import BareItem, Token, isToken, serializeItem
 
 _PHRASE = 119
-"""Most characters in a reason phrase: clients print it on a line."""
+"""Most characters in a reason phrase: clients print it on one line."""
+# Further limits in characters: long enough for any text of ours, and short enough
+# that no text from outside makes an answer that a client's own limits refuse.
 _DETAILS = 300
 _WORDS = 400
 _RULE = 40
 _ID = 24
 _NAME = 64
 _RELAYED = 2000
-"""Most octets of other proxies' C{Proxy-Status}."""
+"""Most octets of the C{Proxy-Status} members of other proxies."""
 
 _PLAIN = re.compile(r"[!#-\[\]-~]+(?: [!#-\[\]-~]+)*")
 _UNPRINTABLE = re.compile(r"[^ -~]")
 _CHALLENGE = re.compile(rb"[\t -~]+")
 
-# What may be told in brief: nothing by which a network shows (RFC 9209, 4).
+# Parameters that clients may always see: none reveals a network (RFC 9209, 4).
 _HARMLESS = frozenset({"alert-id", "info-code", "rcode", "received-status"})
 
 
 @attrs.frozen
 class Response:
     """
-    A response in no protocol's form.
+    A response apart from any version of HTTP.
 
     @ivar status: the status code.
     @ivar reason: the reason phrase, printable ASCII; only HTTP/1 sends it.
-    @ivar fields: C{(name, value)}, in order.  Neither the length of the content
-        nor anything about the connection: the writer knows those.
+    @ivar fields: C{(name, value)}, in order, without the length of the content
+        and any field about the connection: the writer adds those.
     @ivar content: the whole content.
     """
 
@@ -58,11 +61,11 @@ class Response:
 @attrs.frozen
 class Relayed:
     """
-    What goes on of a parent's refusal, which this proxy's own stands for.
+    The part of a parent's refusal that this proxy's own refusal passes on.
 
-    @ivar members: the parent's C{Proxy-Status}, the proxy nearest to the
-        destination first.
-    @ivar httpVersion: of the parent's answer, for C{Via}.
+    @ivar members: the members of the parent's C{Proxy-Status}, the proxy nearest
+        to the destination first.
+    @ivar httpVersion: the version of the parent's answer, for C{Via}.
     """
 
     members: tuple[ProxyStatusMember, ...] = ()
@@ -72,19 +75,19 @@ class Relayed:
 @attrs.frozen
 class Refusal:
     """
-    What a refusal says.
+    The contents of a refusal.
 
     @ivar cause: the row of the refusals table.
     @ivar rule: the name of the policy that refused, or the cause's label.
-    @ivar id: the request's id, as the log has it.
+    @ivar id: the request's id, as in the log.
     @ivar name: this deployment's name in C{Proxy-Status}.
-    @ivar authority: the destination, when the head told one.
-    @ivar reason: the whole reason; told only in C{full}.
-    @ivar parameters: further C{Proxy-Status} parameters; in brief only those
-        that show nothing of a network are told.
-    @ivar challenges: the values of C{Proxy-Authenticate}; sent with a 407 only.
-    @ivar full: whether the client is told the reason and every parameter.
-    @ivar relayed: where a parent has refused, what goes on of its answer.
+    @ivar authority: the destination, if the head named one.
+    @ivar reason: the whole reason; sent only if C{full} is true.
+    @ivar parameters: further C{Proxy-Status} parameters; unless C{full} is true,
+        only those that reveal nothing about a network are sent.
+    @ivar challenges: the values of C{Proxy-Authenticate}; sent only with a 407.
+    @ivar full: true if the client may see the reason and every parameter.
+    @ivar relayed: the part of a parent's refusal to pass on, if a parent refused.
     """
 
     cause: Cause
@@ -101,18 +104,18 @@ class Refusal:
 
 def responseOf(refusal: Refusal) -> Response:
     """
-    Say a refusal as a response.
+    Make a refusal a response.
 
     @raise ValueError: for a cause that is never answered, for a 407 without a
-        challenge (RFC 9110, 15.5.8), for a challenge that is no line of
-        printable ASCII, and for a parameter that has no form on the wire.
+        challenge (RFC 9110, 15.5.8), for a challenge that is not a line of
+        printable ASCII, and for a parameter that cannot be serialized.
     """
     cause = refusal.cause
     if cause.error is None:
         raise ValueError(f"{cause.label} is never answered")
-    details = _sentence(refusal, _DETAILS)
-    # The same, where it is short.
-    phrase = details if len(details) <= _PHRASE else _sentence(refusal, _PHRASE)
+    details = _refusalSentence(refusal, _DETAILS)
+    # Made a second time only if it is too long for the phrase.
+    phrase = details if len(details) <= _PHRASE else _refusalSentence(refusal, _PHRASE)
     fields: list[tuple[bytes, bytes]] = []
     if cause.status == 407:
         fields += _challengeFields(refusal.challenges)
@@ -133,11 +136,11 @@ def responseOf(refusal: Refusal) -> Response:
         cause.status,
         phrase,
         tuple(fields),
-        _body(refusal).encode("ascii"),
+        _contentText(refusal).encode("ascii"),
     )
 
 
-def _plain(text: str, limit: int) -> str:
+def _plainText(text: str, limit: int) -> str:
     """
     Make any text one line of printable ASCII without double quotes and
     backslashes, of at most C{limit} characters.
@@ -145,90 +148,97 @@ def _plain(text: str, limit: int) -> str:
     Lossy on purpose: an escape would need room and a reader who knows it, and
     the log has the text itself.
     """
+    # Most texts are plain already.
     if len(text) <= limit and _PLAIN.fullmatch(text):
-        return text  # as most are
+        return text
     line = " ".join(text.split()).replace('"', "'").replace("\\", "/")
     line = _UNPRINTABLE.sub("?", line)
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
 
-def _words(refusal: Refusal) -> str:
-    """The reason, when the client may know it and it says more than the cause."""
+def _reasonText(refusal: Refusal) -> str:
+    """Return the reason if the client may see it and it adds to the cause."""
     if not refusal.full or refusal.reason == refusal.cause.summary:
         return ""
     return refusal.reason
 
 
-def _sentence(refusal: Refusal, limit: int) -> str:
-    """Which rule, in C{full} why, and the id: for the phrase and for C{details}."""
-    rule = _plain(refusal.rule, _RULE)
+def _refusalSentence(refusal: Refusal, limit: int) -> str:
+    """
+    Write the sentence of the reason phrase and of C{details}: the rule, the
+    reason if the client may see it, and the request's id.
+    """
+    # The id comes last and is never cut: it is the way into the log.
+    rule = _plainText(refusal.rule, _RULE)
     own = refusal.rule == refusal.cause.label
     head = f"refused: {rule}" if own else f"refused by rule '{rule}'"
-    tail = f" id={_plain(refusal.id, _ID)}"
-    words = _plain(_words(refusal), limit - len(head) - len(tail) - len(" ()"))
+    tail = f" id={_plainText(refusal.id, _ID)}"
+    words = _plainText(_reasonText(refusal), limit - len(head) - len(tail) - len(" ()"))
     return f"{head} ({words}){tail}" if words else head + tail
 
 
-def _body(refusal: Refusal) -> str:
-    """Four lines: what, which rule, what to do, the id."""
+def _contentText(refusal: Refusal) -> str:
+    """Write four lines: the summary, the rule, the advice and the request's id."""
     cause, authority = refusal.cause, refusal.authority
-    what, advice = cause.summary, cause.advice
+    summary, advice = cause.summary, cause.advice
     if authority is not None:
-        what += f": {_plain(str(authority), _WORDS)}"
+        summary += f": {_plainText(str(authority), _WORDS)}"
         if "NO_PROXY" in advice:
-            # At the line's end, so that it can be copied as it stands.
-            advice += f" For the direct way: NO_PROXY={_plain(authority.host, _WORDS)}"
-    rule = f"Rule: {_plain(refusal.rule, _RULE)}"
-    words = _plain(_words(refusal), _WORDS)
+            # At the line's end, so that it can be copied as it is.
+            advice += (
+                f" To bypass the proxy: NO_PROXY={_plainText(authority.host, _WORDS)}"
+            )
+    rule = f"Rule: {_plainText(refusal.rule, _RULE)}"
+    words = _plainText(_reasonText(refusal), _WORDS)
     if words:
         rule += f" ({words})"
-    return f"{what}\n{rule}\n{advice}\nRequest id: {_plain(refusal.id, _ID)}\n"
+    return f"{summary}\n{rule}\n{advice}\nRequest id: {_plainText(refusal.id, _ID)}\n"
 
 
 def _challengeFields(challenges: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
-    """One field line a scheme: clients have trouble with lists of challenges."""
+    """Write one field line a scheme: many clients cannot read several in one."""
     if not challenges:
         raise ValueError("a 407 needs a challenge")
     for challenge in challenges:
         if not _CHALLENGE.fullmatch(challenge):
-            raise ValueError("a challenge is no line of printable ASCII")
+            raise ValueError("a challenge is not a line of printable ASCII")
     return [(b"Proxy-Authenticate", challenge) for challenge in challenges]
 
 
 def _proxyStatuses(refusal: Refusal, error: str, details: str) -> str:
-    """Those of the proxies behind this one, and then its own (RFC 9209, 2)."""
+    """Write the members of the parents, and after them its own (RFC 9209, 2)."""
     kept = [_proxyStatus(refusal, error, details)]
     if refusal.relayed is None:
         return kept[0]
     room = _RELAYED
-    # From the nearest on: of a trail that is too long, its far end is left out.
+    # From the nearest on: of too long a list, the far end is left out.
     for member in reversed(refusal.relayed.members):
-        said = _relayedStatus(member, refusal.full)
-        room -= len(said)
+        written = _relayedStatus(member, refusal.full)
+        room -= len(written)
         if room < 0:
             break
-        kept.append(said)
+        kept.append(written)
     return ", ".join(reversed(kept))
 
 
 def _relayedStatus(member: ProxyStatusMember, full: bool) -> str:
-    """Another proxy's member, without what a client may not see of it."""
+    """Write another proxy's member, without the parts that a client may not see."""
     parameters: dict[str, BareItem] = {}
     for key, value in member.parameters.items():
         harmless = key in _HARMLESS or key == "error"
-        # The other types stand in no parameter that is registered for it.
+        # No registered parameter of Proxy-Status has another type.
         if (full or harmless) and type(value) in (bool, int, str, Token):
             parameters[key] = _plainItem(value)  # type: ignore[arg-type]
     return serializeItem(_nameItem(member.name), parameters)
 
 
 def _nameItem(text: str) -> str:
-    name = _plain(text, _NAME)
+    name = _plainText(text, _NAME)
     return Token(name) if isToken(name) else name
 
 
 def _proxyStatus(refusal: Refusal, error: str, details: str) -> str:
-    """One member of the List that RFC 9209, 2 describes."""
+    """Write this proxy's own member of the List of RFC 9209, 2."""
     own: dict[str, BareItem] = {"error": Token(error)}
     if error == "http_request_error":
         own["status-code"] = refusal.cause.status
@@ -237,12 +247,14 @@ def _proxyStatus(refusal: Refusal, error: str, details: str) -> str:
         for key, value in refusal.parameters.items()
         if refusal.full or key in _HARMLESS
     }
-    # Ours first, and ours where both name the same.
+    # Ours come first, and win where a plugin gives the same key: a dict keeps the
+    # place of the first and the value of the last.
     parameters = {**own, **given, **own, "details": details}
     return serializeItem(_nameItem(refusal.name), parameters)
 
 
 def _plainItem(value: str | int) -> BareItem:
+    # A Token stays one: as a String it would not be the registered type.
     if isinstance(value, int) or isinstance(value, Token):
         return value
-    return _plain(value, _WORDS)
+    return _plainText(value, _WORDS)

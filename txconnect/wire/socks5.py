@@ -1,9 +1,12 @@
 """
-SOCKS 5 from the client's side (RFC 1928), with a user and a password where
-they are given (RFC 1929): octets in, octets out.
+SOCKS 5 from the client's side (RFC 1928), with a user and a password if they
+are given (RFC 1929): octets in, octets out.
 
-Each rule is tied to the first octet that can break it, so that what comes of a
-stream depends on its octets alone, never on how they were split.
+Each rule is tied to the first octet that can break it, so that the result
+depends on the octets of the stream alone, never on how they were split.
+
+No library has this part without its I/O: python-socks has it in private modules,
+and txsocksx has had no release since 2015.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ _LENGTHS = {_IPV4: 4, _IPV6: 16}
 
 class Reply(IntEnum):
     """
-    Why a request is refused (RFC 1928, 6).
+    The reasons for which a proxy refuses a request (RFC 1928, 6).
     """
 
     GENERAL_FAILURE = 1
@@ -41,9 +44,9 @@ class SocksRefusal(Exception):
     The proxy speaks SOCKS 5, and refuses.
 
     @ivar code: the reply, one of L{Reply} or another number that is not 0;
-        L{None} when it already did not let us in.
-    @ivar login: where C{code} is L{None}: whether it looked at a user and a
-        password, and did not take them.
+        L{None} if the proxy refused before the request, during authentication.
+    @ivar login: if C{code} is L{None}, true if the proxy refused the user and the
+        password, and false if it accepted none of the methods.
     """
 
     def __init__(self, code: int | None, login: bool = False) -> None:
@@ -54,18 +57,21 @@ class SocksRefusal(Exception):
 
 class BadSocks(Exception):
     """
-    What the proxy sent is no SOCKS 5.  C{str()} is a sentence that repeats
-    nothing of it.
+    The proxy's octets are not SOCKS 5.  C{str()} is a sentence that repeats
+    nothing of them.
     """
 
 
 def encodeLogin(user: str, password: str) -> tuple[bytes, bytes]:
     """
-    Write a user and a password as RFC 1929 has them, in UTF-8.
+    Encode a user and a password for RFC 1929, in UTF-8.
 
-    @raise ValueError: when one has no such form; the message repeats neither.
+    @raise ValueError: if one of them cannot be encoded; the message repeats
+        neither.
     """
-    login = (_octets(user, "user"), _octets(password, "password"))
+    login = (_loginOctets(user, "user"), _loginOctets(password, "password"))
+    # RFC 1929, 2 wants 1 to 255 octets of each, but proxies accept an empty
+    # password.
     if not login[0]:
         raise ValueError("the user is empty")
     return login
@@ -73,12 +79,12 @@ def encodeLogin(user: str, password: str) -> tuple[bytes, bytes]:
 
 class Socks5Handshake:
     """
-    Asks one proxy for one connection.
+    A client's handshake with one proxy, for one connection.
 
-    @ivar requested: whether the proxy has let us in, and was told where to.
-    @ivar established: whether the proxy has connected to the destination.
-    @ivar trailing: what was fed behind the proxy's last reply: the tunnel's
-        first octets.
+    @ivar requested: true once authentication is done and the request is written.
+    @ivar established: true once the proxy has connected to the destination.
+    @ivar trailing: the octets that were fed after the proxy's last reply: the
+        tunnel's first octets.
     """
 
     requested = False
@@ -99,20 +105,22 @@ class Socks5Handshake:
         self._data = b""
         self._next: Callable[[], bytes | None] = self._readMethod
 
-    def begin(self) -> bytes:
+    def offerMethods(self) -> bytes:
         """
-        What to send first: the ways in that we can take.
+        Return the first message, which offers the methods of authentication.
         """
+        # With a login both methods are offered (RFC 1928, 3), and the proxy chooses:
+        # one that needs no login may not know the method for it.
         return b"\x05\x01\x00" if self._login is None else b"\x05\x02\x00\x02"
 
-    def feed(self, data: bytes) -> bytes:
+    def feedReply(self, data: bytes) -> bytes:
         """
-        Take the next octets.  Once L{established} is true, or something was
+        Take the next octets.  Once L{established} is true, or an exception was
         raised, nothing more may be fed.
 
-        @return: what to send now; may be empty.
-        @raise SocksRefusal: when the proxy refuses.
-        @raise BadSocks: as soon as the octets so far are no SOCKS 5.
+        @return: the octets to send now; may be empty.
+        @raise SocksRefusal: if the proxy refuses.
+        @raise BadSocks: as soon as the octets so far are not SOCKS 5.
         """
         self._data += data
         answer = b""
@@ -122,12 +130,12 @@ class Socks5Handshake:
             self.trailing, self._data = self._data, b""
         return answer
 
-    # Each of these reads one message of the proxy when it is there, and gives
-    # what to say to it; None when more of it must come.
+    # Each of these reads one message of the proxy once it is complete, and returns
+    # the answer to it, or None until then.
 
     def _readMethod(self) -> bytes | None:
-        self._check("what answers speaks no SOCKS 5")
-        message = self._take(2)
+        self._checkVersion("the proxy does not speak SOCKS 5")
+        message = self._takeOctets(2)
         if message is None:
             return None
         method = message[1]
@@ -138,13 +146,13 @@ class Socks5Handshake:
             user, password = self._login
             return b"\x01%c%b%c%b" % (len(user), user, len(password), password)
         if method != _OPEN:
-            raise BadSocks("the proxy has chosen a way in that it was not offered")
+            raise BadSocks("the proxy has chosen a method that it was not offered")
         return self._sendRequest()
 
     def _readVerdict(self) -> bytes | None:
-        # RFC 1929, 2 has a 1 here.  Some proxies send the 5 of SOCKS: what
-        # counts is the octet behind it.
-        message = self._take(2)
+        # RFC 1929, 2 has a version of 1 first.  Some proxies send the 5 of SOCKS,
+        # so only the octet after it counts.
+        message = self._takeOctets(2)
         if message is None:
             return None
         if message[1] != 0:
@@ -157,25 +165,26 @@ class Socks5Handshake:
         return self._request
 
     def _readReply(self) -> bytes | None:
-        self._check("the proxy's reply is no SOCKS 5")
+        self._checkVersion("the proxy's reply is not SOCKS 5")
         data = self._data
         if len(data) > 1 and data[1] != 0:
             raise SocksRefusal(data[1])
         if len(data) > 3 and data[3] not in (*_LENGTHS, _NAME):
-            raise BadSocks("the proxy's reply has an address of no known kind")
+            raise BadSocks("the proxy's reply has an address of an unknown type")
         if len(data) < 5:
             return None
-        # Where the proxy's own connection begins: of no use to anyone here.
-        if self._take(4 + _LENGTHS.get(data[3], 1 + data[4]) + 2) is None:
+        # The address that the proxy connects from is skipped: it has no use here,
+        # but its length has to be known to find the tunnel's first octet.
+        if self._takeOctets(4 + _LENGTHS.get(data[3], 1 + data[4]) + 2) is None:
             return None
         self.established = True
         return b""
 
-    def _check(self, complaint: str) -> None:
+    def _checkVersion(self, complaint: str) -> None:
         if self._data and self._data[0] != _VERSION:
             raise BadSocks(complaint)
 
-    def _take(self, size: int) -> bytes | None:
+    def _takeOctets(self, size: int) -> bytes | None:
         if len(self._data) < size:
             return None
         taken, self._data = self._data[:size], self._data[size:]
@@ -193,11 +202,11 @@ def _encodeAuthority(authority: Authority) -> bytes:
     return bytes([_NAME, len(name)]) + name + port
 
 
-def _octets(text: str, what: str) -> bytes:
+def _loginOctets(text: str, noun: str) -> bytes:
     try:
         octets = text.encode("utf-8")
     except UnicodeEncodeError:
-        raise ValueError(f"the {what} is not Unicode") from None
+        raise ValueError(f"the {noun} is not Unicode") from None
     if len(octets) > 255:
-        raise ValueError(f"the {what} is longer than the 255 octets of SOCKS 5")
+        raise ValueError(f"the {noun} is longer than the 255 octets of SOCKS 5")
     return octets

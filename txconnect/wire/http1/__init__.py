@@ -1,3 +1,3 @@
 """
-HTTP/1.1 and 1.0: the heads that are read, and the answers that are written.
+HTTP/1.1 and 1.0: parsers of heads and contents, and writers of requests and answers.
 """

@@ -2,19 +2,19 @@
 The head of a proxy's answer to CONNECT: octets in, in any pieces; one
 L{Answer} out.
 
-Any 2xx makes the tunnel, and every octet behind its head is the tunnel's
-(RFC 9110, 9.3.6).  So this reader is strict: what two readers could take for
-two things is an error, for here the difference would be whose octets are whose.
-Interim answers (1xx) are skipped, but for 101, which ends HTTP on the
-connection and was not asked for.
+Any 2xx makes the tunnel, and every octet after its head is the tunnel's
+(RFC 9110, 9.3.6).  So this parser is strict: a head that two readers could take
+for two things is an error, because they would disagree where the tunnel begins.
+Interim answers (1xx) are skipped, except 101, which ends HTTP on the connection
+and was not requested.
 
-B{What comes of a stream depends on its octets alone, never on how they were
-split}, in the way of L{txconnect.wire.http1.head}: lines are taken in order, each when
-its LF has come, within the first L{AnswerLimits.size} octets.  What cannot
-begin an answer, such as the greeting of another protocol, is refused at the
-first octet that shows it.
+B{The result depends on the octets of the stream alone, never on how they were
+split}, in the way of L{txconnect.wire.http1.head}: lines are taken in order, each
+once its LF has come, within the first L{AnswerLimits.size} octets.  Octets that
+cannot begin an answer, such as the greeting of another protocol, are refused at
+the first one that shows it.
 
-Limits, and where others put them: curl takes 300 KiB of heads for one answer,
+Limits, and those of other programs: curl takes 300 KiB of heads for one answer,
 Firefox 384 KiB; Node 16 KiB; Scrapy's tunnel has none.  Proxies that add their
 own C{Proxy-Authenticate}, C{Via} and cookies stay far below 64 KiB.
 """
@@ -36,7 +36,7 @@ _STATUS = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: ([\t -~\x80-\xff]*))?
 @attrs.frozen
 class AnswerLimits:
     """
-    How much of an answer's head is read, interim answers before it included.
+    The limits of an answer's head, interim answers before it included.
 
     @ivar size: octets, from the stream's first to the last empty line's LF.
     @ivar fields: field lines.
@@ -52,8 +52,8 @@ class Answer:
     The head of one final answer.
 
     @ivar status: 101, or 200 to 999.
-    @ivar reason: the reason phrase, which may be empty, and is whatever the
-        proxy wrote (octets beyond ASCII as in Latin-1).
+    @ivar reason: the reason phrase as the proxy wrote it, in Latin-1; it may be
+        empty.
     @ivar headers: C{((lower-case name, value), ...)} in order.
     @ivar httpVersion: C{"1.0"} or C{"1.1"}; a later minor version counts as 1.1.
     """
@@ -65,24 +65,24 @@ class Answer:
 
     @property
     def established(self) -> bool:
-        """Whether the connection is a tunnel now: any 2xx (RFC 9110, 9.3.6)."""
+        """True if the connection is a tunnel now: any 2xx (RFC 9110, 9.3.6)."""
         return 200 <= self.status <= 299
 
     def values(self, name: bytes) -> tuple[bytes, ...]:
-        """The values of each field of this lower-case name, in order."""
+        """Return the value of each field of this lower-case name, in order."""
         return tuple(value for each, value in self.headers if each == name)
 
     def header(self, name: bytes) -> bytes | None:
-        """The values of a field as one, with commas between, or L{None}."""
+        """Return the values of a field joined with commas, or L{None}."""
         values = self.values(name)
         return b", ".join(values) if values else None
 
 
 class Flaw(enum.Enum):
     """
-    What is wrong with an answer.
+    The kind of flaw in an answer.
 
-    @cvar MALFORMED: it is no answer of HTTP/1.
+    @cvar MALFORMED: it is not an answer of HTTP/1.
     @cvar TOO_LARGE: its head is over a limit.
     @cvar INCOMPLETE: the connection ended within it.
     """
@@ -108,11 +108,11 @@ class BadAnswer(Exception):
 
 class AnswerParser:
     """
-    Reads the head of one final answer (RFC 9112, 2 to 5).
+    A parser of the head of one final answer (RFC 9112, 2 to 5).
 
-    @ivar started: whether any octet has been fed.
-    @ivar trailing: what was fed behind the head: the tunnel's first octets, or
-        a refusal's content.  Empty until the answer is complete.
+    @ivar started: true once any octet has been fed.
+    @ivar trailing: the octets that were fed after the head: the tunnel's first
+        octets, or a refusal's content.  Empty until the answer is complete.
     """
 
     def __init__(self, limits: AnswerLimits = AnswerLimits()) -> None:
@@ -132,15 +132,18 @@ class AnswerParser:
         @return: the answer once its head is complete, else L{None}.  Once it
             has been returned, or L{BadAnswer} was raised, nothing more may be
             fed.
-        @raise BadAnswer: as soon as the octets so far can begin no answer.
-        @raise RuntimeError: when the outcome has been told already.
+        @raise BadAnswer: as soon as the octets so far cannot begin an answer.
+        @raise RuntimeError: if an answer or an error came of an earlier call.
         """
         if self._done:
             raise RuntimeError("this answer is done: nothing more can be fed")
-        self._done = True  # Until the end of this method says otherwise.
+        # Cleared below if more is needed, so that an exception leaves it set.
+        self._done = True
         if data:
             self.started = True
         octets = self._rest + data
+        # No LF is in the rest, so the search begins after it: an answer that
+        # comes one octet at a time costs no more than its length.
         start, scanned = 0, len(self._rest)
         while True:
             end = octets.find(b"\n", scanned, self._left) + 1
@@ -151,24 +154,24 @@ class AnswerParser:
             if answer is not None:
                 self.trailing = octets[end:]
                 return answer
-        self._keep(octets[start:], start)
+        self._keepLine(octets[start:], start)
         self._done = False
         return None
 
-    def finish(self) -> None:
+    def endInput(self) -> None:
         """
-        The connection has ended, or its input has.
+        Handle the end of the connection, or of its input.
 
-        @raise BadAnswer: when that is within the answer, or before it: a part
-            of a 200 is none.
+        @raise BadAnswer: if the answer is not complete: a part of a 200 opens
+            no tunnel.
         """
         if not self._done:
             self._done = True
             where = "within" if self.started else "before"
             raise BadAnswer(Flaw.INCOMPLETE, f"the connection ended {where} the answer")
 
-    def _keep(self, line: bytes, taken: int) -> None:
-        """Hold a line that has not ended yet, if it can still become one."""
+    def _keepLine(self, line: bytes, taken: int) -> None:
+        """Keep an unfinished line, unless it can no longer become a valid one."""
         self._left -= taken
         if self._status is None:
             _checkPrefix(line[: self._left])
@@ -179,7 +182,7 @@ class AnswerParser:
         self._rest = line
 
     def _takeLine(self, line: bytes) -> Answer | None:
-        """Take a line with its LF; the empty one ends the head."""
+        """Take a line with its LF; an empty line ends the head."""
         if self._status is None:
             self._takeStatus(line)
         elif line == b"\r\n":
@@ -192,8 +195,8 @@ class AnswerParser:
         _checkPrefix(line)
         match = _STATUS.fullmatch(line)
         if match is None:
-            raise _malformed(
-                "the first line of the answer is no status line of HTTP/1"
+            raise _malformedAnswer(
+                "the first line of the answer is not a status line of HTTP/1"
                 if line.endswith(b"\r\n")
                 else "a line of the answer ends in LF without CR"
             )
@@ -209,6 +212,7 @@ class AnswerParser:
         self._headers.append((match[1].lower(), match[2].strip(b" \t")))
 
     def _finishHead(self, minor: bytes, status: bytes, reason: bytes) -> Answer | None:
+        # The state is ready for the next head, which follows an interim answer.
         headers, self._headers, self._status = tuple(self._headers), [], None
         if status.startswith(b"1") and status != b"101":
             return None
@@ -217,19 +221,19 @@ class AnswerParser:
 
 
 def _checkPrefix(line: bytes) -> None:
-    """Refuse what cannot begin a status line, however little of it is there."""
+    """Refuse octets that cannot begin a status line, however few they are."""
     if not line.startswith(_PREFIX[: len(line)]):
-        raise _malformed("the answer is not one of HTTP/1")
+        raise _malformedAnswer("the answer is not one of HTTP/1")
 
 
 def _badField(line: bytes) -> BadAnswer:
-    """Say what is wrong with a field line."""
+    """Name the first rule that a field line breaks."""
     if not line.endswith(b"\r\n"):
-        return _malformed("a line of the answer ends in LF without CR")
+        return _malformedAnswer("a line of the answer ends in LF without CR")
     if line.startswith((b" ", b"\t")):
-        return _malformed("a field of the answer is folded over several lines")
-    return _malformed("a field of the answer is no name, colon and value")
+        return _malformedAnswer("a field of the answer is folded over several lines")
+    return _malformedAnswer("a field of the answer is not a name, a colon and a value")
 
 
-def _malformed(reason: str) -> BadAnswer:
+def _malformedAnswer(reason: str) -> BadAnswer:
     return BadAnswer(Flaw.MALFORMED, reason)

@@ -2,8 +2,8 @@
 The head of a CONNECT as a client sends it.
 
 The target and the C{Host} field are the same C{host:port} (RFC 9112, 3.2.3;
-RFC 9110, 7.2), an IPv6 address in brackets.  What else a caller adds is
-checked: one line break in a value would be a second request.
+RFC 9110, 7.2), an IPv6 address in brackets.  Further fields of a caller are
+checked: one line break in a value would begin a second request.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ def renderConnect(
     authority: Authority, fields: Sequence[tuple[bytes, bytes]] = ()
 ) -> bytes:
     """
-    Write the head of a CONNECT, with the empty line behind it.
+    Write the head of a CONNECT, with the empty line after it.
 
     @param authority: the destination.
     @param fields: C{(name, value)} of further fields, sent in this order
-        behind C{Host}.
+        after C{Host}.
     @raise ValueError: for a field that L{checkField} refuses.
     """
     target = str(authority).encode("ascii")
@@ -57,15 +57,16 @@ def checkField(name: bytes, value: bytes) -> None:
     """
     Check that a caller may send a field (RFC 9110, 5.1 and 5.5).
 
-    @raise TypeError: for C{str}, or anything else than two C{bytes}.
-    @raise ValueError: when the name is no token or one of L{RESERVED}, or when
+    @raise TypeError: if the name and the value are not both C{bytes}.
+    @raise ValueError: if the name is not a token or is one of L{RESERVED}, or if
         the value holds a control character or begins or ends in white space.
         The message repeats the name but never the value, which may be secret.
     """
+    # Exactly bytes: a bytearray could be changed after it was checked.
     if {type(name), type(value)} != {bytes}:
         raise TypeError('a header field is two bytes objects: (b"X-Name", b"value")')
     if not matchTokenOctets(name):
-        raise ValueError(f"{name!r} is no name of a header field")
+        raise ValueError(f"{name!r} is not the name of a header field")
     shown = name.decode("ascii")
     if name.lower() in RESERVED:
         raise ValueError(f"{shown} cannot be set: a CONNECT has its own, or none")

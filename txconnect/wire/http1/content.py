@@ -1,11 +1,10 @@
 """
-The content of a refusal: as much of it as is worth showing, and whether the
-connection can be used for another request behind it.
+The content of a refusal, up to a limit, and the state of the connection after it.
 
-Framing is read as RFC 9112, 6.3 has it, and where it leaves room the content
-is taken to last until the connection closes, which is then of no more use.
-That is what becomes of anything malformed here: a refusal has been told
-already, and nothing but its explanation can suffer.
+Framing is read as in RFC 9112, 6.3.  Where the RFC leaves room, the content
+lasts until the connection closes, so the connection cannot serve another
+request.  Malformed framing has the same effect and raises no error: the head
+has delivered the refusal already, and only its explanation can suffer.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ _FIELD_LINE = re.compile(rb"[\t -~\x80-\xff]+\r\n")
 
 class ContentReader:
     """
-    Reads the content behind the head of a refusal.
+    A reader of the content after the head of a refusal.
 
-    @param answer: the head: none of a 2xx, which has no content but a tunnel.
-    @param limit: octets of content to read, and to keep, at most.
-    @ivar complete: whether there is nothing more to read: the content is there
+    @param answer: the head; never a 2xx, after which a tunnel begins.
+    @param limit: the most octets of content to read and to keep.
+    @ivar complete: true if there is nothing more to read: the content is there
         as a whole, or up to the limit.
-    @ivar reusable: whether another request can follow on this connection: the
-        framing has ended the content, nothing came behind it, and neither
+    @ivar reusable: true if another request can follow on this connection: the
+        framing has ended the content, no octet came after it, and neither
         side's rules close the connection.
     """
 
@@ -45,20 +44,20 @@ class ContentReader:
         self._rest = b""
         self._need = 0
         self._trailers = TRAILERS
-        self._persists = _persists(answer)
+        self._persists = _connectionPersists(answer)
         self.complete = False
         self.reusable = False
-        self._step = self._choose(answer)
+        self._step = self._chooseFraming(answer)
 
     @property
     def content(self) -> bytes:
         """The content so far, without its framing: at most C{limit} octets."""
         return bytes(self._kept)
 
-    def feed(self, data: bytes) -> bool:
+    def feedContent(self, data: bytes) -> bool:
         """
-        Take the next octets; what comes when the content is complete only
-        makes the connection useless.
+        Take the next octets.  Octets after the complete content are dropped,
+        and make the connection useless for another request.
 
         @return: L{complete}.
         """
@@ -66,117 +65,127 @@ class ContentReader:
             self.reusable = self.reusable and not data
             return True
         self._rest += data
-        return self._advance()
+        return self._runSteps()
 
-    def finish(self) -> None:
-        """The connection has ended, or its input has."""
+    def endInput(self) -> None:
+        """Handle the end of the connection, or of its input."""
         self.complete = True
         self.reusable = False
 
-    def _advance(self) -> bool:
+    def _runSteps(self) -> bool:
         while self._step() and not self.complete:
             pass
         if self._rest and self.complete:
             self.reusable = False
         return self.complete
 
-    # Each step takes what it can of the rest, and answers whether to go on.
+    # Each step takes as much as it can of the rest, and returns true if the next
+    # step can go on with it.
 
-    def _choose(self, answer: Answer) -> Callable[[], bool]:
+    def _chooseFraming(self, answer: Answer) -> Callable[[], bool]:
+        # Anything but exactly one length, or exactly "chunked" in HTTP/1.1, lasts
+        # until the close: guessing would take the next answer for content.
         codings, lengths = (
             answer.values(b"transfer-encoding"),
             answer.values(b"content-length"),
         )
         if answer.status < 200 or answer.status in (204, 304):
-            self._end(answer.status >= 200)
+            self._finishContent(answer.status >= 200)
         elif codings:
             chunked = [value.lower() for value in codings] == [b"chunked"]
             if chunked and not lengths and answer.httpVersion != "1.0":
-                return self._chunkLine
+                return self._readChunkLine
         elif len(lengths) == 1 and _DIGITS.fullmatch(lengths[0]):
             self._need = int(lengths[0])
             if not self._need:
-                self._end(True)
-            return self._counted
-        return self._untilClose
+                self._finishContent(True)
+            return self._readCounted
+        return self._readUntilClose
 
-    def _untilClose(self) -> bool:
-        self._keep(len(self._rest))
+    def _readUntilClose(self) -> bool:
+        self._keepContent(len(self._rest))
         return False
 
-    def _counted(self) -> bool:
-        self._need -= self._keep(self._need)
+    def _readCounted(self) -> bool:
+        self._need -= self._keepContent(self._need)
         if not (self._need or self.complete):
-            self._end(True)
+            self._finishContent(True)
         return False
 
-    def _chunkLine(self) -> bool:
-        line = self._line(CHUNK_LINE)
+    def _readChunkLine(self) -> bool:
+        line = self._takeLine(CHUNK_LINE)
         if not line:
             return False
         match = _CHUNK.fullmatch(line)
         if match is None:
-            self._end(False)
+            self._finishContent(False)
         else:
             self._need = int(match[1], 16)
-            self._step = self._chunk if self._need else self._trailer
+            self._step = self._readChunk if self._need else self._readTrailer
         return True
 
-    def _chunk(self) -> bool:
-        self._need -= self._keep(self._need)
+    def _readChunk(self) -> bool:
+        self._need -= self._keepContent(self._need)
         if not self._need:
-            self._step = self._chunkEnd
+            self._step = self._readChunkEnd
         return not self._need
 
-    def _chunkEnd(self) -> bool:
+    def _readChunkEnd(self) -> bool:
         if len(self._rest) < 2:
-            # Whether it is the right one is seen when both octets are there.
+            # Judged only once both octets are there, however they were split.
             return False
         if self._rest.startswith(b"\r\n"):
             self._rest = self._rest[2:]
-            self._step = self._chunkLine
+            self._step = self._readChunkLine
         else:
-            self._end(False)
+            self._finishContent(False)
         return True
 
-    def _trailer(self) -> bool:
-        line = self._line(self._trailers)
+    def _readTrailer(self) -> bool:
+        line = self._takeLine(self._trailers)
         self._trailers -= len(line)
         if line == b"\r\n":
-            self._end(True)
+            self._finishContent(True)
         elif line and not _FIELD_LINE.fullmatch(line):
-            self._end(False)
+            self._finishContent(False)
         return bool(line)
 
-    def _line(self, limit: int) -> bytes:
-        """The next line; empty while it has not ended."""
+    def _takeLine(self, limit: int) -> bytes:
+        """
+        Take the next line.
+
+        @return: empty while the line has not ended, or if it is too long.
+        """
         end = self._rest.find(b"\n", 0, limit) + 1
         if not end and len(self._rest) >= limit:
-            self._end(False)
+            self._finishContent(False)
         line, self._rest = self._rest[:end], self._rest[end:]
         return line
 
-    def _keep(self, most: int) -> int:
+    def _keepContent(self, most: int) -> int:
         """
         Keep octets of content.
 
-        @return: how many there were.
+        @return: the number of octets taken from the rest.
         """
         room = self._limit - len(self._kept)
         taken = self._rest[: min(most, room)]
         self._kept += taken
         self._rest = self._rest[len(taken) :]
+        # The limit cuts the content only if more of it was to come.
         if len(taken) == room and (most > room):
-            self._end(False)
+            self._finishContent(False)
         return len(taken)
 
-    def _end(self, framed: bool) -> None:
+    def _finishContent(self, framed: bool) -> None:
         self.complete = True
         self.reusable = framed and self._persists
 
 
-def _persists(answer: Answer) -> bool:
-    """Whether the proxy leaves the connection open (RFC 9112, 9.3)."""
+def _connectionPersists(answer: Answer) -> bool:
+    """Tell whether the proxy leaves the connection open (RFC 9112, 9.3)."""
+    # HTTP/1.0 with "keep-alive" counts as closing: RFC 9112, C.2.2 warns of
+    # proxies that pass the word on without knowing it.
     options = answer.values(b"connection") + answer.values(b"proxy-connection")
     closes = any(
         option.strip(b" \t").lower() == b"close"

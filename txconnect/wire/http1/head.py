@@ -1,20 +1,26 @@
 """
 The head of an HTTP/1 request: octets in, in any pieces; one L{Head} out.
 
-Strict where RFC 9112 leaves room: what two readers could take for two things
-is refused, never repaired.  Nothing here decides who may go where, and
+Strict where RFC 9112 leaves room: a head that two readers could take for two
+things is refused, never repaired.  Nothing here decides about access, and
 nothing writes an answer: L{BadHead} names the row of the refusals table.
 
-B{What comes of a stream depends on its octets alone, never on how they were
+B{The result depends on the octets of the stream alone, never on how they were
 split.}  Every rule is therefore tied to a place in the stream: lines are taken
-in order, each when its LF has come, and only within the first
-L{HeadLimits.size} octets.  The one rule that does not wait for a LF, the octets
-of the first line (a TLS hello or a SOCKS greeting has no line end to wait for),
-is also the first one that a whole first line has to pass, with the same words.
+in order, each once its LF has come, and only within the first
+L{HeadLimits.size} octets.  One rule does not wait for a LF, the one on the octets
+of the first line, because a TLS hello or a SOCKS greeting has no line end to wait
+for; it is also the first rule that a whole first line has to pass, with the same
+message.
 
-Limits, and where others put them: Twisted takes 500 fields and 16 KiB of head,
-llhttp 80 KiB in Node, Apache 100 fields of 8190 octets.  RFC 9112, 3 wants
-request lines of 8000 octets to be readable.
+h11 and llhttp were not taken: both accept heads that a proxy must refuse (h11
+bare LF, folded fields, C{Content-Length} with C{Transfer-Encoding}; llhttp no
+version, no C{Host}, targets that are paths).  Both are oracles in the tests: a
+head that is accepted here, they accept with the same meaning.
+
+Limits, and those of other programs: Twisted takes 500 fields and 16 KiB of head,
+llhttp 80 KiB in Node, Apache 100 fields of 8190 octets.  RFC 9112, 3 recommends
+to support request lines of 8000 octets.
 """
 
 from __future__ import annotations
@@ -35,10 +41,10 @@ from txconnect.wire.grammar import FIELD_LINE, TOKEN_OCTETS, matchTokenOctets
 from txconnect.wire.refusals import Cause
 
 EMPTY_LINES = 4
-"""Most empty lines in front of the request line (RFC 9112, 2.2 asks for one)."""
+"""Most empty lines before the request line (RFC 9112, 2.2 recommends one)."""
 
 _VERSION = re.compile(rb"HTTP/([0-9])\.[0-9]")
-# What may stand in the first line, whole or not; the LF may still be to come.
+# The octets of a first line, whole or not; the LF may still be to come.
 _FIRST_OCTETS = re.compile(rb"[ -~]*\r?")
 _NAME_AND_SPACE = re.compile(TOKEN_OCTETS + rb"[ \t]+:")
 _JUDGED = frozenset(
@@ -51,7 +57,7 @@ _DIGITS = re.compile(rb"[0-9]+")
 @attrs.frozen
 class HeadLimits:
     """
-    How much head is read.
+    The limits of a head.
 
     @ivar size: octets, from the stream's first to the empty line's LF.
     @ivar fields: field lines.
@@ -64,13 +70,12 @@ class HeadLimits:
 @attrs.frozen
 class RequestRule:
     """
-    The rule of the request line: which requests a parser takes.
+    The rule of the request line: the requests that a parser accepts.
 
-    @ivar pattern: of a whole line with its CRLF; its groups are the method, the
-        target and the minor version of HTTP/1.
-    @ivar parse: makes of a target the authority that it names, or raises
-        L{BadAuthority}.
-    @ivar otherwise: why another method is refused.
+    @ivar pattern: the pattern of a whole line with its CRLF; its groups are the
+        method, the target and the minor version of HTTP/1.
+    @ivar parse: returns the authority of a target, or raises L{BadAuthority}.
+    @ivar otherwise: the reason for refusing another method.
     """
 
     pattern: re.Pattern[bytes]
@@ -99,7 +104,7 @@ class Head:
         (RFC 9110, 2.5).
     @ivar credentials: the value of C{Proxy-Authorization}, or L{None}.  A
         secret: never logged.
-    @ivar hostDiffers: whether the C{Host} field names another host or port than
+    @ivar hostDiffers: true if the C{Host} field names another host or port than
         the target.  The target decides; this is for the log.
     """
 
@@ -113,7 +118,7 @@ class Head:
 
 class BadHead(Exception):
     """
-    The stream does not begin with the head of a request that is served here.
+    The stream does not begin with the head of a request that this proxy can serve.
 
     @ivar cause: the row of the refusals table.
     @ivar reason: a sentence that repeats nothing of the request.
@@ -127,18 +132,18 @@ class BadHead(Exception):
 
 class HeadParser:
     """
-    Reads one head (RFC 9112, 2 to 5).  The front makes one a connection.
+    A parser of one head (RFC 9112, 2 to 5).  The front makes one a connection.
 
-    @ivar started: whether any octet has been fed.
-    @ivar trailing: what was fed behind the head: the tunnel's first octets
-        (RFC 9110, 9.3.6).  Empty until the head is complete.
+    @ivar started: true once any octet has been fed.
+    @ivar trailing: the octets that were fed after the head: the tunnel's first
+        octets (RFC 9110, 9.3.6).  Empty until the head is complete.
     """
 
     started = False
     trailing = b""
 
-    # What begins the same for every head stands here: making a parser is a
-    # good part of reading a short head.
+    # On the class and not in __init__, because they begin the same for every
+    # head, and making a parser is a good part of the cost of a short one.
     _authority: Authority | None = None
     _credentials: bytes | None = None
     _done = False
@@ -166,12 +171,13 @@ class HeadParser:
 
         @return: the head once it is complete, else L{None}.  Once it has been
             returned, or L{BadHead} was raised, nothing more may be fed.
-        @raise BadHead: as soon as the octets so far can begin no head.
-        @raise RuntimeError: when the outcome has been told already.
+        @raise BadHead: as soon as the octets so far cannot begin a head.
+        @raise RuntimeError: if a head or an error came of an earlier call.
         """
         if self._done:
             raise RuntimeError("this head is done: nothing more can be fed")
-        self._done = True  # Until the end of this method says otherwise.
+        # Cleared below if more is needed, so that an exception leaves it set.
+        self._done = True
         if data:
             self.started = True
         octets = self._rest + data if self._rest else data
@@ -183,13 +189,13 @@ class HeadParser:
                 start = self._takeFields(octets, start)
                 if octets.startswith(b"\r\n", start, self._left):
                     self.trailing = octets[start + 2 :]
-                    return self._finish(self._authority)
-        self._keep(octets, start)
+                    return self._makeHead(self._authority)
+        self._keepLine(octets, start)
         self._done = False
         return None
 
     def _takeFirstLines(self, octets: bytes) -> int:
-        """Read up to the request line's end, or as far as there are lines."""
+        """Read up to the request line's end, or all whole lines before it."""
         start, scanned = 0, self._scanned
         while True:
             match = self._rule.pattern.match(octets, start, self._left)
@@ -208,7 +214,9 @@ class HeadParser:
             start = scanned = end + 1
 
     def _takeFields(self, octets: bytes, start: int) -> int:
-        """Read whole field lines, up to the empty line or to one still unfinished."""
+        """Read whole field lines, up to the empty line or to an unfinished one."""
+        # One match a line, name and value together: this loop is most of the
+        # cost of a head.  Only a line that does not match is looked at again.
         limit, take = self._left, self._headers.append
         while match := FIELD_LINE.match(octets, start, limit):
             if self._fieldsSeen >= self._maxFields:
@@ -218,7 +226,7 @@ class HeadParser:
             name, value = match.groups()
             name, value = name.lower(), value.strip(b" \t")
             if name in _JUDGED:
-                self._judge(name, value)
+                self._judgeField(name, value)
                 if name == b"proxy-authorization":
                     continue
             take((name, value))
@@ -229,21 +237,21 @@ class HeadParser:
             raise _refuseField(octets[start:end], first=not self._fieldsSeen)
         return start
 
-    def _judge(self, name: bytes, value: bytes) -> None:
-        """Judge a field that means something to a proxy, or to its framing."""
+    def _judgeField(self, name: bytes, value: bytes) -> None:
+        """Judge a field that concerns the proxy or the framing."""
         if name == b"host":
             if self._host is not None:
-                raise _malformed("there is more than one Host field")
+                raise _malformedHead("there is more than one Host field")
             self._host = value
         elif name == b"proxy-authorization":
             self._takeCredentials(value)
         elif name == b"content-length":
             self._takeLength(value)
         else:
-            raise _malformed("a CONNECT has no content, so no Transfer-Encoding")
+            raise _malformedHead("a CONNECT has no content, so no Transfer-Encoding")
 
-    def _keep(self, octets: bytes, start: int) -> None:
-        """Hold a line that has not ended yet, if it can still become one."""
+    def _keepLine(self, octets: bytes, start: int) -> None:
+        """Keep an unfinished line, unless it can no longer become a valid one."""
         if start:
             octets = octets[start:]
             self._left -= start
@@ -257,7 +265,7 @@ class HeadParser:
         self._scanned = len(octets) - octets.endswith(b"\r")
 
     def _tooLarge(self, line: bytes) -> BadHead:
-        """Say which limit an unfinished line breaks (RFC 9112, 3; RFC 6585, 5)."""
+        """Name the limit that an unfinished line breaks (RFC 9112, 3; RFC 6585, 5)."""
         if self._authority is not None:
             return BadHead(Cause.HEAD_TOO_LARGE, "the head is over its size limit")
         if b" " in line[: self._left]:
@@ -269,35 +277,37 @@ class HeadParser:
         )
 
     def _skipEmpty(self, line: bytes) -> None:
-        """Skip an empty line in front of the request line (RFC 9112, 2.2)."""
+        """Skip an empty line before the request line (RFC 9112, 2.2)."""
         _checkFirst(line, 0, len(line))
         if line != b"\r":
             raise _refuseFirst(line, self._rule.otherwise)
         self._emptyLines += 1
         if self._emptyLines > EMPTY_LINES:
-            raise _malformed("too many empty lines precede the request line")
+            raise _malformedHead("too many empty lines precede the request line")
 
     def _takeCredentials(self, value: bytes) -> None:
         if self._credentials is not None:
-            raise _malformed("there is more than one Proxy-Authorization field")
+            raise _malformedHead("there is more than one Proxy-Authorization field")
         self._credentials = value
 
     def _takeLength(self, value: bytes) -> None:
+        # Some clients send a length of 0 with every request; any other would
+        # make content of the tunnel's first octets.
         if self._hasLength:
-            raise _malformed("there is more than one Content-Length field")
+            raise _malformedHead("there is more than one Content-Length field")
         if not _DIGITS.fullmatch(value):
-            raise _malformed("the Content-Length is no number")
+            raise _malformedHead("the Content-Length is not a number")
         if not _ZERO.fullmatch(value):
-            raise _malformed("a CONNECT has no content, so no Content-Length but 0")
+            raise _malformedHead("a CONNECT has no content, so no Content-Length but 0")
         self._hasLength = True
 
-    def _finish(self, authority: Authority) -> Head:
+    def _makeHead(self, authority: Authority) -> Head:
         host = self._host
         if host is None and self._version != "1.0":
-            raise _malformed("there is no Host field, and HTTP/1.1 asks for one")
-        # Mostly the very octets of the target, which have been judged.
+            raise _malformedHead("there is no Host field, which HTTP/1.1 requires")
+        # Mostly the very octets of the target, which were parsed already.
         differs = (
-            host is not None and host != self._target and _differs(host, authority)
+            host is not None and host != self._target and _hostDiffers(host, authority)
         )
         headers = tuple(self._headers)
         return Head(
@@ -310,7 +320,7 @@ class HeadParser:
         )
 
 
-def _malformed(reason: str) -> BadHead:
+def _malformedHead(reason: str) -> BadHead:
     return BadHead(Cause.MALFORMED, reason)
 
 
@@ -319,64 +329,70 @@ def _tooMany() -> BadHead:
 
 
 def _checkFirst(octets: bytes, start: int, end: int) -> None:
-    """Refuse what cannot stand in a first line, such as a TLS or SOCKS greeting."""
+    """Refuse octets that no first line holds, as those of a TLS or SOCKS greeting."""
     if not _FIRST_OCTETS.fullmatch(octets, start, end):
-        raise _malformed(
+        raise _malformedHead(
             "the first line holds an octet that no HTTP/1 request line can hold"
         )
 
 
 def _refuseFirst(line: bytes, otherwise: str) -> BadHead:
-    """Say what is wrong with a request line of good octets, in the RFCs' order."""
+    """Name the first rule that a request line of valid octets breaks."""
+    # In the order of the RFCs: the form before the version, and that before the
+    # method, because a method means something only in a version that is known.
     if not line.endswith(b"\r"):
-        return _malformed("the request line ends in LF without CR")
+        return _malformedHead("the request line ends in LF without CR")
     parts = line[:-1].split(b" ")
     if len(parts) != 3 or not all(parts) or not matchTokenOctets(parts[0]):
-        return _malformed(
+        return _malformedHead(
             "the request line is not a method, a target and a version with single "
             "spaces between them"
         )
     version = _VERSION.fullmatch(parts[2])
     if version is None:
-        return _malformed("the request line does not end in an HTTP version")
+        return _malformedHead("the request line does not end in an HTTP version")
     if version[1] != b"1":
         return BadHead(Cause.VERSION, "the major version of HTTP is not 1")
     return BadHead(Cause.METHOD, otherwise)
 
 
 def _refuseField(line: bytes, first: bool) -> BadHead:
-    """Say what is wrong with a field line."""
+    """Name the first rule that a field line breaks."""
     if not line.endswith(b"\r"):
-        return _malformed("a field line ends in LF without CR")
+        return _malformedHead("a field line ends in LF without CR")
     if line.startswith((b" ", b"\t")):
         if first:
-            return _malformed("white space stands before the first field")
-        return _malformed("a field is folded over several lines")
+            return _malformedHead("white space precedes the first field")
+        return _malformedHead("a field is folded over several lines")
     if _NAME_AND_SPACE.match(line):
-        return _malformed("white space stands between a field's name and its colon")
+        return _malformedHead("white space separates a field's name from its colon")
     name, colon, _ = line.partition(b":")
     if not colon:
-        return _malformed("a field line has no colon")
+        return _malformedHead("a field line has no colon")
     if not matchTokenOctets(name):
-        return _malformed("a field's name is empty or no token")
-    return _malformed("a field's value holds a control character")
+        return _malformedHead("a field's name is empty or not a token")
+    return _malformedHead("a field's value holds a control character")
 
 
-def _differs(value: bytes, authority: Authority) -> bool:
+def _hostDiffers(value: bytes, authority: Authority) -> bool:
     """
-    Whether a Host field names another place than the target.
+    Tell whether a Host field names another host or port than the target.
 
-    @raise BadHead: when it names none (RFC 9112, 3.2).  The port may be left
-        out, as RFC 9110's own example of a CONNECT does.
+    The port may be missing, as in RFC 9110's own example of a CONNECT.
+
+    @raise BadHead: if it names no host at all (RFC 9112, 3.2).
     """
     try:
         host, port = _parseHostField(value.decode("ascii"))
     except (BadAuthority, UnicodeDecodeError):
-        raise _malformed("the Host field is no host, or host and port") from None
+        raise _malformedHead(
+            "the Host field is not a host, or a host and a port"
+        ) from None
     return host != authority.host or port not in (None, authority.port)
 
 
 def _parseHostField(text: str) -> tuple[str, int | None]:
+    # "[::1]" has colons and no port.
     host, port = text, ""
     if ":" in text and not text.endswith("]"):
         host, _, port = text.rpartition(":")

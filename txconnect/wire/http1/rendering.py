@@ -1,8 +1,8 @@
 """
 The proxy's answers in HTTP/1.1, as octets.
 
-One answer says yes and has no framing fields (RFC 9110, 9.3.6); all others say
-no, and most announce that the connection ends with them (RFC 9931, 8).
+One answer opens the tunnel and has no framing fields (RFC 9110, 9.3.6); all
+others refuse, and most announce that the connection ends with them (RFC 9931, 8).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from txconnect.wire.responses import Response
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 """
 The whole answer that opens a tunnel: its next octet is the destination's.  No
-C{Content-Length}, no C{Transfer-Encoding}, and no C{Connection: close}, which
-some clients obey.
+C{Content-Length}, no C{Transfer-Encoding}, and no C{Connection: close}, after
+which some clients close the tunnel.
 """
 
 
@@ -21,8 +21,10 @@ def renderResponse(response: Response, closes: bool) -> bytes:
     """
     Write a response: head and content.
 
-    @param closes: whether the connection ends behind it.
+    @param closes: true if the connection ends after it.
     """
+    # The length stands even before a close, so that a client can tell a whole
+    # explanation from one that a reset has cut short.
     status = f"HTTP/1.1 {response.status} {response.reason}".encode("ascii")
     lines = [status, *(name + b": " + value for name, value in response.fields)]
     lines.append(b"Content-Length: %d" % len(response.content))
