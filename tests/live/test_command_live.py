@@ -286,7 +286,10 @@ WRONG = {
         ["--policy", "prots:443"],
         "policy 'prots' is not installed; did you mean 'ports'?",
     ),
-    "a bad argument": (["--policy", "ports:http"], "policy 'ports': 'http' is no port"),
+    "a bad argument": (
+        ["--policy", "ports:http"],
+        "policy 'ports': 'http' is not a port",
+    ),
     "a bad endpoint": (["--listen", "tcp:x"], "--listen 'tcp:x' is no endpoint: "),
     "a bad port": (["--listen", "70000"], "cannot listen: "),
     "no such address": (

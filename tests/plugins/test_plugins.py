@@ -344,7 +344,7 @@ half = Half()
 
 
 def test_valueErrorIsTheSentenceThatIsShown() -> None:
-    assert refusal("ports:http").startswith("policy 'ports': 'http' is no port")
+    assert refusal("ports:http").startswith("policy 'ports': 'http' is not a port")
 
 
 def test_otherExceptionsAreShownWithTheirPlace(tmp_path: Path) -> None:

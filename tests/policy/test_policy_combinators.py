@@ -292,7 +292,7 @@ def test_allAbstainingNeverAllows(combine: Any, members: tuple[Any, ...]) -> Non
 @pytest.mark.parametrize("combine", [allOf, anyOf, reportOnly])
 def test_membersArePolicies(combine: Any) -> None:
     """What judges neither step is no member."""
-    with pytest.raises(ValueError, match="is no policy"):
+    with pytest.raises(ValueError, match="is not a policy"):
         combine(object())
 
 

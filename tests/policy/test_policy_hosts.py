@@ -57,15 +57,15 @@ def test_rows(item: str, host: str, covered: bool, sentence: str) -> None:
     ("item", "words"),
     [
         ("", "it is empty"),
-        ("*", "a star stands only at the beginning"),
-        ("*example.com", "a star stands only at the beginning"),
-        ("*.*.example.com", "a star stands only at the beginning"),
-        ("a.*.example.com", "a star stands only at the beginning"),
-        ("example.*", "a star stands only at the beginning"),
+        ("*", "a star is allowed only at the beginning"),
+        ("*example.com", "a star is allowed only at the beginning"),
+        ("*.*.example.com", "a star is allowed only at the beginning"),
+        ("a.*.example.com", "a star is allowed only at the beginning"),
+        ("example.*", "a star is allowed only at the beginning"),
         ("*.", "the host is empty"),
         (".example.com", "labels"),
         ("exa mple.com", "labels"),
-        ("https://example.com", "write the host alone"),
+        ("https://example.com", "write only the host"),
         ("example.com/", "networks policy"),
         ("10.0.0.0/8", "judged by the networks policy"),
         ("example.com:443", "judged by the ports policy"),
@@ -165,6 +165,6 @@ def test_matchIsTheObviousDefinition(items, asked, dot, spell) -> None:  # type:
         for star, parts in items
     )
     authority = Authority.parse(spell(".".join(asked)) + dot + ":443")
-    item = HostPatterns(texts).match(authority)
+    item = HostPatterns(texts).matchAuthority(authority)
     assert (item is not None) == expected
     assert item is None or item in texts

@@ -252,7 +252,7 @@ def test_patternsThatAreNone() -> None:
         parseRoute("hsots:x=direct")
     with pytest.raises(ConfigurationError, match="is no policy"):
         Rule(splitRoute("direct"), object())
-    with pytest.raises(ConfigurationError, match="no host is listed|is no host"):
+    with pytest.raises(ConfigurationError, match="no host is listed|is not a host"):
         parseRoute("hosts:=direct")
 
 

@@ -1,14 +1,12 @@
 """
-Stock policies: who may go where.
+Stock policies: rules on destinations and users.
 
 They judge by values and keep no state of a tunnel; they use the vocabulary
 (L{txconnect.values}, L{txconnect.interfaces}) and nothing above it, so each is
-also an example of how a policy is written.
+also an example for policies of other packages.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 from txconnect.policy.networks import NetworksPolicy
 from txconnect.policy.ports import PortsPolicy
@@ -16,9 +14,11 @@ from txconnect.policy.ports import PortsPolicy
 __all__ = ["defaultPolicies"]
 
 
-def defaultPolicies() -> list[Any]:
+def defaultPolicies() -> list[PortsPolicy | NetworksPolicy]:
     """
-    What stands until a policy of the same name is given: port 443, and public
-    addresses that are not this machine's own.
+    Make the default policies, each in force until one of the same name is given:
+    port 443, and public addresses that are not this machine's own.
     """
+    # Both, because the name step and the address step each need a policy that
+    # decides: the proxy does not start with a step at which none does.
     return [PortsPolicy(), NetworksPolicy()]

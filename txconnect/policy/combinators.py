@@ -5,49 +5,49 @@ A request is judged at two steps: its name (C{decide}), and then each address
 (C{decideAddress}).  A member without a rule at a step I{abstains} there.
 
   - C{allOf}: every member that has a rule at a step must allow.
-  - C{anyOf}: it keeps, for a request, the members that allowed or abstained
-    on the name.  An address passes if a kept member allows it, or if a member
-    allowed the name and has no address rule.
-  - C{reportOnly}: logs what its member would refuse, and refuses nothing.
-    Inside C{allOf} and C{anyOf} it is asked, and abstains.
+  - C{anyOf}: for each request it keeps the members that allowed the name or
+    abstained on it.  An address passes if a kept member allows it, or if a
+    member allowed the name and has no address rule.
+  - C{reportOnly}: it logs the refusals of its member, and refuses nothing.
+    Inside C{allOf} and C{anyOf} it runs its member, and abstains.
 
-B{All abstaining never allows.}  What a combinator provides follows from its
-members: it has a rule at a step where a member has one, and else provides no
-interface for it, so that nobody asks.  One whose members abstain at both steps
-cannot be made.  At a step where only reports are made it has no opinion: it
-abstains within another combinator, and by itself lets pass what every other
-policy, and its own other step, must still allow.
+B{If all members abstain, the request is not allowed.}  The interfaces of a
+combinator follow from its members: it has a rule at a step if a member has one,
+and without a member at a step it provides no interface for it, so that the proxy
+skips it there.  A combinator whose members abstain at both steps cannot be made.
+At a step with reports alone it has no opinion: within another combinator it
+abstains, and outside it lets a request pass, which every other policy, and its
+own other step, must still allow.
 
 The name step of C{anyOf} may pass a request that only an address rule can
-still allow.  A route that resolves names elsewhere asks no address rule: there
-C{decideUnresolved} has the last word, and refuses what no member has allowed
-by its name.
+still allow.  A route that resolves names elsewhere runs no address rule: there
+C{decideUnresolved} has the last word, and refuses a request of which no member
+has allowed the name.
 
-C{decideAddress} and C{decideUnresolved} must be given the very request that C{decide} was given; a
-request that C{anyOf} has not passed has no address that passes.  What is kept
-is dropped with the request itself.
+C{decideAddress} and C{decideUnresolved} must get the very request that C{decide}
+got; a request that C{anyOf} has not passed has no address that passes.  The
+members that are kept for a request are dropped with it.
 
 Answers that come at once are judged at once: no Deferred, no coroutine.  An
-exception, or an answer that is no decision, refuses, whatever the other
-members would say.
+exception, or an answer that is not a decision, refuses the request, whatever
+the other members would decide.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Any
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from txconnect.policy.combined import Combined, Member
+from txconnect.policy.combined import Combined, PolicyMember
 from txconnect.policy.judging import (
     Abstain,
     Judgement,
     Opinion,
     PerRequest,
-    abstaining,
+    abstainingJudgement,
     opinionOf,
 )
 from txconnect.values import Allow, Cause, ConnectRequest, Deny, IPAddress
@@ -60,9 +60,9 @@ _NOT_NAMED = Deny("the name of this request was not allowed")
 _NO_ADDRESS = Abstain("it judges addresses, and has none to judge on this route")
 
 
-def allOf(*members: Any) -> AllOf:
+def allOf(*members: object) -> AllOf:
     """
-    A policy that allows what every member allows.
+    Make a policy that allows a request if every member allows it.
 
     @param members: policies, or L{Named} policies.
     @raise ValueError: no member can decide anything.
@@ -70,9 +70,9 @@ def allOf(*members: Any) -> AllOf:
     return AllOf(members)
 
 
-def anyOf(*members: Any) -> AnyOf:
+def anyOf(*members: object) -> AnyOf:
     """
-    A policy that allows what at least one member allows.
+    Make a policy that allows a request if at least one member allows it.
 
     @param members: policies, or L{Named} policies.
     @raise ValueError: no member can decide anything.
@@ -80,13 +80,13 @@ def anyOf(*members: Any) -> AnyOf:
     return AnyOf(members)
 
 
-def reportOnly(member: Any) -> ReportOnly:
+def reportOnly(member: object) -> ReportOnly:
     """
-    A policy that logs what a member would refuse, and refuses nothing: to try
+    Make a policy that logs the refusals of a member, and refuses nothing: to try
     a rule before it is enforced.
 
     @param member: a policy, or a L{Named} policy.
-    @raise ValueError: it is no policy.
+    @raise ValueError: it is not a policy.
     """
     return ReportOnly(member)
 
@@ -96,24 +96,26 @@ class AllOf(Combined):
 
     name = "all-of"
 
-    def __init__(self, members: Sequence[Any]) -> None:
-        super().__init__(_deciding(self.name, members))
+    def __init__(self, members: Sequence[object]) -> None:
+        super().__init__(_decidingMembers(self.name, members))
 
     def nameJudgement(self, request: ConnectRequest) -> Judgement:
-        """Every member must allow."""
-        return _every(self.onName, lambda member: member.judgeName(request))
+        """Allow if every member allows the name."""
+        return _judgeEvery(self.onName, lambda member: member.judgeName(request))
 
     def addressJudgement(
         self, request: ConnectRequest, address: IPAddress
     ) -> Judgement:
-        """Every member must allow."""
-        return _every(
+        """Allow if every member allows the address."""
+        return _judgeEvery(
             self.onAddress, lambda member: member.judgeAddress(request, address)
         )
 
     def unresolvedJudgement(self, request: ConnectRequest) -> Judgement:
-        """Every member must allow."""
-        return _every(self.onUnresolved, lambda member: member.judgeUnresolved(request))
+        """Allow if every member allows the request without addresses."""
+        return _judgeEvery(
+            self.onUnresolved, lambda member: member.judgeUnresolved(request)
+        )
 
 
 class AnyOf(Combined):
@@ -121,14 +123,16 @@ class AnyOf(Combined):
 
     name = "any-of"
 
-    def __init__(self, members: Sequence[Any]) -> None:
-        super().__init__(_deciding(self.name, members))
+    def __init__(self, members: Sequence[object]) -> None:
+        super().__init__(_decidingMembers(self.name, members))
         self._kept = PerRequest[_Kept]()
 
     def nameJudgement(self, request: ConnectRequest) -> Judgement:
-        """Keep who allowed or abstained; one must be kept."""
+        """Keep the members that allow or abstain, and deny if there are none."""
+        # After one has allowed, the others are asked all the same: a member with an
+        # address rule may still allow an address that the first one denies.
         if not self.rulesName:
-            yield from _report(self.onName, lambda one: one.judgeName(request))
+            yield from _askReporters(self.onName, lambda one: one.judgeName(request))
             return Abstain()
         kept, named, denials = [], [], []
         for member in self.members:
@@ -137,10 +141,10 @@ class AnyOf(Combined):
                 opinion = yield from opinionOf(member.judgeName(request))
             if isinstance(opinion, Deny):
                 denials.append((member, opinion))
-            elif isinstance(opinion, Allow) and member.isDone:
-                # Whatever the address: nothing is left for others to allow.
-                self._keep(request, _Kept(allowed=True))
-                return Allow(member.explain(opinion))
+            elif isinstance(opinion, Allow) and member.nameSuffices:
+                # The address does not matter to it, so no other member is needed.
+                self._keepMembers(request, _Kept(allowed=True))
+                return Allow(member.explainOpinion(opinion))
             elif isinstance(opinion, Allow):
                 kept.append(member)
                 named.append(member)
@@ -148,17 +152,19 @@ class AnyOf(Combined):
                 kept.append(member)
         if not kept:
             self._kept.drop(request)
-            return _together(denials)
-        self._keep(request, _Kept(tuple(kept), tuple(named)))
+            return _combineDenials(denials)
+        self._keepMembers(request, _Kept(tuple(kept), tuple(named)))
         return Allow()
 
     def addressJudgement(
         self, request: ConnectRequest, address: IPAddress
     ) -> Judgement:
-        """One of those that were kept must allow."""
+        """Allow if one of the kept members allows the address."""
         reporters = [one for one in self.onAddress if not one.rulesAddress]
-        yield from _report(reporters, lambda one: one.judgeAddress(request, address))
-        kept = self._keptFor(request)
+        yield from _askReporters(
+            reporters, lambda one: one.judgeAddress(request, address)
+        )
+        kept = self._keptMembers(request)
         if kept is None:
             return _NOT_NAMED
         if kept.allowed or any(not member.rulesAddress for member in kept.members):
@@ -167,15 +173,15 @@ class AnyOf(Combined):
         for member in kept.members:
             opinion = yield from opinionOf(member.judgeAddress(request, address))
             if isinstance(opinion, Allow):
-                return Allow(member.explain(opinion))
+                return Allow(member.explainOpinion(opinion))
             denials.append((member, opinion))
-        return _together(denials)
+        return _combineDenials(denials)
 
     def unresolvedJudgement(self, request: ConnectRequest) -> Judgement:
-        """One of those that were kept must have allowed by the name."""
+        """Allow if one of the kept members has allowed the name."""
         reporters = [one for one in self.onUnresolved if not one.rules]
-        yield from _report(reporters, lambda one: one.judgeUnresolved(request))
-        kept = self._keptFor(request)
+        yield from _askReporters(reporters, lambda one: one.judgeUnresolved(request))
+        kept = self._keptMembers(request)
         if kept is None:
             return _NOT_NAMED
         if kept.allowed:
@@ -190,19 +196,21 @@ class AnyOf(Combined):
                 return Allow()
             opinions.append((member, opinion))
         if not self.rulesName and any(each is _NO_ADDRESS for _, each in opinions):
-            # Rules on addresses alone, none of which is asked.
+            # With rules on addresses alone, none of which runs on this route, it
+            # has no opinion, as a single policy on addresses has none.
             return Abstain()
-        return _together(opinions)
+        return _combineDenials(opinions)
 
     def leansOnAddresses(self) -> bool:
-        """Whether a name may pass that only a rule on addresses can allow."""
+        """Tell whether a name may pass that only a rule on addresses can allow."""
         return self.rulesName and self.rulesAddress
 
-    def _keep(self, request: ConnectRequest, kept: _Kept) -> None:
+    def _keepMembers(self, request: ConnectRequest, kept: _Kept) -> None:
+        # Without a second step nothing would ever read it.
         if self.onAddress or self.onUnresolved:
             self._kept.keep(request, kept)
 
-    def _keptFor(self, request: ConnectRequest) -> _Kept | None:
+    def _keptMembers(self, request: ConnectRequest) -> _Kept | None:
         if self.rulesName:
             return self._kept.get(request)
         return _Kept(tuple(one for one in self.onAddress if one.rulesAddress))
@@ -211,40 +219,46 @@ class AnyOf(Combined):
 class ReportOnly(Combined):
     """See L{reportOnly}."""
 
-    def __init__(self, member: Any) -> None:
-        self._member = Member(member)
+    def __init__(self, member: object) -> None:
+        self._member = PolicyMember(member)
         super().__init__([self._member], rules=False)
-        # Never the member's own name: it would take a default's place.
+        # Never the member's own name: with that of a default policy, the report
+        # would replace the default, and so the rule that it only reports on.
         self.name = f"report-only-{self._member.name}"
         self._refused = PerRequest[bool]()
 
     def nameJudgement(self, request: ConnectRequest) -> Judgement:
-        """Log what would be refused."""
-        return self._report(request, lambda: self._member.judgeName(request))
+        """Log a refusal of the member."""
+        return self._reportRefusal(request, lambda: self._member.judgeName(request))
 
     def addressJudgement(
         self, request: ConnectRequest, address: IPAddress
     ) -> Judgement:
-        """Log what would be refused, unless the name was already."""
+        """Log a refusal of the member, unless it has refused the name already."""
         if self._refused.get(request):
-            return abstaining()
-        return self._report(
+            return abstainingJudgement()
+        return self._reportRefusal(
             request, lambda: self._member.judgeAddress(request, address)
         )
 
     def unresolvedJudgement(self, request: ConnectRequest) -> Judgement:
-        """Log what would be refused, unless the name was already."""
+        """Log a refusal of the member, unless it has refused the name already."""
         if self._refused.get(request):
-            return abstaining()
-        return self._report(request, lambda: self._member.judgeUnresolved(request))
+            return abstainingJudgement()
+        return self._reportRefusal(
+            request, lambda: self._member.judgeUnresolved(request)
+        )
 
-    def _report(self, request: ConnectRequest, ask: Callable[[], Any]) -> Judgement:
+    def _reportRefusal(
+        self, request: ConnectRequest, ask: Callable[[], object]
+    ) -> Judgement:
         try:
             opinion = yield from opinionOf(ask())
         except CancelledError:
             # The client has left, or the proxy's time-out has struck.
             raise
         except Exception as error:
+            # Enforced, a failure would refuse, so that is what the log has to say.
             opinion = Deny(f"it failed: {error!r}")
         if not isinstance(opinion, Deny):
             return Abstain()
@@ -262,18 +276,20 @@ class ReportOnly(Combined):
 @attrs.frozen
 class _Kept:
     """
-    Who may still allow an address; C{allowed}: whatever the address.
+    The members that may still allow an address.
 
+    @ivar members: the kept members.
     @ivar named: those of them that have allowed the name.
+    @ivar allowed: true if every address is allowed already.
     """
 
-    members: tuple[Member, ...] = ()
-    named: tuple[Member, ...] = ()
+    members: tuple[PolicyMember, ...] = ()
+    named: tuple[PolicyMember, ...] = ()
     allowed: bool = False
 
 
-def _deciding(name: str, members: Sequence[Any]) -> list[Member]:
-    made = [Member(member) for member in members]
+def _decidingMembers(name: str, members: Sequence[object]) -> list[PolicyMember]:
+    made = [PolicyMember(member) for member in members]
     if not any(member.rulesName or member.rulesAddress for member in made):
         raise ValueError(
             f"{name}: no member decides anything, so nothing could be allowed; to "
@@ -282,12 +298,15 @@ def _deciding(name: str, members: Sequence[Any]) -> list[Member]:
     return made
 
 
-def _every(members: Sequence[Member], ask: Callable[[Member], Any]) -> Judgement:
-    """Allow if every member that has an opinion does; abstain if none has."""
+def _judgeEvery(
+    members: Sequence[PolicyMember], ask: Callable[[PolicyMember], object]
+) -> Judgement:
+    """Allow if every member with an opinion does; abstain if none has one."""
+    # In order, and no further than the first refusal, as the proxy asks policies.
     reasons, allowed = [], False
     for member in members:
         opinion = yield from opinionOf(ask(member))
-        reason = member.explain(opinion)
+        reason = member.explainOpinion(opinion)
         if isinstance(opinion, Deny):
             return Deny(reason or member.name, opinion.cause)
         allowed = allowed or isinstance(opinion, Allow)
@@ -296,17 +315,19 @@ def _every(members: Sequence[Member], ask: Callable[[Member], Any]) -> Judgement
     return Allow(reason) if allowed else Abstain(reason)
 
 
-def _report(
-    members: Sequence[Member], ask: Callable[[Member], Any]
-) -> Generator[Deferred[Any], Any, None]:
-    """Ask those members that decide nothing."""
+def _askReporters(
+    members: Sequence[PolicyMember], ask: Callable[[PolicyMember], object]
+) -> Generator[Deferred[object], object, None]:
+    """Ask members for their reports; their opinions do not count."""
     for member in members:
         yield from opinionOf(ask(member))
 
 
-def _together(denials: Sequence[tuple[Member, Opinion]]) -> Deny:
-    """One refusal for all; its cause is theirs where they agree."""
+def _combineDenials(denials: Sequence[tuple[PolicyMember, Opinion]]) -> Deny:
+    """Make one refusal of several; its cause is theirs if they agree on one."""
     causes = {opinion.cause for _, opinion in denials if isinstance(opinion, Deny)}
-    reasons = [member.explain(opinion) or member.name for member, opinion in denials]
+    reasons = [
+        member.explainOpinion(opinion) or member.name for member, opinion in denials
+    ]
     cause = causes.pop() if len(causes) == 1 else Cause.POLICY
     return Deny("; ".join(reasons), cause)

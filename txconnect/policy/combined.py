@@ -1,16 +1,22 @@
 """
-What the combinators have in common: their members, and the steps at which
-those are asked.  See L{txconnect.policy.combinators}.
+The common part of the combinators: their members, and the steps at which those
+are asked.  See L{txconnect.policy.combinators}.
+
+A combinator provides the interfaces that its members provide.  So one of address
+policies alone has no say about names: it need neither allow nor refuse them, and
+the proxy, which stops at start-up if no policy judges a step, is not misled.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Union
 
 from twisted.application.service import IService, MultiService
+from twisted.internet.defer import Deferred
 from zope.interface import directlyProvides
+from zope.interface.interface import InterfaceClass
 
 from txconnect.interfaces import (
     IAddressPolicy,
@@ -21,24 +27,34 @@ from txconnect.maybeasync import run
 from txconnect.policy.judging import Judgement, Opinion, atTop
 from txconnect.values import ConnectRequest, Decision, IPAddress, MaybeAsync, Named
 
-__all__ = ["Combined", "Member"]
+_Answer = Union[Opinion, "Deferred[Opinion]"]
+
+__all__ = ["Combined", "PolicyMember"]
 
 
-class Member:
+class PolicyMember:
     """
-    One member: its name, and at which steps it has a rule (can allow or deny)
-    or at least wants to be asked.
+    One member of a combinator.
+
+    @ivar name: the name in reasons and in the log.
+    @ivar policy: the policy itself.
+    @ivar asksName: true if the policy is asked at the name step; C{asksAddress}
+        and C{asksUnresolved} are the same for the others.
+    @ivar rulesName: true if the policy has a rule at the name step, so that it can
+        allow or deny; C{rulesAddress} is the same for the address step.
     """
 
-    def __init__(self, member: Any) -> None:
-        policy = member.plugin if isinstance(member, Named) else member
+    def __init__(self, member: object) -> None:
+        # Any, because the interfaces that it provides are known only at run time.
+        policy: Any = member.plugin if isinstance(member, Named) else member
         self.policy = policy
         self.asksName = IDestinationPolicy.providedBy(policy)
         self.asksAddress = IAddressPolicy.providedBy(policy)
         self.asksUnresolved = IUnresolvedPolicy.providedBy(policy)
         if not (self.asksName or self.asksAddress):
-            raise ValueError(f"{policy!r} is no policy: it judges neither step")
+            raise ValueError(f"{policy!r} is not a policy: it judges neither step")
         self.name = _nameOf(member, policy)
+        # A combinator may be asked at a step only for its reports: without a rule.
         combined = isinstance(policy, Combined)
         self.rulesName = policy.rulesName if combined else self.asksName
         self.rulesAddress = policy.rulesAddress if combined else self.asksAddress
@@ -46,56 +62,61 @@ class Member:
 
     @property
     def rules(self) -> bool:
-        """Whether it decides anything, and does not report only."""
+        """True if the policy decides at some step, and does not only report."""
         return self.rulesName or self.rulesAddress
 
     @property
-    def isDone(self) -> bool:
-        """Whether it has nothing more to say once it has allowed a name."""
+    def nameSuffices(self) -> bool:
+        """True if an allowed name is all that the policy has to judge."""
         return not (self.rulesAddress or self.asksUnresolved)
 
-    def judgeName(self, request: ConnectRequest) -> Any:
-        """Ask about the name; whatever the member answers."""
+    # The answers of these are objects: a policy may return anything, and only
+    # opinionOf decides whether it is an opinion.
+
+    def judgeName(self, request: ConnectRequest) -> object:
+        """Ask the policy about a name."""
         if self._combined:
             return self.policy.judgeName(request)
         return self.policy.decide(request)
 
-    def judgeAddress(self, request: ConnectRequest, address: IPAddress) -> Any:
-        """Ask about an address; whatever the member answers."""
+    def judgeAddress(self, request: ConnectRequest, address: IPAddress) -> object:
+        """Ask the policy about an address."""
         if self._combined:
             return self.policy.judgeAddress(request, address)
         return self.policy.decideAddress(request, address)
 
-    def judgeUnresolved(self, request: ConnectRequest) -> Any:
-        """Ask about a request without addresses; whatever the member answers."""
+    def judgeUnresolved(self, request: ConnectRequest) -> object:
+        """Ask the policy about a request of which no address is judged."""
         if self._combined:
             return self.policy.judgeUnresolved(request)
         return self.policy.decideUnresolved(request)
 
-    def explain(self, opinion: Opinion) -> str:
-        """Whose reason it was, and what reason."""
+    def explainOpinion(self, opinion: Opinion) -> str:
+        """Return an opinion's reason with the member's name before it, or nothing."""
         return f"{self.name}: {opinion.reason}" if opinion.reason else ""
 
 
 class Combined(ABC):
     """
-    What the three have in common: two steps, each run as a judgement, and the
-    one that takes the second's place where no address will be judged.
+    The base of the combinators: two steps, each run as a judgement, and the one
+    that replaces the second if no address will be judged.
 
-    Where members are services, it is one: they start and stop with the proxy
-    as they would by themselves.
+    If members are services, so is the combinator: they start and stop with the
+    proxy as they would without it.
     """
 
     name: str
 
-    def __init__(self, members: Sequence[Member], rules: bool = True) -> None:
+    def __init__(self, members: Sequence[PolicyMember], rules: bool = True) -> None:
         self.members = members
         self.onName = [member for member in members if member.asksName]
         self.onAddress = [member for member in members if member.asksAddress]
         self.rulesName = rules and any(member.rulesName for member in members)
         self.rulesAddress = rules and any(member.rulesAddress for member in members)
         self.onUnresolved = [member for member in members if member.asksUnresolved]
-        provided: list[Any] = []
+        # Only the interfaces of the members: the proxy asks by interface, and a
+        # step without a rule must not look like one that allows.
+        provided: list[InterfaceClass] = []
         if self.onName:
             provided.append(IDestinationPolicy)
         if self.onAddress:
@@ -107,15 +128,15 @@ class Combined(ABC):
             provided.append(IService)
         directlyProvides(self, *provided)
 
-    def __getattr__(self, name: str) -> Any:
-        # As a service it is the nameless one of its members: under its own
-        # name there could be but one in a proxy.
+    def __getattr__(self, name: str) -> object:
+        # As a service it is the nameless service of its members: under its own
+        # name a proxy could have only one such combinator.
         if name in IService.names():
             return getattr(self._services, name)
         raise AttributeError(f"{type(self).__name__} has no {name!r}")
 
     def decide(self, request: ConnectRequest) -> MaybeAsync[Decision]:
-        """Judge the name, as the proxy asks it."""
+        """Judge a name for the proxy."""
         decision: MaybeAsync[Decision] = run(
             atTop(self.nameJudgement(request), self.rulesName)
         )
@@ -124,51 +145,52 @@ class Combined(ABC):
     def decideAddress(
         self, request: ConnectRequest, address: IPAddress
     ) -> MaybeAsync[Decision]:
-        """Judge an address, as the proxy asks it."""
+        """Judge an address for the proxy."""
         judgement = atTop(self.addressJudgement(request, address), self.rulesAddress)
         decision: MaybeAsync[Decision] = run(judgement)
         return decision
 
     def decideUnresolved(self, request: ConnectRequest) -> MaybeAsync[Decision]:
-        """Judge what will have no address here, as the proxy asks it."""
+        """Judge a request without addresses for the proxy."""
         decision: MaybeAsync[Decision] = run(
             atTop(self.unresolvedJudgement(request), hasRule=False)
         )
         return decision
 
-    def judgeName(self, request: ConnectRequest) -> Any:
-        """Judge the name, as another combinator asks it."""
+    def judgeName(self, request: ConnectRequest) -> _Answer:
+        """Judge a name for another combinator."""
         return run(self.nameJudgement(request))
 
-    def judgeAddress(self, request: ConnectRequest, address: IPAddress) -> Any:
-        """Judge an address, as another combinator asks it."""
+    def judgeAddress(self, request: ConnectRequest, address: IPAddress) -> _Answer:
+        """Judge an address for another combinator."""
         return run(self.addressJudgement(request, address))
 
-    def judgeUnresolved(self, request: ConnectRequest) -> Any:
-        """Judge what will have no address here, as another combinator asks it."""
+    def judgeUnresolved(self, request: ConnectRequest) -> _Answer:
+        """Judge a request without addresses for another combinator."""
         return run(self.unresolvedJudgement(request))
 
     def leansOnAddresses(self) -> bool:
-        """Whether a name may pass that only a rule on addresses can allow."""
+        """Tell whether a name may pass that only a rule on addresses can allow."""
         return False
 
     @abstractmethod
     def nameJudgement(self, request: ConnectRequest) -> Judgement:
-        """How the name is judged."""
+        """Judge a name, and return an opinion."""
 
     @abstractmethod
     def addressJudgement(
         self, request: ConnectRequest, address: IPAddress
     ) -> Judgement:
-        """How an address is judged."""
+        """Judge an address, and return an opinion."""
 
     @abstractmethod
     def unresolvedJudgement(self, request: ConnectRequest) -> Judgement:
-        """How a request is judged that will have no address here."""
+        """Judge a request of which no address will be judged here."""
 
 
-def _servicesOf(members: Sequence[Member]) -> MultiService:
-    """One service of all members that are services and have no parent yet."""
+def _servicesOf(members: Sequence[PolicyMember]) -> MultiService:
+    """Make one service of all members that are services and have no parent yet."""
+    # One with a parent is started elsewhere; it may be in two combinators.
     services = MultiService()
     for member in members:
         if IService.providedBy(member.policy) and member.policy.parent is None:
@@ -176,7 +198,7 @@ def _servicesOf(members: Sequence[Member]) -> MultiService:
     return services
 
 
-def _nameOf(member: Any, policy: Any) -> str:
+def _nameOf(member: object, policy: object) -> str:
     if isinstance(member, Named):
         return member.name
     return str(getattr(policy, "name", "") or type(policy).__name__)

@@ -1,10 +1,10 @@
 """
-C{hosts} and C{deny-hosts}: which hosts tunnels may lead to, by name.
+C{hosts} and C{deny-hosts}: the hosts to which tunnels may lead, by name.
 
 An item is a host name, an address, or C{*.} and a name.  C{*.example.com}
 covers every name below C{example.com}, at any depth, and not C{example.com}
-itself.  A star stands nowhere else (smokescreen's rule): no list can be
-written that means more than its reader thinks.
+itself.  A star is allowed nowhere else (smokescreen's rule), so that no list
+covers more than its reader thinks.
 
 Names come here in one form only (L{txconnect.wire.authority}): lower case, no
 trailing dot, punycode.  Addresses are compared as addresses.
@@ -38,12 +38,13 @@ _ALLOW = Allow()
 
 class HostPatterns:
     """
-    A list of hosts that answers in one dictionary look-up a label.
+    A list of hosts that is searched with one set look-up a label, however long
+    it is.
     """
 
     def __init__(self, items: Sequence[str]) -> None:
         """
-        @raise ValueError: the list is empty, or an item is no host.
+        @raise ValueError: the list is empty, or an item is not a host.
         """
         if not items:
             raise ValueError("no host is listed")
@@ -51,16 +52,17 @@ class HostPatterns:
         self._suffixes: set[str] = set()
         self._addresses: set[tuple[int, int]] = set()
         for item in items:
-            self._add(item.strip())
+            self._addItem(item.strip())
 
-    def match(self, authority: Authority) -> str | None:
-        """The item that covers a destination as it was asked for, if any."""
+    def matchAuthority(self, authority: Authority) -> str | None:
+        """Return the item that covers a destination as requested, if any."""
         address = authority.address
         if address is not None:
             return self.matchAddress(address)
         host = authority.host
         if host in self._names:
             return host
+        # From the longest suffix on, so the reason names the narrowest item.
         dot = host.find(".")
         while dot >= 0:
             if host[dot + 1 :] in self._suffixes:
@@ -69,14 +71,14 @@ class HostPatterns:
         return None
 
     def matchAddress(self, address: IPAddress) -> str | None:
-        """The address item that covers an address, if any."""
-        key = _key(address)
+        """Return the address item that covers an address, if any."""
+        key = _addressKey(address)
         return str(unmapped(address)) if key in self._addresses else None
 
-    def _add(self, item: str) -> None:
+    def _addItem(self, item: str) -> None:
         address = _parseAddress(item)
         if address is not None:
-            self._addresses.add(_key(address))
+            self._addresses.add(_addressKey(address))
         elif item.startswith("*."):
             self._suffixes.add(_parseName(item, item[2:]))
         else:
@@ -86,10 +88,10 @@ class HostPatterns:
 @implementer(IDestinationPolicy)
 class HostsPolicy:
     """
-    Allows the hosts that it lists, and refuses every other.
+    A policy that allows the hosts it lists, and refuses all others.
 
-    It judges what the client asked for.  A listed address is allowed when it
-    is asked for as an address; a name that resolves to it is judged as a name.
+    It judges the target of the request.  A listed address is allowed if it is
+    the target itself; a name that resolves to it is judged as a name.
     """
 
     name = "hosts"
@@ -97,13 +99,13 @@ class HostsPolicy:
     def __init__(self, *items: str) -> None:
         """
         @param items: see the module; at least one.
-        @raise ValueError: there is none, or one is no host.
+        @raise ValueError: there is none, or one is not a host.
         """
         self._patterns = HostPatterns(items)
 
     def decide(self, request: ConnectRequest) -> Decision:
-        """Judge the host that was asked for."""
-        item = self._patterns.match(request.authority)
+        """Judge the host of a request."""
+        item = self._patterns.matchAuthority(request.authority)
         if item is None:
             return Deny(f"{request.authority.host} is not among the allowed hosts")
         return _ALLOW
@@ -112,10 +114,10 @@ class HostsPolicy:
 @implementer(IDestinationPolicy, IAddressPolicy)
 class DenyHostsPolicy:
     """
-    Refuses the hosts that it lists, and lets every other pass.
+    A policy that refuses the hosts it lists, and allows all others.
 
-    A listed address is refused under every name that leads to it, and inside
-    an IPv6 address that stands for it.  A listed I{name} is refused under that
+    A listed address is refused under every name that resolves to it, and inside
+    an IPv6 address that leads to it.  A listed I{name} is refused under that
     name only: its server may have others.
     """
 
@@ -124,33 +126,35 @@ class DenyHostsPolicy:
     def __init__(self, *items: str) -> None:
         """
         @param items: see the module; at least one.
-        @raise ValueError: there is none, or one is no host.
+        @raise ValueError: there is none, or one is not a host.
         """
         self._patterns = HostPatterns(items)
 
     def decide(self, request: ConnectRequest) -> Decision:
-        """Judge the host that was asked for."""
-        item = self._patterns.match(request.authority)
+        """Judge the host of a request."""
+        item = self._patterns.matchAuthority(request.authority)
         if item is None:
             return _ALLOW
         return Deny(f"{request.authority.host} is denied ({item})")
 
     def decideAddress(self, request: ConnectRequest, address: IPAddress) -> Decision:
         """Judge an address that is about to be dialled."""
-        for candidate in (address, _translated(address)):
+        # A NAT64 would connect to the IPv4 address inside.
+        for candidate in (address, _translatedAddress(address)):
             if candidate is not None and self._patterns.matchAddress(candidate):
                 return Deny(f"{address} is denied ({candidate})", Cause.ADDRESS)
         return _ALLOW
 
 
-def _key(address: IPAddress) -> tuple[int, int]:
-    # By number: an IPv6 address with a scope is unequal to itself without.
+def _addressKey(address: IPAddress) -> tuple[int, int]:
+    # By number, because an IPv6 address with a scope does not equal the same one
+    # without.
     address = unmapped(address)
     return (address.version, int(address))
 
 
-def _translated(address: IPAddress) -> IPAddress | None:
-    """The IPv4 address that NAT64 reaches through an address (RFC 6052, 2.1)."""
+def _translatedAddress(address: IPAddress) -> IPAddress | None:
+    """Return the IPv4 address that NAT64 reaches by an address (RFC 6052, 2.1)."""
     if isinstance(address, IPv6Address) and int(address) >> 32 == 0x64FF9B << 64:
         return ip_address(int(address) & 0xFFFFFFFF)
     return None
@@ -166,23 +170,24 @@ def _parseAddress(item: str) -> IPAddress | None:
 
 
 def _parseName(item: str, name: str) -> str:
-    complaint = _complaint(item, name)
+    complaint = _explainBadName(item, name)
     if complaint:
-        raise ValueError(f"{item!r} is no host: {complaint}")
+        raise ValueError(f"{item!r} is not a host: {complaint}")
     try:
         return parseHost(name)
     except BadAuthority as error:
-        raise ValueError(f"{item!r} is no host: {error}") from None
+        raise ValueError(f"{item!r} is not a host: {error}") from None
 
 
-def _complaint(item: str, name: str) -> str:
-    """What is wrong with an item that people are known to write."""
+def _explainBadName(item: str, name: str) -> str:
+    """Explain a common mistake in an item; return an empty text for any other."""
+    # The grammar would refuse these too, in words that do not say what to write.
     if not item:
         return "it is empty; is there a comma too many?"
     if "*" in name:
-        return "a star stands only at the beginning, as in *.example.com"
+        return "a star is allowed only at the beginning, as in *.example.com"
     if "://" in name:
-        return "it is a URL; write the host alone"
+        return "it is a URL; write only the host"
     if "/" in name:
         return "networks are judged by the networks policy"
     if ":" in name:

@@ -1,14 +1,18 @@
 """
-How combinators judge: a judgement is a generator, run by
-L{txconnect.maybeasync.run}, which asks one member after the other and returns an
-opinion.
+Judgements, the work of a combinator at one step: a judgement is a generator, run
+by L{txconnect.maybeasync.run}, which asks one member after the other and returns
+an opinion.
+
+An opinion is a decision, or L{Abstain}.  L{Abstain} is a class of its own, which
+the proxy does not know, and not an L{Allow} with a mark: one that reaches the proxy
+by mistake refuses the request and does not let it pass.
 """
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Generator
-from typing import Any, Generic, TypeVar, Union
+from typing import Generic, TypeGuard, TypeVar, Union
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -21,7 +25,7 @@ __all__ = [
     "Judgement",
     "Opinion",
     "PerRequest",
-    "abstaining",
+    "abstainingJudgement",
     "atTop",
     "opinionOf",
 ]
@@ -31,25 +35,28 @@ _T = TypeVar("_T")
 
 @attrs.frozen
 class Abstain:
-    """No opinion; only combinators say and hear this."""
+    """No opinion; only combinators return this, and only to combinators."""
 
     reason: str = ""
 
 
 Opinion = Union[Allow, Deny, Abstain]
 _OPINIONS = (Allow, Deny, Abstain)
-Judgement = Generator[Deferred[Any], Any, Opinion]
-"""Yields what it has to wait for, and returns an opinion."""
+Judgement = Generator[Deferred[object], object, Opinion]
+"""A generator that yields the Deferreds it waits for, and returns an opinion."""
 
 
 def atTop(
     judgement: Judgement, hasRule: bool
-) -> Generator[Deferred[Any], Any, Decision]:
+) -> Generator[Deferred[object], object, Decision]:
     """
-    Turn abstaining, of which only combinators know, into an allowance.
+    Make abstaining, which only combinators know, an allowance for the proxy.
 
     @raise TypeError: it abstained, and has a rule.
     """
+    # A combinator that only reports must not refuse; every other policy, and its
+    # own other step, must still allow the request.  One that has a rule cannot
+    # abstain unless a member is wrong, so that is an error, which refuses.
     opinion = yield from judgement
     if not isinstance(opinion, Abstain):
         return opinion
@@ -58,33 +65,39 @@ def atTop(
     return Allow(opinion.reason)
 
 
-def opinionOf(answer: Any) -> Judgement:
+def opinionOf(answer: object) -> Judgement:
     """
-    Wait for what a member answers.
+    Wait for the answer of a member.
 
-    @raise TypeError: it is no decision.
+    @raise TypeError: it is not a decision.
     """
-    if type(answer) not in _OPINIONS:
-        answer = settle(answer)
-        if isinstance(answer, Deferred):
-            answer = yield answer
-        if type(answer) not in _OPINIONS:
-            kind = type(answer).__name__
-            raise TypeError(f"a member answered {kind}, not Allow or Deny")
-    return answer  # type: ignore[no-any-return]
+    if _isOpinion(answer):
+        return answer
+    answer = settle(answer)
+    if isinstance(answer, Deferred):
+        answer = yield answer
+    if _isOpinion(answer):
+        return answer
+    raise TypeError(f"a member answered {type(answer).__name__}, not Allow or Deny")
 
 
-def abstaining() -> Judgement:
-    """Have no opinion without asking anybody."""
+def _isOpinion(answer: object) -> TypeGuard[Opinion]:
+    # Exactly these types: a subclass might mean something else by its Allow.
+    return type(answer) in _OPINIONS
+
+
+def abstainingJudgement() -> Judgement:
+    """Abstain without asking a member."""
     yield from ()
     return Abstain()
 
 
 class PerRequest(Generic[_T]):
     """
-    A value a live request.  Requests are equal by value, so they are told
-    apart by identity; an entry goes when its request does, whether the second
-    step ever comes or not.
+    A value for each live request.
+
+    Requests are equal by value, so the keys are their identities; an entry goes
+    with its request, even if the second step never comes.
     """
 
     def __init__(self) -> None:
@@ -94,15 +107,16 @@ class PerRequest(Generic[_T]):
         return len(self._values)
 
     def keep(self, request: ConnectRequest, value: _T) -> None:
-        """Remember a value."""
+        """Keep a value until L{drop}, or until the request is collected."""
         key, values = id(request), self._values
         values[key] = (weakref.ref(request, lambda _: values.pop(key, None)), value)
 
     def drop(self, request: ConnectRequest) -> None:
-        """Forget what was kept."""
+        """Drop the value of a request, if there is one."""
         self._values.pop(id(request), None)
 
     def get(self, request: ConnectRequest) -> _T | None:
-        """The value that was kept for this very request."""
+        """Return the value that was kept for this very request, if any."""
+        # A collected request's number may belong to the next one already.
         entry = self._values.get(id(request))
         return entry[1] if entry is not None and entry[0]() is request else None

@@ -1,5 +1,5 @@
 """
-C{ports}: to which ports tunnels may lead (RFC 9110, 9.3.6: "a limited set of
+C{ports}: the ports to which tunnels may lead (RFC 9110, 9.3.6: "a limited set of
 known ports"; H1-25).
 """
 
@@ -19,7 +19,7 @@ _ALLOW = Allow()
 @implementer(IDestinationPolicy)
 class PortsPolicy:
     """
-    Allows a set of ports, and refuses every other.
+    A policy that allows a set of ports, and refuses all others.
     """
 
     name = "ports"
@@ -33,21 +33,22 @@ class PortsPolicy:
         texts = [str(item).strip() for item in items] or ["443"]
         if "any" in texts and len(texts) > 1:
             raise ValueError("'any' allows every port already: give it alone")
+        # An octet a port: judging is one look-up, however many ranges there are.
         self._allowed = bytearray(65536)
         for text in texts:
-            ports = _parse(text)
+            ports = _parsePorts(text)
             self._allowed[ports.start : ports.stop] = b"\1" * len(ports)
         self._listed = ", ".join(texts)
 
     def decide(self, request: ConnectRequest) -> Decision:
-        """Judge the port that was asked for."""
+        """Judge the port of a request."""
         port = request.authority.port
         if self._allowed[port]:
             return _ALLOW
         return Deny(f"port {port} is not among the allowed ports ({self._listed})")
 
 
-def _parse(text: str) -> range:
+def _parsePorts(text: str) -> range:
     if text == "any":
         return range(1, 65536)
     first, dash, last = text.partition("-")
@@ -55,7 +56,7 @@ def _parse(text: str) -> range:
         ports = range(parsePort(first), parsePort(last if dash else first) + 1)
     except BadAuthority:
         raise ValueError(
-            f"{text!r} is no port: write a number from 1 to 65535, a range such "
+            f"{text!r} is not a port: write a number from 1 to 65535, a range such "
             "as 8000-8999, or 'any'"
         ) from None
     if not ports:

@@ -1,5 +1,5 @@
 """
-C{users}: which authenticated users may use the proxy.
+C{users}: the authenticated users that may use the proxy.
 """
 
 from __future__ import annotations
@@ -17,29 +17,32 @@ _ALLOW = Allow()
 @implementer(IDestinationPolicy)
 class UsersPolicy:
     """
-    Allows the users that it lists, and refuses everyone else; where nothing
-    authenticates, that is everyone.
+    A policy that allows the users it lists, and refuses all others; on a proxy
+    without authentication it refuses every request.
     """
 
     name = "users"
 
     def __init__(self, *users: str) -> None:
         """
-        @param users: names exactly as the checker gives them, with regard to
-            case; at least one.
+        @param users: names exactly as the checker returns them, case included; at
+            least one.
         @raise ValueError: there is none, or one is empty.
         """
+        # An empty list could only be a mistake, and would refuse every request.
         if not users:
-            raise ValueError("no user is listed, so nobody could use the proxy")
+            raise ValueError("no user is listed, so every request would be refused")
         if not all(users):
             raise ValueError("a user's name is empty: is there a comma too many?")
         self._users = frozenset(users)
 
     def decide(self, request: ConnectRequest) -> Decision:
-        """Judge who asks."""
+        """Judge the user of a request."""
+        # A request without an identity is refused with a reason of its own: it
+        # shows the operator that a listener does not authenticate.
         identity = request.identity
         if identity is None:
-            return Deny("nobody is authenticated, and only listed users may pass")
+            return Deny("no user is authenticated, and only listed users are allowed")
         if identity.user in self._users:
             return _ALLOW
         return Deny(f"the user {identity.user!r} is not among the listed users")

@@ -11,7 +11,7 @@ one (6to4, Teredo, SIIT, IPv4-compatible, 64:ff9b:1::/48) are special as a
 whole, with any address inside.
 
 The standard library parses addresses here and judges none: its judgement
-changes between Python's versions.  C{ipaddress}' C{is_global} is true, in some version of
+changes between Python's versions.  C{ipaddress}'s C{is_global} is true, in some version of
 Python 3.11 or in all, for these, which are special here:
 
   - multicast, 224.0.0.0/4 and ff00::/8;

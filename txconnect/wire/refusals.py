@@ -270,7 +270,7 @@ class Cause(Enum):
         "parent-credentials",
         502,
         "proxy_configuration_error",
-        "The parent proxy for this destination does not accept this proxy's credentials",
+        "The parent proxy for this destination rejects this proxy's credentials",
         "Tell the proxy's operator; the client's own credentials are not the cause.",
     )
     PARENT_DENIED = (
