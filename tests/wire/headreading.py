@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from txconnect.testing import chunkings
-from txconnect.wire.http1.head import BadHead, Head, HeadLimits, HeadParser
+from txconnect.wire.http1.badhead import BadHead
+from txconnect.wire.http1.head import Head, HeadLimits, HeadParser
 from txconnect.wire.refusals import Cause
 
 Outcome = tuple[Head, bytes] | tuple[Cause, str] | None

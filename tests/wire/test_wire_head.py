@@ -12,9 +12,9 @@ from headreading import accepted, read, readPieces, refused
 
 from txconnect.testing import chunkings
 from txconnect.wire.authority import Authority, parseAuthority
+from txconnect.wire.http1.badhead import BadHead
 from txconnect.wire.http1.head import (
     EMPTY_LINES,
-    BadHead,
     Head,
     HeadLimits,
     HeadParser,

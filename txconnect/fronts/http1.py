@@ -38,7 +38,8 @@ from txconnect.tunnel.relay import Relay
 from txconnect.tunnel.transport.leg import Side
 from txconnect.tunnel.tunnel import Tunnel
 from txconnect.values import Cause, ConnectRequest
-from txconnect.wire.http1.head import BadHead, Head, HeadParser
+from txconnect.wire.http1.badhead import BadHead
+from txconnect.wire.http1.head import Head, HeadParser
 from txconnect.wire.http1.rendering import ESTABLISHED, renderResponse
 
 

@@ -37,16 +37,20 @@ from txconnect.wire.authority import (
     parseHost,
     parsePort,
 )
-from txconnect.wire.grammar import FIELD_LINE, TOKEN_OCTETS, matchTokenOctets
+from txconnect.wire.grammar import FIELD_LINE
+from txconnect.wire.http1.badhead import (
+    BadHead,
+    checkFirstOctets,
+    explainFieldLine,
+    explainRequestLine,
+    malformedHead,
+    tooManyFields,
+)
 from txconnect.wire.refusals import Cause
 
 EMPTY_LINES = 4
 """Most empty lines before the request line (RFC 9112, 2.2 recommends one)."""
 
-_VERSION = re.compile(rb"HTTP/([0-9])\.[0-9]")
-# The octets of a first line, whole or not; the LF may still be to come.
-_FIRST_OCTETS = re.compile(rb"[ -~]*\r?")
-_NAME_AND_SPACE = re.compile(TOKEN_OCTETS + rb"[ \t]+:")
 _JUDGED = frozenset(
     (b"host", b"proxy-authorization", b"content-length", b"transfer-encoding")
 )
@@ -114,20 +118,6 @@ class Head:
     httpVersion: str
     credentials: bytes | None = attrs.field(repr=False)
     hostDiffers: bool
-
-
-class BadHead(Exception):
-    """
-    The stream does not begin with the head of a request that this proxy can serve.
-
-    @ivar cause: the row of the refusals table.
-    @ivar reason: a sentence that repeats nothing of the request.
-    """
-
-    def __init__(self, cause: Cause, reason: str) -> None:
-        self.cause = cause
-        self.reason = reason
-        super().__init__(f"{cause.label}: {reason}")
 
 
 class HeadParser:
@@ -220,7 +210,7 @@ class HeadParser:
         limit, take = self._left, self._headers.append
         while match := FIELD_LINE.match(octets, start, limit):
             if self._fieldsSeen >= self._maxFields:
-                raise _tooMany()
+                raise tooManyFields()
             self._fieldsSeen += 1
             start = match.end()
             name, value = match.groups()
@@ -233,22 +223,22 @@ class HeadParser:
         end = octets.find(b"\n", start, limit)
         if end >= 0 and octets[start:end] != b"\r":
             if self._fieldsSeen >= self._maxFields:
-                raise _tooMany()
-            raise _refuseField(octets[start:end], first=not self._fieldsSeen)
+                raise tooManyFields()
+            raise explainFieldLine(octets[start:end], first=not self._fieldsSeen)
         return start
 
     def _judgeField(self, name: bytes, value: bytes) -> None:
         """Judge a field that concerns the proxy or the framing."""
         if name == b"host":
             if self._host is not None:
-                raise _malformedHead("there is more than one Host field")
+                raise malformedHead("there is more than one Host field")
             self._host = value
         elif name == b"proxy-authorization":
             self._takeCredentials(value)
         elif name == b"content-length":
             self._takeLength(value)
         else:
-            raise _malformedHead("a CONNECT has no content, so no Transfer-Encoding")
+            raise malformedHead("a CONNECT has no content, so no Transfer-Encoding")
 
     def _keepLine(self, octets: bytes, start: int) -> None:
         """Keep an unfinished line, unless it can no longer become a valid one."""
@@ -257,7 +247,7 @@ class HeadParser:
             self._left -= start
             self._scanned = 0
         if self._authority is None:
-            _checkFirst(octets, self._scanned, self._left)
+            checkFirstOctets(octets, self._scanned, self._left)
         if len(octets) >= self._left:
             raise self._tooLarge(octets)
         self._rest = octets
@@ -278,33 +268,33 @@ class HeadParser:
 
     def _skipEmpty(self, line: bytes) -> None:
         """Skip an empty line before the request line (RFC 9112, 2.2)."""
-        _checkFirst(line, 0, len(line))
+        checkFirstOctets(line, 0, len(line))
         if line != b"\r":
-            raise _refuseFirst(line, self._rule.otherwise)
+            raise explainRequestLine(line, self._rule.otherwise)
         self._emptyLines += 1
         if self._emptyLines > EMPTY_LINES:
-            raise _malformedHead("too many empty lines precede the request line")
+            raise malformedHead("too many empty lines precede the request line")
 
     def _takeCredentials(self, value: bytes) -> None:
         if self._credentials is not None:
-            raise _malformedHead("there is more than one Proxy-Authorization field")
+            raise malformedHead("there is more than one Proxy-Authorization field")
         self._credentials = value
 
     def _takeLength(self, value: bytes) -> None:
         # Some clients send a length of 0 with every request; any other would
         # make content of the tunnel's first octets.
         if self._hasLength:
-            raise _malformedHead("there is more than one Content-Length field")
+            raise malformedHead("there is more than one Content-Length field")
         if not _DIGITS.fullmatch(value):
-            raise _malformedHead("the Content-Length is not a number")
+            raise malformedHead("the Content-Length is not a number")
         if not _ZERO.fullmatch(value):
-            raise _malformedHead("a CONNECT has no content, so no Content-Length but 0")
+            raise malformedHead("a CONNECT has no content, so no Content-Length but 0")
         self._hasLength = True
 
     def _makeHead(self, authority: Authority) -> Head:
         host = self._host
         if host is None and self._version != "1.0":
-            raise _malformedHead("there is no Host field, which HTTP/1.1 requires")
+            raise malformedHead("there is no Host field, which HTTP/1.1 requires")
         # Mostly the very octets of the target, which were parsed already.
         differs = (
             host is not None and host != self._target and _hostDiffers(host, authority)
@@ -320,60 +310,6 @@ class HeadParser:
         )
 
 
-def _malformedHead(reason: str) -> BadHead:
-    return BadHead(Cause.MALFORMED, reason)
-
-
-def _tooMany() -> BadHead:
-    return BadHead(Cause.HEAD_TOO_LARGE, "the head has too many fields")
-
-
-def _checkFirst(octets: bytes, start: int, end: int) -> None:
-    """Refuse octets that no first line holds, as those of a TLS or SOCKS greeting."""
-    if not _FIRST_OCTETS.fullmatch(octets, start, end):
-        raise _malformedHead(
-            "the first line holds an octet that no HTTP/1 request line can hold"
-        )
-
-
-def _refuseFirst(line: bytes, otherwise: str) -> BadHead:
-    """Name the first rule that a request line of valid octets breaks."""
-    # In the order of the RFCs: the form before the version, and that before the
-    # method, because a method means something only in a version that is known.
-    if not line.endswith(b"\r"):
-        return _malformedHead("the request line ends in LF without CR")
-    parts = line[:-1].split(b" ")
-    if len(parts) != 3 or not all(parts) or not matchTokenOctets(parts[0]):
-        return _malformedHead(
-            "the request line is not a method, a target and a version with single "
-            "spaces between them"
-        )
-    version = _VERSION.fullmatch(parts[2])
-    if version is None:
-        return _malformedHead("the request line does not end in an HTTP version")
-    if version[1] != b"1":
-        return BadHead(Cause.VERSION, "the major version of HTTP is not 1")
-    return BadHead(Cause.METHOD, otherwise)
-
-
-def _refuseField(line: bytes, first: bool) -> BadHead:
-    """Name the first rule that a field line breaks."""
-    if not line.endswith(b"\r"):
-        return _malformedHead("a field line ends in LF without CR")
-    if line.startswith((b" ", b"\t")):
-        if first:
-            return _malformedHead("white space precedes the first field")
-        return _malformedHead("a field is folded over several lines")
-    if _NAME_AND_SPACE.match(line):
-        return _malformedHead("white space separates a field's name from its colon")
-    name, colon, _ = line.partition(b":")
-    if not colon:
-        return _malformedHead("a field line has no colon")
-    if not matchTokenOctets(name):
-        return _malformedHead("a field's name is empty or not a token")
-    return _malformedHead("a field's value holds a control character")
-
-
 def _hostDiffers(value: bytes, authority: Authority) -> bool:
     """
     Tell whether a Host field names another host or port than the target.
@@ -385,7 +321,7 @@ def _hostDiffers(value: bytes, authority: Authority) -> bool:
     try:
         host, port = _parseHostField(value.decode("ascii"))
     except (BadAuthority, UnicodeDecodeError):
-        raise _malformedHead(
+        raise malformedHead(
             "the Host field is not a host, or a host and a port"
         ) from None
     return host != authority.host or port not in (None, authority.port)
