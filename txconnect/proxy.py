@@ -191,7 +191,7 @@ class ConnectProxy(MultiService):
         return rules if leading is None else self._withRoutes(rules, leading)
 
     def _withRoutes(self, rules: Rules, routes: Routes) -> Rules:
-        routers = routes.routers(
+        routers = routes.makeRouters(
             self._reactor,
             rules.settings,
             self.lookups,

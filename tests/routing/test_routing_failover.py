@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.logger import formatEvent
 
 from txconnect.errors import Refused
-from txconnect.routing.answers import Failed
+from txconnect.routing.answers import ParentFailed
 from txconnect.routing.failover import Failover
 from txconnect.routing.health import Health
 from txconnect.testing import CHUNKS, Destination, ManualPool, Peer
@@ -118,16 +118,16 @@ def test_nobodyIsAskedWithoutTime() -> None:
         def __init__(self) -> None:
             self.name = "slow"
 
-        async def connect(self, authority: Any, fields: Any, seconds: float) -> Any:
+        async def openTunnel(self, authority: Any, fields: Any, seconds: float) -> Any:
             assert seconds > 0
             clock.advance(seconds)
-            raise Failed(Refused(Cause.PARENT_SILENT, "slow: silent"))
+            raise ParentFailed(Refused(Cause.PARENT_SILENT, "slow: silent"))
 
-        probe = connect
+        probe = openTunnel
 
     clock = Ticking()
     parents: Any = [Slow() for _ in range(40)]
-    route = Failover(parents, Health(clock), clock, 0.1).route("name")
+    route = Failover(parents, Health(clock), clock, 0.1).makeRoute("name")
     seen: list[Any] = []
     route.connect(ConnectRequest(Authority("example.com", 443)), ()).addBoth(
         seen.append
@@ -222,13 +222,13 @@ def test_backOffAndProbe() -> None:
     rig.network.refuse(PARENT)
     Scripted(rig.network, SECOND, OK)
     health = rig.proxy.rules.plugins[-1].plugin._health
-    opened = health._probe
+    opened = health._startProbe
 
     def noticed(*arguments: Any) -> None:
         tried.append(round(rig.network.seconds(), 3))
         opened(*arguments)
 
-    health._probe = noticed  # type: ignore[method-assign, union-attr]
+    health._startProbe = noticed  # type: ignore[method-assign, union-attr]
     with logging() as logged:
         client = rig.client(connect())
         client.abort()

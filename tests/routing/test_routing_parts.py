@@ -23,10 +23,10 @@ from txconnect.client.errors import ProxyTimeout
 from txconnect.dialing.dialer import Dialer, transportOpener
 from txconnect.dialing.lookups import Lookups
 from txconnect.errors import Refused
-from txconnect.routing.answers import answerOf, failureOf
+from txconnect.routing.answers import refusalForAnswer, refusalForFailure
 from txconnect.routing.dialled import DialledEndpoint
 from txconnect.routing.health import Health
-from txconnect.routing.probe import probe
+from txconnect.routing.probe import probeEndpoint
 from txconnect.settings import Settings
 from txconnect.testing import CHUNKS, ImmediatePool, MemoryNetwork, scriptedLookup
 from txconnect.values import Authority, Cause
@@ -194,13 +194,13 @@ def test_marks() -> None:
     clock, parent, other = Clock(), Probed(), Probed()
     health = Health(clock)
     with logging() as logged:
-        health.answered(parent)
-        health.failed(parent, "one", clock.seconds())
-        health.failed(parent, "two", clock.seconds())
+        health.markAnswered(parent)
+        health.markFailed(parent, "one", clock.seconds())
+        health.markFailed(parent, "two", clock.seconds())
         assert health.isDown(parent) and not health.isDown(other)
         assert health.inOrder([parent, other]) == [other, parent]
         clock.advance(1)
-        health.failed(other, "three", clock.seconds())
+        health.markFailed(other, "three", clock.seconds())
         clock.advance(0.5)
         parent.looks[0].errback(ConnectError())
         assert health.isDown(parent)
@@ -210,7 +210,7 @@ def test_marks() -> None:
         clock.advance(1.5)
         # Answered while it is looked at: the look is given up.
         assert not parent.looks[1].called
-        health.answered(parent)
+        health.markAnswered(parent)
         assert parent.looks[1].called
         assert health.inOrder([parent, other]) == [parent, other]
         assert not clock.getDelayedCalls()
@@ -226,10 +226,10 @@ def test_answersMeanwhile() -> None:
     health = Health(clock)
     with logging():
         clock.advance(5)
-        health.answered(parent)
-        health.failed(parent, "silent", 1.0)
+        health.markAnswered(parent)
+        health.markFailed(parent, "silent", 1.0)
         assert not health.isDown(parent)
-        health.failed(parent, "silent", 5.0)
+        health.markFailed(parent, "silent", 5.0)
         assert health.isDown(parent)
         health.stop()
     assert not clock.getDelayedCalls()
@@ -243,15 +243,15 @@ def test_answersShortlyBefore() -> None:
     clock, parent = Clock(), Probed()
     health = Health(clock)
     with logging():
-        health.answered(parent)
-        health.failed(parent, "hangs up", 4.9, reached=True)
+        health.markAnswered(parent)
+        health.markFailed(parent, "hangs up", 4.9, reached=True)
         assert not health.isDown(parent)
-        health.failed(parent, "hangs up", 5.0, reached=True)
+        health.markFailed(parent, "hangs up", 5.0, reached=True)
         assert health.isDown(parent)
         clock.advance(1)
         parent.looks[0].callback(None)
         assert not health.isDown(parent)
-        health.failed(parent, "hangs up", 5.0, reached=True)
+        health.markFailed(parent, "hangs up", 5.0, reached=True)
         assert health.isDown(parent)
         health.stop()
     assert not clock.getDelayedCalls()
@@ -273,8 +273,8 @@ def test_looksThatFailAtOnce() -> None:
     clock, gone, there = Clock(), Gone(), There()
     health = Health(clock)
     with logging():
-        health.failed(gone, "x", 0.0)
-        health.failed(there, "x", 0.0)
+        health.markFailed(gone, "x", 0.0)
+        health.markFailed(there, "x", 0.0)
         clock.pump([1.0, 2.0, 4.0])
         assert len(gone.looks) == 3 and len(there.looks) == 1
         assert health.isDown(gone) and not health.isDown(there)
@@ -286,7 +286,7 @@ def test_lookThatIsLost() -> None:
     """A connection that goes before it could be used was none."""
     ground = Ground()
     seen: list[Any] = []
-    probe(ground.endpoint, encrypted=True).addBoth(seen.append)
+    probeEndpoint(ground.endpoint, encrypted=True).addBoth(seen.append)
     ground.network.flush()
     ground.served.peer.close()
     ground.network.flush()
@@ -298,7 +298,7 @@ def test_lookThatIsGivenUp() -> None:
     """Nothing is left of it, at whichever step."""
     for turns in (0, 1000):
         ground = Ground()
-        looking = probe(ground.endpoint, encrypted=True)
+        looking = probeEndpoint(ground.endpoint, encrypted=True)
         if turns:
             ground.network.flush(turns)
         looking.addErrback(lambda failure: failure.trap(CancelledError))
@@ -332,9 +332,9 @@ def test_lookFindsTheCertificateWrong(tmp_path: Any) -> None:
 def test_othersErrorsAreNotParents() -> None:
     """[PS-02] A bug of ours is not told as a parent's failure."""
     for error in (RuntimeError("x"), Refused(Cause.EXHAUSTED), ValueError("y")):
-        assert answerOf("p", error) is None
-        assert failureOf("p", error, reached=True) is None
-        assert failureOf("p", error, reached=False) is None
+        assert refusalForAnswer("p", error) is None
+        assert refusalForFailure("p", error, reached=True) is None
+        assert refusalForFailure("p", error, reached=False) is None
 
 
 def test_timeBeforeAConnection() -> None:
@@ -344,7 +344,7 @@ def test_timeBeforeAConnection() -> None:
         (True, Cause.PARENT_SILENT),
         (False, Cause.PARENT_UNREACHABLE),
     ):
-        refused = failureOf("p", late, reached)
+        refused = refusalForFailure("p", late, reached)
         assert refused is not None and refused.cause is cause
 
 

@@ -1,10 +1,10 @@
 """
-Routes: which tunnels leave through a parent proxy, from a certain address, or
-as they are.
+Routes: the tunnels that leave through a parent proxy, from a given source
+address, or directly.
 
-C{targets} reads what an operator writes, C{rules} asks the patterns,
-C{dialled} and C{parent} reach one parent, C{answers} says what a parent's
-failure is to our own client, C{health} knows which parents are down, and
-C{failover} goes from one to the next.  The client's side of CONNECT and
-SOCKS5 itself is L{txconnect.client}'s.
+C{targets} reads the text that an operator writes, C{rules} matches a request
+against the patterns, C{dialled} and C{parent} reach one parent, C{answers}
+maps a parent's failure to a refusal, C{health} keeps the list of parents that
+are down, and C{failover} goes from one parent to the next.  The client's side
+of CONNECT and SOCKS5 itself is L{txconnect.client}'s.
 """

@@ -1,15 +1,19 @@
 """
-What a parent's answer, or its failure, is to our own client: the one place
-that says so.
+Map a parent's refusal, or its failure, to the refusal that our client gets:
+the one place that does so.
 
-A parent's status is never passed on by itself: a client takes a status for
-what the proxy says that it is talking to, and would answer a parent's 407 with
-credentials that are meant for us (RFC 9110, 11.7.1).
+A parent's status is never passed on.  A client reads a status as the word of
+the proxy that it talks to, and would answer a parent's 407 with credentials
+that are meant for us (RFC 9110, 11.7.1).
+
+The two kinds are kept apart because failover depends on it: a parent that has
+answered ends the search for a tunnel, one that has failed lets the next parent
+try.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 from OpenSSL import SSL
 from service_identity import VerificationError
@@ -29,10 +33,10 @@ from txconnect.wire.http1.answer import Flaw
 from txconnect.wire.responses import Relayed
 from txconnect.wire.socks5 import Reply
 
-__all__ = ["Answered", "Failed", "answerOf", "failureOf"]
+__all__ = ["ParentAnswered", "ParentFailed", "refusalForAnswer", "refusalForFailure"]
 
-_STATUSES = {
-    # What tinyproxy says of wrong credentials.
+_STATUS_CAUSES = {
+    # tinyproxy's status for wrong credentials.
     401: Cause.PARENT_CREDENTIALS,
     403: Cause.PARENT_DENIED,
     407: Cause.PARENT_CREDENTIALS,
@@ -41,7 +45,8 @@ _STATUSES = {
     504: Cause.PARENT_TIMEOUT,
 }
 
-_REPLIES: dict[int | None, Cause] = {
+_REPLY_CAUSES: dict[int | None, Cause] = {
+    # SocksRefused has no code where the login itself was refused.
     None: Cause.PARENT_CREDENTIALS,
     Reply.NOT_ALLOWED: Cause.PARENT_DENIED,
     Reply.NETWORK_UNREACHABLE: Cause.UNROUTABLE,
@@ -50,20 +55,22 @@ _REPLIES: dict[int | None, Cause] = {
     Reply.TTL_EXPIRED: Cause.PARENT_TIMEOUT,
 }
 
-_FLAWS: dict[Flaw | None, Cause] = {
+_FLAW_CAUSES: dict[Flaw | None, Cause] = {
     Flaw.TOO_LARGE: Cause.PARENT_HEAD_TOO_LARGE,
     Flaw.INCOMPLETE: Cause.PARENT_BROKE_OFF,
 }
 
-_OURS = frozenset({Cause.EXHAUSTED, Cause.INTERNAL, Cause.SHUTDOWN, Cause.PLUGIN_ERROR})
-"""Why a dial fails that says nothing of the parent."""
+_OWN_CAUSES = frozenset(
+    {Cause.EXHAUSTED, Cause.INTERNAL, Cause.SHUTDOWN, Cause.PLUGIN_ERROR}
+)
+"""Causes of a failed dial that lie in this proxy and not in the parent."""
 
 
-class _Outcome(Exception):
+class _NoTunnel(Exception):
     """
-    There is no tunnel through a parent.
+    Base class: no tunnel through a parent.
 
-    @ivar refused: what the client is told of it.
+    @ivar refused: the refusal that the client gets.
     """
 
     def __init__(self, refused: Refused) -> None:
@@ -71,83 +78,87 @@ class _Outcome(Exception):
         super().__init__(str(refused))
 
 
-class Answered(_Outcome):
-    """The parent gave an answer, which counts."""
+class ParentAnswered(_NoTunnel):
+    """A refusal by the parent, which counts: no other parent is tried."""
 
 
-class Failed(_Outcome):
-    """The parent gave no answer: another one may."""
+class ParentFailed(_NoTunnel):
+    """No answer from the parent: another one may give one."""
 
 
-def answerOf(name: str, error: Exception) -> Refused | None:
+def refusalForAnswer(name: str, error: Exception) -> Refused | None:
     """
-    What an answer of a parent is to our client.
+    Map a parent's refusal to the refusal for our client.
 
     @param name: the parent's.
     @return: L{None} when C{error} is no answer of a parent's.
     """
     if isinstance(error, SocksRefused):
-        cause = _REPLIES.get(error.code, Cause.PARENT_REFUSED)
+        cause = _REPLY_CAUSES.get(error.code, Cause.PARENT_REFUSED)
         return Refused(cause, f"{name}: {printable(str(error), 300)}")
     if not isinstance(error, ProxyRefused):
         return None
     reason = f"{name} answered {error.status} {printable(error.reason)}".rstrip()
     return Refused(
-        _STATUSES.get(error.status, Cause.PARENT_REFUSED),
+        _STATUS_CAUSES.get(error.status, Cause.PARENT_REFUSED),
         reason,
         parameters={"received-status": error.status},
         relayed=Relayed(error.proxyStatus),
     )
 
 
-def failureOf(name: str, error: Exception, reached: bool) -> Refused | None:
+def refusalForFailure(name: str, error: Exception, reached: bool) -> Refused | None:
     """
-    What it is to our client that a parent gave no answer.
+    Map a parent's failure to the refusal for our client.
 
-    @param reached: whether there was a connection to it.
+    @param name: the parent's.
+    @param reached: true when there was a connection to the parent.
     @return: L{None} when the parent has nothing to do with C{error}.
     """
-    if isinstance(error, Refused) and error.cause in _OURS:
+    if isinstance(error, Refused) and error.cause in _OWN_CAUSES:
+        # Our own shortage or bug: to blame the parent would mark it as down.
         return None
-    cause = _causeOf(error)
+    cause = _failureCause(error)
     if not reached and isinstance(error, (Refused, ConnectError)):
         cause = Cause.PARENT_UNREACHABLE
     if cause is None:
         return None
-    return Refused(cause, f"{name}: {_told(error)}")
+    return Refused(cause, f"{name}: {_errorText(error)}")
 
 
-def _causeOf(error: Exception) -> Cause | None:
+def _failureCause(error: Exception) -> Cause | None:
     if isinstance(error, ProxyTimeout):
         return Cause.PARENT_SILENT
     if isinstance(error, ProxyProtocolError):
-        return _FLAWS.get(error.flaw, Cause.PARENT_MALFORMED)
+        return _FLAW_CAUSES.get(error.flaw, Cause.PARENT_MALFORMED)
     if isinstance(error, ProxyClosed):
         return Cause.PARENT_BROKE_OFF
     if isinstance(error, VerificationError):
         return Cause.PARENT_CERTIFICATE
     if isinstance(error, SSL.Error):
-        return _tlsCause(" ".join(_reasonsOf(error)))
+        return _tlsCause(" ".join(_opensslReasons(error)))
     return None
 
 
 def _tlsCause(reasons: str) -> Cause:
     if "certificate verify failed" in reasons:
         return Cause.PARENT_CERTIFICATE
-    # OpenSSL's words for an alert that has come, not for one that it sends.
+    # OpenSSL has these words for an alert received, not for one that it sends.
     return Cause.PARENT_ALERT if " alert " in reasons else Cause.PARENT_TLS
 
 
-def _reasonsOf(error: SSL.Error) -> list[str]:
-    entries: Any = error.args[0] if error.args else ()
+def _opensslReasons(error: SSL.Error) -> list[str]:
+    # A list of (library, function, reason); without any, OpenSSL knew none.
+    entries: Iterable[object] = error.args[0] if error.args else ()
     return [str(entry[-1]) for entry in entries if isinstance(entry, tuple)]
 
 
-def _told(error: Exception) -> str:
+def _errorText(error: Exception) -> str:
     if isinstance(error, Refused):
         return error.reason
     if isinstance(error, SSL.Error):
-        return f"TLS: {'; '.join(_reasonsOf(error)) or 'the connection was ended'}"
+        return f"TLS: {'; '.join(_opensslReasons(error)) or 'the connection was ended'}"
     if isinstance(error, VerificationError):
         return "TLS: the certificate is for another host"
+    # Parts of it may be the parent's own octets, which must not reach a log raw.
     return printable(str(error), 300)

@@ -1,18 +1,26 @@
 """
-An endpoint for the look-ups and the dialler of the proxy: how a parent itself
-is reached.
+An endpoint on the proxy's own look-ups and dialler, for the connection to a
+parent itself.
+
+Not a L{HostnameEndpoint<twisted.internet.endpoints.HostnameEndpoint>}: a
+parent shares the cache, the bounds and the errors of the proxy's look-ups, and
+its connection becomes a L{Leg}, so that the tunnel gets every octet that the
+parent sends after its answer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import NoProtocol
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
+    IProtocol,
     IProtocolFactory,
     IStreamClientEndpoint,
+    ITCPTransport,
 )
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -21,14 +29,15 @@ from txconnect.dialing.dialer import Dialer
 from txconnect.dialing.lookups import Lookups
 from txconnect.transports import wasReset
 from txconnect.tunnel.transport.leg import Leg
-from txconnect.values import Authority, Reached
+from txconnect.values import Authority, IPAddress, Reached
 
 
 @implementer(IStreamClientEndpoint)
 class DialledEndpoint:
     """
-    Connects as the proxy connects to a destination: one look-up, Happy
-    Eyeballs, one deadline.  No policy is asked: the operator named the place.
+    An endpoint that connects as the proxy connects to a destination: one
+    look-up, Happy Eyeballs, one deadline.  No policy judges the address,
+    because the operator named it.
     """
 
     def __init__(self, lookups: Lookups, dialer: Dialer, authority: Authority) -> None:
@@ -39,24 +48,29 @@ class DialledEndpoint:
         self._dialer = dialer
         self._authority = authority
 
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """
         See L{IStreamClientEndpoint.connect}.
 
         @return: the protocol.  Fails with L{txconnect.errors.Refused}.
         """
-        addresses: Deferred[Any] = maybeDeferred(self._addresses)
+        addresses: Deferred[Any] = maybeDeferred(self._lookupAddresses)
         reached = addresses.addCallback(self._dialer.dial, self._authority.port)
-        return reached.addCallback(_connected, protocolFactory)
+        connected: Deferred[IProtocol] = reached.addCallback(
+            _buildProtocol, protocolFactory
+        )
+        return connected
 
-    def _addresses(self) -> Any:
+    def _lookupAddresses(
+        self,
+    ) -> Sequence[IPAddress] | Deferred[tuple[IPAddress, ...]]:
         address = self._authority.address
         if address is not None:
             return (address,)
         return self._lookups.lookup(self._authority.lookupName)
 
 
-def _connected(reached: Reached, factory: IProtocolFactory) -> Any:
+def _buildProtocol(reached: Reached, factory: IProtocolFactory) -> IProtocol:
     leg: Leg = reached.leg
     transport = leg.transport
     try:
@@ -65,31 +79,35 @@ def _connected(reached: Reached, factory: IProtocolFactory) -> Any:
             raise NoProtocol
         protocol.makeConnection(transport)
     except BaseException:
+        # Even a KeyboardInterrupt must not leave a connection without an owner.
         leg.abort()
         raise
-    leg.adopt(_Onward(protocol, transport))
+    leg.adopt(_ProtocolSide(protocol, transport))
     return protocol
 
 
-class _Onward:
+class _ProtocolSide:
     """
-    Tells a protocol what its connection tells the leg.
+    The side of a leg that passes the connection's events to a protocol.
 
     The methods are looked up at each call: a protocol that hands its
     connection on replaces them.
     """
 
-    def __init__(self, protocol: Any, transport: Any) -> None:
+    def __init__(self, protocol: IProtocol, transport: ITCPTransport) -> None:
         self._protocol = protocol
         self._transport = transport
-        self._halfCloseable: Any = IHalfCloseableProtocol(protocol, None)
+        self._halfCloseable: IHalfCloseableProtocol | None = IHalfCloseableProtocol(
+            protocol, None
+        )
 
     def dataReceived(self, data: bytes) -> None:
         self._protocol.dataReceived(data)
 
     def readConnectionLost(self) -> None:
         if self._halfCloseable is None:
-            # A reset may be told so too, and must not look like an end then.
+            # Twisted may report a reset this way too; it must not look like an
+            # end of input then.
             if wasReset(self._transport):
                 self._transport.abortConnection()
             else:

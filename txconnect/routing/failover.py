@@ -1,36 +1,45 @@
 """
 A route through parents: one after the other, until one has given an answer.
+
+A refusal is an answer: a request that one parent forbids must not reach its
+destination by way of a more lenient one.  The list is for parents that fail,
+not for parents that refuse.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 from txconnect.errors import Refused
-from txconnect.routing.answers import Answered, Failed
+from txconnect.routing.answers import ParentAnswered, ParentFailed
 from txconnect.routing.health import Health
-from txconnect.routing.parent import Fields, Parent
+from txconnect.routing.parent import Parent
+from txconnect.routing.speakers import Fields
 from txconnect.values import Cause, ConnectRequest, IPAddress, Reached, Route
 from txconnect.wire.forwarding import forwardedFields
 
 
 class Failover:
     """
-    Parents that stand in for each other, in the order in which they are asked.
+    Parents that stand in for each other, in the order in which they are tried.
 
-    Whatever a parent answers is the answer.  One that cannot be reached, is
-    silent, breaks off or talks nonsense has given none.
+    A parent's answer is final.  A parent that cannot be reached, is silent,
+    breaks off or talks nonsense has given none.
     """
 
     def __init__(
-        self, parents: Sequence[Parent], health: Health, clock: Any, seconds: float
+        self,
+        parents: Sequence[Parent],
+        health: Health,
+        clock: IReactorTime,
+        seconds: float,
     ) -> None:
         """
-        @param seconds: how long all of them have, together: what is left is
-            shared equally among those that have not been asked yet.
+        @param seconds: the time for all parents together: the rest of it is
+            shared equally among the parents that have not been tried yet.
         """
         self._parents = parents
         self._health = health
@@ -38,49 +47,52 @@ class Failover:
         self._seconds = seconds
         self.name = "|".join(parent.name for parent in parents)
 
-    def route(self, pseudonym: str) -> Route:
+    def makeRoute(self, pseudonym: str) -> Route:
         """
-        The route, which looks no name up.
+        Make the route, which leaves the look-up to the parents.
 
         @param pseudonym: this proxy's in C{Via}.
         """
 
-        def connect(
+        def connectThrough(
             request: ConnectRequest, addresses: Sequence[IPAddress]
         ) -> Deferred[Reached]:
             fields = forwardedFields(request.headers, request.httpVersion, pseudonym)
-            return Deferred.fromCoroutine(self._connect(request, fields))
+            return Deferred.fromCoroutine(self._tryParents(request, fields))
 
-        return Route(self.name, connect, resolves=True)
+        return Route(self.name, connectThrough, resolves=True)
 
-    async def _connect(self, request: ConnectRequest, fields: Fields) -> Reached:
+    async def _tryParents(self, request: ConnectRequest, fields: Fields) -> Reached:
         began = self._clock.seconds()
         end = began + self._seconds
         waiting = self._health.inOrder(self._parents)
         story: list[str] = []
         while True:
             parent, *waiting = waiting
+            # A parent that hangs costs its share; one that fails at once
+            # leaves its time to the next.
             share = (end - began) / (len(waiting) + 1)
             try:
-                return await self._ask(parent, request, fields, share)
-            except Failed as failed:
+                return await self._tryParent(parent, request, fields, share)
+            except ParentFailed as failed:
                 refused = failed.refused
             why = refused.reason.removeprefix(f"{parent.name}: ")
             reached = refused.cause is not Cause.PARENT_UNREACHABLE
-            self._health.failed(parent, why, began, reached)
+            self._health.markFailed(parent, why, began, reached)
             story.append(refused.reason)
-            # Looked at once: whoever is asked next has some time left.
+            # The same reading of the clock decides whether to go on and how
+            # long the next parent has: so its share is above 0.
             began = self._clock.seconds()
             if not waiting or began >= end:
                 raise Refused(refused.cause, "; ".join(story))
 
-    async def _ask(
+    async def _tryParent(
         self, parent: Parent, request: ConnectRequest, fields: Fields, share: float
     ) -> Reached:
         try:
-            leg = await parent.connect(request.authority, fields, share)
-        except Answered as answer:
-            self._health.answered(parent)
+            leg = await parent.openTunnel(request.authority, fields, share)
+        except ParentAnswered as answer:
+            self._health.markAnswered(parent)
             raise answer.refused from None
-        self._health.answered(parent)
+        self._health.markAnswered(parent)
         return Reached(leg, route=parent.name)

@@ -1,54 +1,65 @@
 """
-One parent proxy: a tunnel through it, and a look at whether it is there.
+One parent proxy: tunnels through it, and probes of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
 from txconnect.maybeasync import withTimeout
-from txconnect.routing.answers import Answered, Failed, answerOf, failureOf
-from txconnect.routing.probe import probe
-from txconnect.routing.speakers import speakerFor
+from txconnect.routing.answers import (
+    ParentAnswered,
+    ParentFailed,
+    refusalForAnswer,
+    refusalForFailure,
+)
+from txconnect.routing.probe import probeEndpoint
+from txconnect.routing.speakers import Fields, speakerFor
 from txconnect.routing.targets import ParentTarget
 from txconnect.routing.tls import TLSEndpoint, tlsTo
 from txconnect.tunnel.transport.leg import Leg
 from txconnect.values import Authority
 
-Fields = Sequence[tuple[bytes, bytes]]
+_T = TypeVar("_T")
 
 
-class _Legs(Factory):
-    """Makes the legs of tunnels."""
+class _LegFactory(Factory):
+    """A factory of the legs of tunnels."""
 
     noisy = False
     protocol = Leg
 
 
 @implementer(IStreamClientEndpoint)
-class _Noticing:
+class _ReachedEndpoint:
     """
-    An endpoint that notices whether it has connected.
+    An endpoint that records whether it has connected.
 
-    @ivar reached: it has.
+    The error alone does not say so: the same time-out covers the connection to
+    the parent and the parent's answer.
+
+    @ivar reached: true once it has connected.
     """
 
     def __init__(self, endpoint: IStreamClientEndpoint) -> None:
         self._endpoint = endpoint
         self.reached = False
 
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """See L{IStreamClientEndpoint.connect}."""
-        connecting: Deferred[Any] = self._endpoint.connect(protocolFactory)
-        return connecting.addCallback(self._connected)
+        return self._endpoint.connect(protocolFactory).addCallback(self._noteReached)
 
-    def _connected(self, protocol: Any) -> Any:
+    def _noteReached(self, protocol: _T) -> _T:
         self.reached = True
         return protocol
 
@@ -63,55 +74,55 @@ class Parent:
     def __init__(
         self,
         target: ParentTarget,
-        clock: Any,
+        clock: IReactorTime,
         endpoint: IStreamClientEndpoint,
         probeTimeout: float,
     ) -> None:
         """
-        @param endpoint: how the parent's own place is reached, without TLS.
-        @param probeTimeout: seconds that a look at it may take.
+        @param endpoint: connects to the parent itself, without TLS.
+        @param probeTimeout: the most seconds that a probe takes.
         @raise ConfigurationError: its files or credentials are of no use.
         """
         self.name = str(target)
-        self._target = target
         self._clock = clock
         self._probeTimeout = probeTimeout
         self._encrypted = target.url.scheme == "https"
         self._endpoint = endpoint
         if self._encrypted:
             self._endpoint = TLSEndpoint(tlsTo(target), endpoint, clock)
-        self._through = speakerFor(target)
+        self._speaker = speakerFor(target)
 
-    async def connect(
+    async def openTunnel(
         self, authority: Authority, fields: Fields, seconds: float
     ) -> Leg:
         """
-        Open a tunnel through it.
+        Open a tunnel through the parent.
 
-        @param fields: for its CONNECT.
-        @param seconds: how long all of it may take.
-        @raise Answered: its answer is no.
-        @raise Failed: it gave no answer.
+        @param fields: for the CONNECT that the parent gets.
+        @param seconds: the time for all of it.
+        @raise ParentAnswered: the parent refused.
+        @raise ParentFailed: the parent gave no answer.
         """
-        endpoint = _Noticing(self._endpoint)
-        through = self._through(endpoint, authority, fields, seconds, self._clock)
+        endpoint = _ReachedEndpoint(self._endpoint)
+        through = self._speaker(endpoint, authority, fields, seconds, self._clock)
         try:
-            leg: Any = await through.connect(_Legs())
+            leg = await through.connect(_LegFactory())
         except Exception as error:
-            answer = answerOf(self.name, error)
+            answer = refusalForAnswer(self.name, error)
             if answer is not None:
-                raise Answered(answer) from None
-            failure = failureOf(self.name, error, endpoint.reached)
+                raise ParentAnswered(answer) from None
+            failure = refusalForFailure(self.name, error, endpoint.reached)
             if failure is None:
                 raise
-            raise Failed(failure) from None
-        return leg  # type: ignore[no-any-return]
+            raise ParentFailed(failure) from None
+        # The factory's own product, although endpoints are typed for any protocol.
+        return leg  # type: ignore[return-value]
 
-    def probe(self) -> Deferred[Any]:
+    def probe(self) -> Deferred[None]:
         """See L{txconnect.routing.health.Probed.probe}."""
         return withTimeout(
             self._clock,
             self._probeTimeout,
-            probe(self._endpoint, self._encrypted),
+            probeEndpoint(self._endpoint, self._encrypted),
             lambda: TimeoutError(f"{self.name}: no answer"),
         )

@@ -1,6 +1,9 @@
 """
-A look at whether a parent can be reached: a connection, with TLS where it
-speaks that, which asks for nothing and ends.
+A probe of a parent: a connection, with TLS where the parent speaks that, which
+requests nothing and ends.
+
+No CONNECT is sent: the proxy would have to choose a destination, and a parent
+would log, count and perhaps refuse a request that no client has made.
 """
 
 from __future__ import annotations
@@ -15,14 +18,15 @@ from zope.interface import implementer
 
 
 @implementer(IHandshakeListener)
-class _Probe(Protocol):
+class _ProbeProtocol(Protocol):
     """
-    One connection.
+    The connection of one probe.
 
-    @ivar ended: fires when it has been up, and is gone; fails when it is lost
-        before it was up.
+    @ivar ended: fires when the connection has been up, and is gone; fails when
+        it is lost before it was up.
     """
 
+    # TCP or TLS; Protocol declares an ITransport, which cannot be aborted.
     transport: Any = None
 
     def __init__(self, encrypted: bool) -> None:
@@ -34,11 +38,11 @@ class _Probe(Protocol):
 
     def connectionMade(self) -> None:
         if not self._encrypted:
-            self._isUp()
+            self._endConnection()
 
     def handshakeCompleted(self) -> None:
-        """TLS stands, and the parent's certificate is the right one."""
-        self._isUp()
+        """End the connection: the parent's certificate is the right one."""
+        self._endConnection()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         if self.ended.called:
@@ -48,26 +52,26 @@ class _Probe(Protocol):
         else:
             self.ended.errback(reason)
 
-    def _isUp(self) -> None:
+    def _endConnection(self) -> None:
         self._up = True
         if self._encrypted:
-            # In order, TLS would wait for the parent's word on it.
+            # loseConnection would wait for the parent's close_notify.
             self.transport.abortConnection()
         else:
             self.transport.loseConnection()
 
 
-def probe(endpoint: IStreamClientEndpoint, encrypted: bool) -> Deferred[None]:
+def probeEndpoint(endpoint: IStreamClientEndpoint, encrypted: bool) -> Deferred[None]:
     """
-    Connect, and end.
+    Connect to an endpoint, and end the connection.
 
-    @param encrypted: whether C{endpoint} speaks TLS.
-    @return: fires when all that is over.  Without a deadline of its own;
-        cancelling it leaves nothing behind.
+    @param encrypted: true when C{endpoint} speaks TLS.
+    @return: fires when the connection is gone.  Has no deadline; cancelling it
+        leaves nothing open.
     """
 
-    def build() -> _Probe:
-        return _Probe(encrypted)
+    def buildProbe() -> _ProbeProtocol:
+        return _ProbeProtocol(encrypted)
 
-    connecting: Deferred[Any] = endpoint.connect(Factory.forProtocol(build))
-    return connecting.addCallback(lambda made: made.ended)
+    connecting: Deferred[Any] = endpoint.connect(Factory.forProtocol(buildProbe))
+    return connecting.addCallback(lambda connected: connected.ended)

@@ -1,10 +1,10 @@
 """
-The routes of one proxy: made of its rules, started and stopped with it.
+The routes of one proxy: made from its rules, started and stopped with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from twisted.application.service import IService, MultiService
@@ -22,21 +22,21 @@ from txconnect.routing.parent import Parent
 from txconnect.routing.rules import Rule, RuleRouter, parseRoute
 from txconnect.routing.targets import Bind, Direct, ParentTarget, Target
 from txconnect.settings import Settings
-from txconnect.values import Cause, Named, Route
+from txconnect.values import Cause, ConnectRequest, IPAddress, Named, Reached, Route
 
 __all__ = ["Routes"]
 
 
 class Routes(MultiService):
     """
-    What the rules of a proxy lead to.
+    The rules of a proxy, and the parents that they lead to.
 
     @ivar rules: the rules, in order.
     """
 
     def __init__(self, rules: Iterable[Rule | str]) -> None:
         """
-        @param rules: L{Rule}s, or what L{parseRoute} reads.
+        @param rules: L{Rule}s, or texts that L{parseRoute} reads.
         @raise ConfigurationError: one is wrong, or can never be reached.
         """
         super().__init__()  # type: ignore[no-untyped-call]
@@ -47,7 +47,8 @@ class Routes(MultiService):
         )
         for rule in self.rules:
             if IService.providedBy(rule.pattern) and rule.pattern.parent is None:
-                # Two may have one name, two services of a parent may not.
+                # MultiService refuses a second service of one name, and two
+                # patterns may have one name.
                 holder = MultiService()
                 holder.setServiceParent(self)
                 rule.pattern.setServiceParent(holder)
@@ -59,7 +60,7 @@ class Routes(MultiService):
                 )
         self._health: Health | None = None
 
-    def routers(
+    def makeRouters(
         self,
         reactor: Any,
         settings: Settings,
@@ -73,7 +74,8 @@ class Routes(MultiService):
 
         @param reactor: provides C{IReactorTime} and C{IReactorTCP}.
         @param direct: the proxy's own direct route.
-        @param openFrom: how it opens addresses, from one of this machine's.
+        @param openFrom: makes the seam that opens addresses from a source
+            address of this machine.
         @param pseudonym: the proxy's in C{Via}.
         @raise ConfigurationError: a file or credentials are of no use.
         """
@@ -83,39 +85,43 @@ class Routes(MultiService):
         parents: dict[ParentTarget, Parent] = {}
 
         def parentOf(target: ParentTarget) -> Parent:
-            # One of several routes is the same one, and down in all of them.
+            # Routes share a parent: once down, it is down in all of them.
             if target not in parents:
                 endpoint = DialledEndpoint(lookups, dialer, target.url.authority)
                 parents[target] = Parent(target, reactor, endpoint, seconds)
             return parents[target]
 
         def routeTo(targets: tuple[Target, ...]) -> Route:
+            # splitRoute takes several targets only where all are parents.
             first = targets[0]
             if isinstance(first, Direct):
                 return direct
             if isinstance(first, Bind):
                 open = openFrom(str(first.address))
-                return _bound(first, Dialer(reactor, settings, open))
+                return _makeBoundRoute(first, Dialer(reactor, settings, open))
             through = [parentOf(t) for t in targets if isinstance(t, ParentTarget)]
-            return Failover(through, health, reactor, seconds).route(pseudonym)
+            return Failover(through, health, reactor, seconds).makeRoute(pseudonym)
 
         return tuple(
             Named(rule.text.label, RuleRouter(rule.pattern, routeTo(rule.text.targets)))
             for rule in self.rules
         )
 
-    def stopService(self) -> Any:
-        """Look at no parent any more, and stop the patterns."""
+    def stopService(self) -> Deferred[object]:
+        """Stop the probes of parents, and the patterns."""
         if self._health is not None:
             self._health.stop()
-        return super().stopService()  # type: ignore[no-untyped-call]
+        stopping: Deferred[object] = super().stopService()  # type: ignore[no-untyped-call]
+        return stopping
 
 
-def _bound(target: Bind, dialer: Dialer) -> Route:
-    """A direct route from one source address, to addresses of its family."""
+def _makeBoundRoute(target: Bind, dialer: Dialer) -> Route:
+    """Make a direct route from one source address, to addresses of its family."""
     source = target.address
 
-    def connect(request: Any, addresses: Any) -> Deferred[Any]:
+    def connectBound(
+        request: ConnectRequest, addresses: Sequence[IPAddress]
+    ) -> Deferred[Reached]:
         alike = [each for each in addresses if each.version == source.version]
         if not alike:
             raise Refused(
@@ -124,13 +130,13 @@ def _bound(target: Bind, dialer: Dialer) -> Route:
                 f"{source.version} address",
             )
         dialing = dialer.dial(alike, request.authority.port)
-        return dialing.addErrback(named)
+        return dialing.addErrback(addTarget)
 
-    def named(failure: Failure) -> NoReturn:
-        # Whose fault it is may be told by the source alone: an address that this
-        # machine does not have (EADDRNOTAVAIL).
+    def addTarget(failure: Failure) -> NoReturn:
+        # The source may be the reason, as one that this machine does not have
+        # (EADDRNOTAVAIL), and the dialler's own sentence does not name it.
         failure.trap(Refused)
         refused: Any = failure.value
         raise Refused(refused.cause, f"{target}: {refused.reason}") from refused
 
-    return Route(str(target), connect)
+    return Route(str(target), connectBound)

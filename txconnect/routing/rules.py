@@ -1,5 +1,9 @@
 """
-Which requests take which route: a pattern, and where it leads.
+Rules: a pattern, and the route that a request takes when the pattern allows it.
+
+A pattern is a policy, and asked as one, so that every policy that chooses who
+may pass can also choose a route.  Only its use differs: L{Allow} takes the
+route, and L{Deny} leaves the request to the next rule.
 """
 
 from __future__ import annotations
@@ -14,7 +18,15 @@ from txconnect.interfaces import IAddressPolicy, IDestinationPolicy, IRouter
 from txconnect.maybeasync import settle
 from txconnect.plugins import POLICY, Catalogue, loadPlugin
 from txconnect.routing.targets import RouteText, splitRoute
-from txconnect.values import Allow, ConnectRequest, Deny, MaybeAsync, Named, Route
+from txconnect.values import (
+    Allow,
+    ConnectRequest,
+    Decision,
+    Deny,
+    MaybeAsync,
+    Named,
+    Route,
+)
 
 __all__ = ["Rule", "RuleRouter", "parseRoute"]
 
@@ -23,12 +35,16 @@ class Rule:
     """
     One route of an operator's.
 
-    @ivar text: what was written.
+    @ivar text: the route as it was written.
     @ivar pattern: an L{IDestinationPolicy}, or L{None} for every request.
     """
 
-    def __init__(self, text: RouteText, pattern: Any = None) -> None:
+    # May provide more than the policy, as IService: so Any and no interface.
+    pattern: Any
+
+    def __init__(self, text: RouteText, pattern: object = None) -> None:
         """
+        @param pattern: a policy, or a L{Named} one.
         @raise ConfigurationError: the pattern judges addresses.
         """
         self.text = text
@@ -45,7 +61,7 @@ def parseRoute(text: str, catalogue: Catalogue | None = None) -> Rule:
     Read C{[PATTERN=]TARGET[|TARGET...]}: see L{txconnect.routing.targets}.
 
     @param catalogue: the installed plugins, when several routes are read.
-    @raise ConfigurationError: with what is wrong, and what to write.
+    @raise ConfigurationError: with the mistake, and the correct form.
     """
     split = splitRoute(text)
     if not split.pattern:
@@ -57,7 +73,7 @@ def parseRoute(text: str, catalogue: Catalogue | None = None) -> Rule:
     return Rule(split, pattern)
 
 
-def _checkPattern(label: str, pattern: Any) -> None:
+def _checkPattern(label: str, pattern: object) -> None:
     if IAddressPolicy.providedBy(pattern):
         raise ConfigurationError(
             f"{label}: a route is chosen before any address is known, so its pattern "
@@ -71,11 +87,11 @@ def _checkPattern(label: str, pattern: Any) -> None:
 @implementer(IRouter)
 class RuleRouter:
     """
-    One rule, as the proxy asks it: L{Allow} of its pattern means that the
-    request takes this route, L{Deny} that it does not.
+    One rule, as a router: L{Allow} of its pattern means that the request takes
+    this route, L{Deny} that it does not.
     """
 
-    def __init__(self, pattern: Any, route: Route) -> None:
+    def __init__(self, pattern: IDestinationPolicy | None, route: Route) -> None:
         self.pattern = pattern
         self._route = route
 
@@ -83,12 +99,13 @@ class RuleRouter:
         """See L{IRouter.route}."""
         if self.pattern is None:
             return self._route
-        answer = settle(self.pattern.decide(request))
+        answer: Decision | Deferred[Decision] = settle(self.pattern.decide(request))
         if isinstance(answer, Deferred):
-            return answer.addCallback(self._taken)
-        return self._taken(answer)
+            return answer.addCallback(self._routeFor)
+        return self._routeFor(answer)
 
-    def _taken(self, answer: Any) -> Route | None:
+    def _routeFor(self, answer: object) -> Route | None:
+        # By exact type, as everywhere: a pattern's bug must not choose a route.
         if type(answer) is Allow:
             return self._route
         if type(answer) is Deny:

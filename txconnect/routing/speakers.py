@@ -1,14 +1,13 @@
 """
-What is spoken with a parent: CONNECT or SOCKS 5, and who this proxy is there.
+The protocol and the credentials used towards a parent: CONNECT or SOCKS 5.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
 from txconnect.client.credentials import IProxyCredentials
 from txconnect.client.endpoint import ConnectEndpoint
@@ -19,62 +18,62 @@ from txconnect.values import Authority
 from txconnect.wire.socks5 import encodeLogin
 
 Fields = Sequence[tuple[bytes, bytes]]
+"""Names and values of header fields, in order."""
 
 Speaker = Callable[
-    [IStreamClientEndpoint, Authority, Fields, float, Any],
+    [IStreamClientEndpoint, Authority, Fields, float, IReactorTime],
     IStreamClientEndpoint,
 ]
 """
-Makes the endpoint of one tunnel: of the endpoint of the parent itself, the
-destination, the fields of its CONNECT, the seconds that it may take, and the
-clock.
+Makes the endpoint of one tunnel, from the endpoint of the parent itself, the
+destination, the fields of the CONNECT, the time-out in seconds, and the clock.
 """
 
 
 def speakerFor(target: ParentTarget) -> Speaker:
     """
-    What to speak with a parent.
+    Choose the protocol for a parent, and read its credentials.
 
-    @raise ConfigurationError: it cannot take these credentials.
+    @raise ConfigurationError: the protocol cannot carry these credentials.
     """
     try:
         if target.url.scheme in ("http", "https"):
             stored = target.credentials
-            return _http(None if stored is None else stored.forHTTP())
-        return _socks(target)
+            return _httpSpeaker(None if stored is None else stored.forHTTP())
+        return _socksSpeaker(target)
     except ValueError as error:
         raise ConfigurationError(f"{target}: credentials: {error}") from None
 
 
-def _http(credentials: IProxyCredentials | None) -> Speaker:
-    # One object for all tunnels: it remembers what a Digest has asked.
-    return _speaker(
+def _httpSpeaker(credentials: IProxyCredentials | None) -> Speaker:
+    # One object for all tunnels: it remembers the challenge of a Digest.
+    return _makeSpeaker(
         lambda fields: partial(ConnectEndpoint, headers=fields, credentials=credentials)
     )
 
 
-def _socks(target: ParentTarget) -> Speaker:
+def _socksSpeaker(target: ParentTarget) -> Speaker:
     stored = target.credentials
     user, password = (None, None) if stored is None else stored.forSOCKS()
     if user is not None:
-        # What cannot be sent is found now, and not with the first tunnel.
+        # A login that SOCKS cannot carry must stop start-up, not a tunnel.
         encodeLogin(user, password or "")
-    # It has no place for fields.
-    return _speaker(lambda _: partial(Socks5Endpoint, user=user, password=password))
+    # SOCKS has no place for fields.
+    return _makeSpeaker(lambda _: partial(Socks5Endpoint, user=user, password=password))
 
 
-def _speaker(
-    making: Callable[[Fields], Callable[..., IStreamClientEndpoint]],
+def _makeSpeaker(
+    endpointClass: Callable[[Fields], Callable[..., IStreamClientEndpoint]],
 ) -> Speaker:
-    def through(
+    def makeEndpoint(
         endpoint: IStreamClientEndpoint,
         authority: Authority,
         fields: Fields,
         seconds: float,
-        clock: Any,
+        clock: IReactorTime,
     ) -> IStreamClientEndpoint:
-        make = making(fields)
+        make = endpointClass(fields)
         name, port = authority.lookupName, authority.port
         return make(endpoint, name, port, timeout=seconds, clock=clock)
 
-    return through
+    return makeEndpoint

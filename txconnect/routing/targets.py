@@ -1,7 +1,12 @@
 """
-What an operator writes of a route: C{[PATTERN=]TARGET[|TARGET...]}.
+The text of a route, as an operator writes it: C{[PATTERN=]TARGET[|TARGET...]}.
 
-No message here repeats a target that could hold a password.
+A text splits at the first C{=} that a target follows, because a pattern may
+itself hold C{=}, as in C{./rules.py:Office:zone=cet=direct}.
+
+No message here repeats a target that could hold a password: messages reach
+logs and terminals, and a mistake in a text may move the password to any place
+in it.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ __all__ = ["Bind", "Direct", "ParentTarget", "RouteText", "Target", "splitRoute"
 
 _T = TypeVar("_T")
 
-# Where targets begin; a host may be called "direct.example".
+# The start of a target; a host may be called "direct.example".
 _TARGET = r"(?:(?:https?|socks5h?)://|direct(?=[,|]|\Z)|bind:)"
 _ROUTE = re.compile(rf"(?:(.*?)=)?({_TARGET}.*)", re.DOTALL | re.IGNORECASE)
 _TARGETS_ALONE = re.compile(_TARGET, re.IGNORECASE)
@@ -35,7 +40,7 @@ _ITEMS = "credentials=, and with https:// ca=, cert= and key="
 
 @attrs.frozen
 class Direct:
-    """To the destination itself."""
+    """A target: the destination itself."""
 
     def __str__(self) -> str:
         return "direct"
@@ -44,7 +49,7 @@ class Direct:
 @attrs.frozen
 class Bind:
     """
-    To the destination itself, from one of this machine's addresses.
+    A target: the destination itself, from one of this machine's addresses.
 
     @ivar address: the source.
     """
@@ -58,14 +63,14 @@ class Bind:
 @attrs.frozen
 class ParentTarget:
     """
-    Through a parent proxy.
+    A target: a parent proxy.
 
-    @ivar url: what it speaks, and where it is; without user information.
-    @ivar credentials: who this proxy is there.
+    @ivar url: its protocol and address; without user information.
+    @ivar credentials: this proxy's credentials for it.
     @ivar ca: the path of the certificates of which one must have signed an
-        C{https} parent's; L{None}: what the platform trusts.
+        C{https} parent's; L{None} for those that the platform trusts.
     @ivar cert: the path of this proxy's own certificate for it.
-    @ivar key: the path of the key; L{None}: it is in C{cert} as well.
+    @ivar key: the path of the key; L{None} when it is in C{cert} as well.
     """
 
     url: ProxyURL
@@ -86,7 +91,7 @@ class RouteText:
     """
     A route as it was written.
 
-    @ivar pattern: the policy that says which requests take it; empty: all.
+    @ivar pattern: the policy that chooses its requests; empty for all.
     @ivar targets: one, or several parents, in the order in which they are
         tried.
     """
@@ -96,52 +101,55 @@ class RouteText:
 
     @property
     def label(self) -> str:
-        """What messages call it: its pattern, which is no secret."""
+        """The name of the route in messages: its pattern, which is no secret."""
         return _labelOf(self.pattern)
 
     @property
     def resolves(self) -> bool:
-        """Whether a parent looks the names up that take it."""
+        """Tell whether a parent looks up the names of its requests."""
         return any(isinstance(each, ParentTarget) for each in self.targets)
 
     @property
     def shown(self) -> str:
-        """Where it leads, without credentials and files."""
+        """Return the targets as text, without credentials and files."""
         return "|".join(map(str, self.targets))
 
     def __str__(self) -> str:
-        return f"{self.pattern}={self.shown}" if self.pattern else self.shown
+        targets = self.shown
+        return f"{self.pattern}={targets}" if self.pattern else targets
 
 
 def splitRoute(text: str, environ: Mapping[str, str] | None = None) -> RouteText:
     """
     Read a route, and the credentials that it names.
 
-    @param environ: where C{env:} is looked up; L{None}: the process's own.
-    @raise ConfigurationError: with what is wrong, and what to write.
+    @param environ: the variables that C{env:} names; L{None} for the process's
+        own.
+    @raise ConfigurationError: with the mistake, and the correct form.
     """
     if _TARGETS_ALONE.match(text):
         pattern, targets = "", text
     else:
         found = _ROUTE.fullmatch(text)
         if found is None or not found[1]:
-            raise ConfigurationError(f"{_nameOf(text)} has no target: {_FORM}")
+            raise ConfigurationError(f"{_shownName(text)} has no target: {_FORM}")
         pattern, targets = found.groups()
     label = _labelOf(pattern)
-    made = tuple(_parse(label, each, environ) for each in targets.split("|"))
+    made = tuple(_parseTarget(label, each, environ) for each in targets.split("|"))
     if len(made) > 1 and not all(isinstance(each, ParentTarget) for each in made):
         raise ConfigurationError(
             f"{label}: direct and bind: stand alone, and not among several targets: "
             "who looks a name up, and so which policies judge it, must not change "
             "when a parent fails"
         )
+    # By URL alone: a log could not tell two parents of one URL apart.
     if len(set(map(str, made))) != len(made):
         raise ConfigurationError(f"{label}: a target is there twice")
     return RouteText(pattern, made)
 
 
-def _nameOf(text: str) -> str:
-    """What a route without a target is called: it may be a password's."""
+def _shownName(text: str) -> str:
+    """Return a name for a route without a target, unless it may be a password."""
     pattern, equals, _ = text.partition("=")
     secret = "@" in text or "//" in pattern
     return f"route {pattern!r}" if equals and pattern and not secret else "a route"
@@ -151,7 +159,7 @@ def _labelOf(pattern: str) -> str:
     return f"route {pattern!r}" if pattern else "the route without a pattern"
 
 
-def _parse(label: str, text: str, environ: Mapping[str, str] | None) -> Target:
+def _parseTarget(label: str, text: str, environ: Mapping[str, str] | None) -> Target:
     head, *items = text.split(",")
     kind = head.lower()
     if not _TARGETS_ALONE.match(text):
@@ -161,12 +169,12 @@ def _parse(label: str, text: str, environ: Mapping[str, str] | None) -> Target:
     if kind == "direct" or kind.startswith("bind:"):
         if items:
             word = "direct" if kind == "direct" else "bind:"
-            raise ConfigurationError(f"{label}: {word} takes nothing behind a comma")
-        return Direct() if kind == "direct" else Bind(_address(label, head[5:]))
-    return _parent(label, head, items, environ)
+            raise ConfigurationError(f"{label}: {word} takes nothing after a comma")
+        return Direct() if kind == "direct" else Bind(_parseSource(label, head[5:]))
+    return _parseParent(label, head, items, environ)
 
 
-def _address(label: str, text: str) -> IPAddress:
+def _parseSource(label: str, text: str) -> IPAddress:
     try:
         address = ip_address(text.removeprefix("[").removesuffix("]"))
     except ValueError:
@@ -178,18 +186,18 @@ def _address(label: str, text: str) -> IPAddress:
     return address
 
 
-def _parent(
+def _parseParent(
     label: str, text: str, items: list[str], environ: Mapping[str, str] | None
 ) -> ParentTarget:
-    given = _items(label, items)
+    given = _parseItems(label, items)
     if "@" in text:
-        # Never shown, and refused before anything could go wrong with it.
+        # Before the URL is parsed: a message of the parser might show it.
         raise ConfigurationError(
             f"{label}: a parent's URL holds no user and password, because command "
             "lines are for everybody to read; write credentials=FILE or "
-            "credentials=env:NAME behind a comma"
+            "credentials=env:NAME after a comma"
         )
-    url = _worded(label, lambda: ProxyURL.parse(text))
+    url = _withLabel(label, lambda: ProxyURL.parse(text))
     if url.scheme != "https" and set(given) - {"credentials"}:
         raise ConfigurationError(
             f"{label}: {url}: ca=, cert= and key= are for https://"
@@ -199,17 +207,17 @@ def _parent(
     source = given.pop("credentials", None)
     stored = None
     if source is not None:
-        stored = _worded(f"{label}: {url}", lambda: loadCredentials(source, environ))
+        stored = _withLabel(f"{label}: {url}", lambda: loadCredentials(source, environ))
     return ParentTarget(url, stored, **given)
 
 
-def _items(label: str, items: list[str]) -> dict[str, str]:
+def _parseItems(label: str, items: list[str]) -> dict[str, str]:
     given: dict[str, str] = {}
     for item in items:
         name, equals, value = item.partition("=")
         if not equals or name not in ("credentials", "ca", "cert", "key"):
             raise ConfigurationError(
-                f"{label}: behind a comma there is something else than {_ITEMS}"
+                f"{label}: after a comma there is something else than {_ITEMS}"
             )
         if not value or name in given:
             wrong = "is there twice" if value else "is empty"
@@ -218,7 +226,7 @@ def _items(label: str, items: list[str]) -> dict[str, str]:
     return given
 
 
-def _worded(label: str, make: Callable[[], _T]) -> _T:
+def _withLabel(label: str, make: Callable[[], _T]) -> _T:
     try:
         return make()
     except ValueError as error:

@@ -1,5 +1,5 @@
 """
-TLS with a parent: whom this proxy trusts, and what certificate it shows.
+TLS with a parent: the certificates that this proxy trusts, and its own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
+    IProtocol,
     IProtocolFactory,
+    IReactorTime,
     IStreamClientEndpoint,
 )
 from twisted.internet.ssl import (
@@ -31,12 +33,12 @@ from txconnect.routing.targets import ParentTarget
 __all__ = ["TLSEndpoint", "tlsTo"]
 
 
-class _Transport(BufferingTLSTransport):
+class _ParentTLS(BufferingTLSTransport):
     """
-    TLS that knows how what is below it has ended: Twisted says the same of a
-    reset as of an end without C{close_notify}.
+    TLS that records how the connection below it has ended: Twisted reports a
+    reset and an end without C{close_notify} in the same words.
 
-    @ivar broken: that was no end in order.
+    @ivar broken: true when the connection below ended by an error.
     """
 
     broken = False
@@ -46,8 +48,8 @@ class _Transport(BufferingTLSTransport):
         super().connectionLost(reason)
 
 
-class _Wrapping(TLSMemoryBIOFactory):
-    protocol = _Transport
+class _ParentTLSFactory(TLSMemoryBIOFactory):
+    protocol = _ParentTLS
 
 
 @implementer(IStreamClientEndpoint)
@@ -55,35 +57,37 @@ class TLSEndpoint:
     """
     TLS around another endpoint.
 
-    It is C{twisted.internet.endpoints.wrapClientTLS}, but for the clock that
-    flushes small writes, which is the proxy's own, and for what it knows of
-    resets.
+    Like C{twisted.internet.endpoints.wrapClientTLS}, except that the proxy's
+    own clock flushes small writes, and that a reset is told from an end.
     """
 
     def __init__(
         self,
         creator: IOpenSSLClientConnectionCreator,
         endpoint: IStreamClientEndpoint,
-        clock: Any,
+        clock: IReactorTime,
     ) -> None:
         self._creator = creator
         self._endpoint = endpoint
         self._clock = clock
 
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """See L{IStreamClientEndpoint.connect}."""
-        wrapping = _Wrapping(self._creator, True, protocolFactory, self._clock)
-        connecting: Deferred[Any] = self._endpoint.connect(wrapping)
-        return connecting.addCallback(lambda made: made.wrappedProtocol)
+        factory = _ParentTLSFactory(self._creator, True, protocolFactory, self._clock)
+        # Fires with the TLS protocol; the caller's own is the one inside.
+        connecting: Deferred[Any] = self._endpoint.connect(factory)
+        return connecting.addCallback(lambda wrapper: wrapper.wrappedProtocol)
 
 
 def tlsTo(target: ParentTarget) -> IOpenSSLClientConnectionCreator:
     """
-    How to speak TLS with an C{https} parent, which is verified for its host.
+    Make the TLS options for an C{https} parent, whose certificate is verified
+    for its host.
 
-    @raise ConfigurationError: a file cannot be read, is not what it should be,
-        or the key is another certificate's.
+    @raise ConfigurationError: a file cannot be read, does not hold a
+        certificate or key, or the key is another certificate's.
     """
+    # None stands for the platform's certificates.
     root = None
     if target.ca is not None:
         found = readCertificates(f"{target}: ca={target.ca}", target.ca)
@@ -91,12 +95,14 @@ def tlsTo(target: ParentTarget) -> IOpenSSLClientConnectionCreator:
     creator: IOpenSSLClientConnectionCreator = optionsForClientTLS(
         target.url.host,
         trustRoot=root,
-        extraCertificateOptions=_own(target, target.cert) if target.cert else None,
+        extraCertificateOptions=_ownCertificate(target, target.cert)
+        if target.cert
+        else None,
     )
     return creator
 
 
-def _own(target: ParentTarget, path: str) -> dict[str, Any]:
+def _ownCertificate(target: ParentTarget, path: str) -> dict[str, Any]:
     key = target.key or path
     certificate, *chain = readCertificates(f"{target}: cert={path}", path)
     own: dict[str, Any] = {
@@ -105,7 +111,8 @@ def _own(target: ParentTarget, path: str) -> dict[str, Any]:
         "privateKey": readPrivateKey(f"{target}: key={key}", key),
     }
     try:
-        # What does not fit together shows only here, or with the first tunnel.
+        # OpenSSL compares key and certificate only in a context, which would
+        # else be made for the first tunnel.
         CertificateOptions(**own).getContext()
     except SSL.Error:
         raise ConfigurationError(
