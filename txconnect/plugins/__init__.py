@@ -1,9 +1,9 @@
 """
-Plugins: how to declare one, and how the command line finds it.
+Plugins: declaring them, and finding them for the command line.
 
 A plugin is a module attribute, in a file C{twisted/plugins/<dist>_plugin.py}
-of an installed distribution, or in any file or module that is named on the
-command line::
+of an installed distribution, or in any file or module that the command line
+names::
 
     from txconnect.plugins import policyPlugin
     from txconnect.values import Allow, Deny
@@ -12,7 +12,8 @@ command line::
     def weekdays(request):
         return Allow() if date.today().weekday() < 5 else Deny("it is the weekend")
 
-Nothing heavy is imported here: C{twistd --help} may import what imports this.
+Nothing heavy is imported here: C{twistd --help} imports every plugin file, and
+with it this package.
 """
 
 from txconnect.plugins.declaring import (

@@ -1,5 +1,10 @@
 """
-Declaring a plugin that is made from the argument behind its name's colon.
+Declaring a plugin that is made from the argument after its name's colon.
+
+A factory may name the class or function that it calls as a string, which is
+imported only when the plugin is used.  Twisted imports every plugin file to
+list any plugin, so a file that imports its classes makes C{twistd --help} slow
+for everyone.
 """
 
 from __future__ import annotations
@@ -9,7 +14,7 @@ import re
 from collections.abc import Callable
 from importlib import import_module
 from operator import attrgetter
-from typing import Any
+from typing import TypeVar
 
 import attrs
 from zope.interface import implementer
@@ -23,16 +28,23 @@ from txconnect.interfaces import (
     ITapPlugin,
 )
 
+_T = TypeVar("_T")
+
+Build = Callable[..., object] | str
+"""A class or function that makes plugins, or its place, C{"package.module:Class"}."""
+
+# A path with "=" in it, as /a=b/c, is an item and no key.
 _KEY = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(.*)", re.DOTALL)
 
 
 def parseArgument(argument: str) -> tuple[tuple[str, ...], dict[str, str]]:
     """
-    Read what stands behind a plugin's name and its colon: items between
-    commas, C{key=value} items last.  White space around an item is dropped.
+    Read the argument of a plugin, the text after its name's colon: items
+    between commas, C{key=value} items last.  White space around an item is
+    dropped.
 
     @return: the items, and the keys with their values.
-    @raise ValueError: for an empty item, an item behind a key, or a key given
+    @raise ValueError: for an empty item, an item after a key, or a key given
         twice.
     """
     items: list[str] = []
@@ -53,19 +65,22 @@ def _addItem(items: list[str], keys: dict[str, str], item: str) -> None:
     if not item:
         raise ValueError("an item of the argument is empty")
     if keys:
-        raise ValueError(f"{item!r} stands behind a key=value item, which come last")
+        # As in a Python call, which the argument becomes.
+        raise ValueError(f"{item!r} follows a key=value item; those come last")
     items.append(item)
 
 
-def construct(build: Callable[..., Any], argument: str, form: str) -> Any:
+def buildFromArgument(build: Callable[..., _T], argument: str, form: str) -> _T:
     """
     Call C{build} with the items and keys of an argument.
 
-    @param form: how the argument is to be written, for the message.
-    @raise ValueError: when the argument does not fit C{build}'s parameters, or
-        what C{build} raises.
+    @param form: the correct form of the argument, for the message.
+    @raise ValueError: when the argument does not fit C{build}'s parameters.
+        Any error of C{build} itself passes through.
     """
     items, keys = parseArgument(argument)
+    # Bound first, so that a TypeError inside C{build} is not taken for a wrong
+    # argument of the operator's.
     try:
         inspect.signature(build).bind(*items, **keys)
     except TypeError as error:
@@ -74,36 +89,42 @@ def construct(build: Callable[..., Any], argument: str, form: str) -> Any:
 
 
 def checkedName(name: str) -> str:
-    """A plugin's name, or L{ValueError}."""
+    """
+    Return a plugin's name if it can be one.
+
+    @raise ValueError: the command line could not tell this name from a file,
+        a module or an argument.
+    """
     if not name or any(mark in name for mark in "./:,") or name != name.strip():
         raise ValueError(f"{name!r} is no plugin name: none of . / : , and not empty")
     return name
 
 
-def _resolve(build: Callable[..., Any] | str) -> Callable[..., Any]:
+def _importBuild(build: Build) -> Callable[..., object]:
     if not isinstance(build, str):
         return build
     module, _, attribute = build.partition(":")
-    resolved: Callable[..., Any] = attrgetter(attribute)(import_module(module))
+    resolved: Callable[..., object] = attrgetter(attribute)(import_module(module))
     return resolved
 
 
 @attrs.frozen(eq=False)
 class _Factory:
-    """What C{policyFactory} and its siblings return."""
+    """Base class of the plugins that C{policyFactory} and its siblings make."""
 
     name: str = attrs.field(converter=checkedName)
     summary: str
-    build: Callable[..., Any] | str
+    build: Build
     argumentHelp: str = ""
 
     @property
     def form(self) -> str:
-        """How to write it on the command line."""
+        """Return the form of the plugin on the command line."""
         return f"{self.name}:{self.argumentHelp}" if self.argumentHelp else self.name
 
-    def fromString(self, argument: str) -> Any:
-        return construct(_resolve(self.build), argument, self.form)
+    def fromString(self, argument: str) -> object:
+        """See L{txconnect.interfaces.IPluginFactory.fromString}."""
+        return buildFromArgument(_importBuild(self.build), argument, self.form)
 
 
 @implementer(IPolicyPlugin)
@@ -137,7 +158,7 @@ class AuthSchemeFactory(_Factory):
 
 
 def policyFactory(
-    name: str, summary: str, build: Callable[..., Any] | str, argumentHelp: str = ""
+    name: str, summary: str, build: Build, argumentHelp: str = ""
 ) -> PolicyFactory:
     """
     Declare a policy that is made from an argument, as C{ports:443,8443} is.
@@ -148,42 +169,42 @@ def policyFactory(
         items, all strings, and its C{key=value} items as keywords; it returns
         an object that provides L{IDestinationPolicy}, L{IAddressPolicy} or
         both, and raises L{ValueError} with a sentence for a bad argument.  Or
-        where it is, C{"package.module:Class"}, imported only when it is used.
-    @param argumentHelp: how to write the argument, such as C{"PORT,..."}.
+        its place, C{"package.module:Class"}, imported only when it is used.
+    @param argumentHelp: the form of the argument, such as C{"PORT,..."}.
     """
     return PolicyFactory(name, summary, build, argumentHelp)
 
 
 def observerFactory(
-    name: str, summary: str, build: Callable[..., Any] | str, argumentHelp: str = ""
+    name: str, summary: str, build: Build, argumentHelp: str = ""
 ) -> ObserverFactory:
     """Declare an L{ITrafficObserver} made from an argument: see L{policyFactory}."""
     return ObserverFactory(name, summary, build, argumentHelp)
 
 
 def tapFactory(
-    name: str, summary: str, build: Callable[..., Any] | str, argumentHelp: str = ""
+    name: str, summary: str, build: Build, argumentHelp: str = ""
 ) -> TapFactory:
     """Declare an L{ITrafficTap} made from an argument: see L{policyFactory}."""
     return TapFactory(name, summary, build, argumentHelp)
 
 
 def routerFactory(
-    name: str, summary: str, build: Callable[..., Any] | str, argumentHelp: str = ""
+    name: str, summary: str, build: Build, argumentHelp: str = ""
 ) -> RouterFactory:
     """Declare an L{IRouter} made from an argument: see L{policyFactory}."""
     return RouterFactory(name, summary, build, argumentHelp)
 
 
 def pairFactory(
-    name: str, summary: str, build: Callable[..., Any] | str, argumentHelp: str = ""
+    name: str, summary: str, build: Build, argumentHelp: str = ""
 ) -> PairPluginFactory:
     """Declare an L{IPairFactory} made from an argument: see L{policyFactory}."""
     return PairPluginFactory(name, summary, build, argumentHelp)
 
 
 def authSchemeFactory(
-    name: str, summary: str, build: Callable[..., Any] | str, argumentHelp: str = ""
+    name: str, summary: str, build: Build, argumentHelp: str = ""
 ) -> AuthSchemeFactory:
     """Declare an L{IAuthScheme} made from an argument: see L{policyFactory}."""
     return AuthSchemeFactory(name, summary, build, argumentHelp)

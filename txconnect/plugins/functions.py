@@ -1,9 +1,9 @@
 """
 Declaring a plugin by decorating a function.
 
-What the decorators return is at once three things: the plugin that
-C{twisted.plugin} finds as a module attribute, the policy (observer, tap, ...)
-itself for embedding, and still the function.
+A decorated name is three things at once: the plugin that C{twisted.plugin}
+finds as a module attribute, the policy (observer, tap, ...) itself for
+embedding, and still the function, which a test can call.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ from txconnect.values import (
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+# Type variables, and not the unions themselves: a decorated function keeps its
+# own return type, so that one that does not wait need not be awaited in a test.
 _DecisionT = TypeVar(
     "_DecisionT", bound="Decision | Deferred[Decision] | Coroutine[Any, Any, Decision]"
 )
@@ -52,11 +54,13 @@ _RouteT = TypeVar(
 
 
 class _FunctionPlugin(Generic[_P, _R]):
-    """A function under one of the decorators below."""
+    """Base class of the functions under one of the decorators below."""
 
     argumentHelp = ""
 
     def __init__(self, name: str, summary: str, function: Callable[_P, _R]) -> None:
+        # For help(), and for inspect.unwrap: by it messages find the file of the
+        # function, where the class would lead them here.
         functools.update_wrapper(self, function)
         self.name = checkedName(name)
         self.summary = summary
@@ -68,14 +72,16 @@ class _FunctionPlugin(Generic[_P, _R]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
 
-    def fromString(self, argument: str) -> Any:
+    def fromString(self, argument: str) -> object:
+        """See L{txconnect.interfaces.IPluginFactory.fromString}."""
         if argument:
             raise ValueError(f"it takes no argument; write {self.name}")
         return self
 
 
-# The hook is an attribute of the instance, not a method: so verifyObject sees
-# the parameters of the very function that was decorated.
+# The hook is an attribute of the instance and not a method, so that verifyObject
+# sees the parameters of the decorated function itself: a method would accept
+# any, and a function with a wrong signature would fail with its first request.
 
 
 @implementer(IPolicyPlugin, IDestinationPolicy)

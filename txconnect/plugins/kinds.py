@@ -1,12 +1,11 @@
 """
-The kinds of plugin: which interfaces belong together, and what they are called.
+The kinds of plugin: the interfaces that belong together, and their names.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
+from zope.interface import Interface
 
 from txconnect.interfaces import (
     IAddressPolicy,
@@ -16,6 +15,7 @@ from txconnect.interfaces import (
     IObserverPlugin,
     IPairFactory,
     IPairPlugin,
+    IPluginFactory,
     IPolicyPlugin,
     IRouter,
     IRouterPlugin,
@@ -30,22 +30,23 @@ class Kind:
     """
     One kind of plugin.
 
-    @ivar noun: what messages call it; C{"--" + noun} is its option.
-    @ivar plural: the same, several.
-    @ivar factory: the interface of what stands behind a name.
-    @ivar provides: the interfaces of what the factory makes: one or more.
-    @ivar declare: the helpers of L{txconnect.plugins} to declare one with.
+    @ivar noun: its name in messages; C{"--" + noun} is its option.
+    @ivar plural: the plural of the noun.
+    @ivar factory: the interface of the plugin that has a name.
+    @ivar provides: the interfaces of the objects that the factory makes: each
+        provides one or more.
+    @ivar declare: the helpers of L{txconnect.plugins} that declare one.
     """
 
     noun: str
     plural: str
-    factory: Any
-    provides: tuple[Any, ...]
+    factory: type[IPluginFactory]
+    provides: tuple[type[Interface], ...]
     declare: str
 
     @property
     def option(self) -> str:
-        """The command-line option that takes such a plugin."""
+        """Return the command-line option that takes such a plugin."""
         return "--" + self.noun
 
 
@@ -71,4 +72,4 @@ AUTH_SCHEME = Kind(
 )
 
 KINDS = (POLICY, OBSERVER, TAP, ROUTER, PAIR, AUTH_SCHEME)
-"""All of them, in the order in which they are documented."""
+"""All kinds, in the order of the documentation."""
