@@ -234,7 +234,7 @@ class TestTiming:
         # Just before the second attempt begins, the first one is answered.
         network.clock.advance(0.25)
         slow._waiting = False
-        slow._reach(network.kernel.listener(A, 443), A, 443)
+        slow._joinListener(network.kernel.listener(A, 443), A, 443)
         network.flush()
         assert len(dial.attempts) == 2
         assert dial.winner == A

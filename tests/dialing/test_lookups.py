@@ -183,8 +183,8 @@ class TestFlights:
         another."""
         desk = Desk()
         desk.asking()[0].cancel()
-        (outcome_, function, arguments, _) = desk.pool._work.pop()
-        result = function(*arguments)
+        (outcome_, work) = desk.pool._work.pop()
+        result = work()
         late = desk.ask()
         assert outcome_ is not None
         outcome_(True, result)
@@ -455,7 +455,7 @@ class TestLife:
         """What a stopped run had asked for answers nobody of the next run."""
         desk = Desk({"a.example": ["192.0.2.66"]})
         desk.ask()
-        (outcome_, function, arguments, _) = desk.pool._work.pop()
+        (outcome_, work) = desk.pool._work.pop()
         desk.lookups.stop()
         desk.lookups.start()
         desk.resolver.answers["a.example"] = ["192.0.2.1"]

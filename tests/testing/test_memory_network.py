@@ -260,7 +260,7 @@ def test_pausedReaderStopsTheWriter(windowSize: int) -> None:
     peer.send(sent)
     network.flush()
     assert recorder.data == b""
-    assert recorder.transport.getHandle().space() == 0
+    assert recorder.transport.getHandle().windowSpace() == 0
     recorder.transport.resumeProducing()
     network.flush()
     assert recorder.data == sent

@@ -49,7 +49,7 @@ def reset(end: MemorySocket) -> None:
 def test_notConnected() -> None:
     kernel = Kernel(None, 100, 0, False)
     alone = kernel.socket(socket.AF_INET)
-    assert (alone.events(), alone.connected) == (0, False)
+    assert (alone.pollEvents(), alone.connected) == (0, False)
     fails(errno.ENOTCONN, alone.getpeername)
     fails(errno.ENOTCONN, alone.send, b"x")
     fails(errno.ENOTCONN, alone.shutdown, socket.SHUT_WR)
@@ -66,34 +66,34 @@ def test_connectingTwice() -> None:
     kernel.fates["192.0.2.1", None] = SILENCE
     assert waiting.connect_ex(("192.0.2.1", 443)) == errno.EINPROGRESS
     assert waiting.connect_ex(("192.0.2.1", 443)) == errno.EALREADY
-    assert waiting.events() == 0
+    assert waiting.pollEvents() == 0
 
 
 def test_events() -> None:
     """What C{epoll} reports, step by step through a connection's life."""
     _, client, accepted = pair(windowSize=3)
-    assert client.events() == OUT
+    assert client.pollEvents() == OUT
     client.send(b"abcdef")
-    assert client.events() == 0
-    assert accepted.events() == IN | OUT
+    assert client.pollEvents() == 0
+    assert accepted.pollEvents() == IN | OUT
     assert accepted.recv(2) == b"ab"
-    assert client.events() == OUT
+    assert client.pollEvents() == OUT
     client.shutdown(socket.SHUT_WR)
     assert accepted.recv(2) == b"c"
-    assert accepted.events() == IN | OUT
+    assert accepted.pollEvents() == IN | OUT
     assert accepted.recv(2) == b""
     accepted.shutdown(socket.SHUT_WR)
-    assert accepted.events() == IN | OUT | HUP
+    assert accepted.pollEvents() == IN | OUT | HUP
 
 
 def test_eventsOfAReset() -> None:
     _, client, accepted = pair()
     accepted.send(b"abc")
     reset(accepted)
-    assert client.events() == IN | OUT | HUP | ERR
+    assert client.pollEvents() == IN | OUT | HUP | ERR
     assert client.recv(10) == b"abc"
     fails(errno.ECONNRESET, client.recv, 10)
-    assert client.events() == IN | OUT | HUP
+    assert client.pollEvents() == IN | OUT | HUP
     assert client.recv(10) == b""
     fails(errno.EPIPE, client.send, b"x")
     fails(errno.ENOTCONN, client.shutdown, socket.SHUT_WR)

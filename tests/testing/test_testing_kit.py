@@ -69,7 +69,7 @@ from txconnect.testing import (
     makeTunnel,
     scriptedLookup,
 )
-from txconnect.testing.samples import events
+from txconnect.testing.samples import makeEvents
 from txconnect.tunnel.pair import ProxyClient, ProxyServer
 from txconnect.values import (
     Allow,
@@ -338,7 +338,7 @@ def test_decideAsyncFails() -> None:
 
 
 def test_recordingObserverSortsWhatItHears() -> None:
-    observer, heard = RecordingObserver(), events()
+    observer, heard = RecordingObserver(), makeEvents()
     for event in heard:
         observer.observe(event)
     assert observer.events == heard
@@ -349,7 +349,7 @@ def test_recordingObserverSortsWhatItHears() -> None:
 
 
 def test_samplesHoldEveryKind() -> None:
-    kinds = {type(event).__name__ for event in events()}
+    kinds = {type(event).__name__ for event in makeEvents()}
     assert kinds == {"TunnelRefused", "TunnelEstablished", "TunnelClosed"}
 
 

@@ -1,14 +1,14 @@
 """
 The kit for tests, of plugins and of programs that embed the proxy.
 
-  - L{decide} asks a policy in one line; L{RecordingObserver} remembers what
-    an observer would hear; the C{check...} functions say in one line whether
-    an object is the plugin that it says it is.
+  - L{decide} asks a policy in one line; L{RecordingObserver} keeps the events
+    of an observer; the C{check...} functions check in one line that an object
+    provides the interface that it claims.
   - L{MemoryNetwork} is a network and its reactor in memory, with scripted
     clients and destinations; L{scriptedLookup} and the pools stand in for
     the resolver.
 
-Nothing of the proxy itself may need this package.
+No module of the proxy itself may import this package.
 """
 
 from txconnect.testing.chunks import CHUNKS, chunkings

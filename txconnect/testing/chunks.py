@@ -1,7 +1,8 @@
 """
 The three ways to cut bytes: whole, one at a time, at random.
 
-Everything that is fed bytes is tested in all three.
+Every parser and protocol is tested in all three, because a bug at the edge of
+a chunk shows in one of them only.
 """
 
 from __future__ import annotations
@@ -22,15 +23,16 @@ def chunkings(data: bytes, seed: int = 0) -> Iterator[tuple[str, list[bytes]]]:
     """
     Cut C{data} in each of the three ways.
 
-    @return: for each a name and the pieces, which joined are C{data} again
+    @param seed: for the random pieces, so that a failure can be repeated.
+    @return: for each way a name and the pieces, which joined are C{data} again
         and of which none is empty.
     """
     yield "whole", [data] if data else []
     yield "one at a time", [data[at : at + 1] for at in range(len(data))]
-    yield "random", list(_randomly(data, random.Random(seed)))
+    yield "random", list(_randomPieces(data, random.Random(seed)))
 
 
-def _randomly(data: bytes, source: random.Random) -> Iterator[bytes]:
+def _randomPieces(data: bytes, source: random.Random) -> Iterator[bytes]:
     at = 0
     while at < len(data):
         # Mostly small pieces, and now and then a big one.

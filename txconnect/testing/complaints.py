@@ -1,12 +1,15 @@
 """
-What the conformance checks are made of: each raises one sentence that names
-the plugin.
+The steps of the conformance checks: each raises one sentence that names the
+plugin.
+
+They raise, where C{assert} would do, because the checks run in other people's
+tests: Python's C{-O} must not remove them, and pytest does not rewrite them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from zope.interface import Interface
 from zope.interface.exceptions import Invalid
@@ -15,40 +18,44 @@ from zope.interface.verify import verifyObject
 from txconnect.testing.kit import nameOf
 from txconnect.values import Named
 
+_T = TypeVar("_T")
 
-def plain(plugin: Any) -> Any:
-    """The plugin itself, out of its L{Named}."""
+
+def unwrapNamed(plugin: object) -> Any:
+    """Return the plugin itself, out of its L{Named} if it is in one."""
     return plugin.plugin if isinstance(plugin, Named) else plugin
 
 
-def must(right: bool, plugin: Any, complaint: str) -> None:
+def requireThat(right: bool, plugin: object, complaint: str) -> None:
     """
-    Check one thing.
+    Check one condition.
 
-    @raise AssertionError: with the complaint, unless all is C{right}.
+    @raise AssertionError: with the complaint, unless the condition is C{right}.
     """
     if not right:
         raise AssertionError(f"{nameOf(plugin)}: {complaint}")
 
 
-def verify(interface: type[Interface], plugin: Any) -> None:
+def verifyInterface(interface: type[Interface], plugin: object) -> None:
     """
     Check with zope that a plugin provides an interface.
 
     @raise AssertionError: with zope's sentence.
     """
     try:
-        verifyObject(interface, plain(plugin))
+        verifyObject(interface, unwrapNamed(plugin))
     except Invalid as invalid:
         raise AssertionError(f"{nameOf(plugin)}: {invalid}") from invalid
 
 
-def call(plugin: Any, over: str, hook: Callable[..., Any], *arguments: Any) -> Any:
+def callHook(
+    plugin: object, over: str, hook: Callable[..., _T], *arguments: object
+) -> _T:
     """
     Call a hook.
 
-    @param over: what it is given, in words.
-    @raise AssertionError: with what it raised.
+    @param over: its arguments, in words.
+    @raise AssertionError: with the exception that it raised.
     """
     try:
         return hook(*arguments)

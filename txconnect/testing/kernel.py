@@ -1,8 +1,8 @@
 """
-What the sockets of one network share: who listens where, and what is
-scripted for those who connect.
+The state that the sockets of one network share: the listeners, and the
+scripted fates of connections.
 
-Nothing of Twisted is in here, and nothing of the proxy.
+Neither Twisted nor the proxy is imported here.
 """
 
 from __future__ import annotations
@@ -12,26 +12,27 @@ import os
 import random
 from typing import Literal
 
-from txconnect.testing.addressing import WILDCARDS, covers
+from txconnect.testing.addressing import WILDCARDS, coversHost
 from txconnect.testing.sockets import MemorySocket
 
 Chunk = int | Literal["random"] | None
-"""How many octets a read gives at most; L{None}: what is there."""
+"""The most octets that one read returns; L{None} for no limit."""
 
 _FIRST_EPHEMERAL = 49152
-# Far above any real descriptor: real epoll and select refuse it.
+# Far above any real descriptor: the system's epoll and select refuse it, so that
+# a mix-up fails at once and does not hit a descriptor of the test process.
 _FIRST_DESCRIPTOR = 1 << 30
 
 
 class Kernel:
     """
-    What all sockets of one network share.
+    The state that all sockets of one network share.
 
-    @ivar chunk: how much a read gives the program under test.
+    @ivar chunk: the most that one read returns to the program under test.
     @ivar windowSize: octets that may be under way in one direction.
-    @ivar resetDiscards: whether a RST takes away what had arrived unread.
+    @ivar resetDiscards: true when a RST drops data that has arrived unread.
     @ivar exhausted: while true, no new socket can be opened (C{EMFILE}).
-    @ivar fates: what becomes of who connects to C{(host, port)} or
+    @ivar fates: the result of a connection to C{(host, port)} or
         C{(host, None)}: an C{errno}, or L{SILENCE<txconnect.testing.sockets.SILENCE>}.
     @ivar sockets: the open ones, by descriptor.
     """
@@ -64,12 +65,13 @@ class Kernel:
         return opened
 
     def ephemeralPort(self) -> int:
-        """A port that nobody has had yet."""
+        """Return a port that was never used before."""
+        # None is reused, so that a test can tell connections apart by it.
         self._port += 1
         return self._port
 
     def portion(self, available: int) -> int:
-        """How many of the octets that are there one read gives."""
+        """Return how many of the available octets one read returns."""
         if self.chunk is None:
             return available
         if self.chunk == "random":
@@ -77,23 +79,25 @@ class Kernel:
         return min(self.chunk, available)
 
     def listener(self, host: str, port: int) -> MemorySocket | None:
-        """Who listens there; the most exact address wins."""
+        """Return the socket that listens there; the most exact address wins."""
         covering = [
             each
             for each in self.sockets.values()
-            if each.listening and each.local[1] == port and covers(each.local[0], host)
+            if each.listening
+            and each.local[1] == port
+            and coversHost(each.local[0], host)
         ]
         return min(covering, key=lambda s: s.local[0] in WILDCARDS, default=None)
 
     def fate(self, host: str, port: int) -> int | None:
-        """What is scripted for who connects there; L{None} for nothing."""
+        """Return the scripted result of a connection; L{None} where there is none."""
         return self.fates.get((host, port), self.fates.get((host, None)))
 
     def isTaken(self, host: str, port: int) -> bool:
-        """Whether a socket that listens keeps others from binding there."""
+        """Tell whether a listening socket keeps others from binding there."""
         return any(
             each.listening
             and each.local[1] == port
-            and (covers(each.local[0], host) or covers(host, each.local[0]))
+            and (coversHost(each.local[0], host) or coversHost(host, each.local[0]))
             for each in self.sockets.values()
         )

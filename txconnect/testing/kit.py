@@ -1,20 +1,24 @@
 """
-A plugin's test in one line: ask a policy as the proxy would ask it, hear what
-an observer would hear.  No socket, no reactor, no proxy.
+A plugin's test in one line: a policy's decision as the proxy would get it, the
+events as an observer would get them.  No socket, no reactor, no proxy.
+
+The proxy's own decision judges here too, with one policy as its only rule, so
+that a policy which passes its test passes in the proxy, and one that answers
+with a wrong type fails with the proxy's own sentence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from ipaddress import ip_address
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import Interface, implementer
 
 from txconnect.admission.decision import Decision as ProxyDecision, Surroundings
 from txconnect.admission.hooks import HookFailed
@@ -40,13 +44,16 @@ from txconnect.values import (
     TunnelRefused,
 )
 
+if TYPE_CHECKING:
+    from OpenSSL.crypto import X509
+
 PUBLIC_ADDRESS = "93.184.215.14"
-"""What a name resolves to when a test does not say: a public address."""
+"""The address that a name resolves to by default: a public one."""
 
 CLIENT_PORT = 50000
 
 Step = Literal["name", "address"]
-"""One of the two steps at which policies are asked."""
+"""One of the two steps at which policies judge."""
 
 
 def makeRequest(
@@ -58,29 +65,32 @@ def makeRequest(
     server: str | IAddress | None = "127.0.0.1",
     headers: Iterable[tuple[str | bytes, str | bytes]] = (),
     httpVersion: str = "1.1",
-    certificate: Any = None,
+    certificate: X509 | None = None,
     id: str = "test-1",
 ) -> ConnectRequest:
     """
-    Make a request as a policy, a router or an observer is given it.
+    Make a request as a policy, a router or an observer gets it.
 
     @param target: C{host:port}, read as the proxy reads it.
-    @param user: who asks; a plain name is an L{Identity} of the source
-        C{"test"} with these C{groups}; L{None} where nothing authenticates.
-    @param client: where the client connects from: an IP literal or an address.
-    @param server: likewise, where it connected to.
+    @param user: the client's identity; a plain name is an L{Identity} of the
+        source C{"test"} with these C{groups}; L{None} where nothing
+        authenticates.
+    @param client: the client's address, or an IP literal for one.
+    @param server: likewise, the proxy's address of that connection.
     @param headers: names in any case, values in text or bytes.
     @raise BadAuthority: the proxy would not accept this target.
     """
     if isinstance(user, str):
         user = Identity(user, "test", tuple(groups))
-    fields = tuple((_octets(name).lower(), _octets(value)) for name, value in headers)
+    fields = tuple(
+        (_encodeText(name).lower(), _encodeText(value)) for name, value in headers
+    )
     return ConnectRequest(
         Authority.parse(target),
         fields,
         httpVersion,
-        _address(client, CLIENT_PORT),
-        _address(server, 3128),
+        _makeAddress(client, CLIENT_PORT),
+        _makeAddress(server, 3128),
         user,
         certificate,
         id,
@@ -90,7 +100,7 @@ def makeRequest(
 def makeTunnel(
     request: ConnectRequest | None = None, address: str | None = PUBLIC_ADDRESS
 ) -> TunnelInfo:
-    """Make a tunnel as a tap, a pair factory or an observer is given it."""
+    """Make a tunnel as a tap, a pair factory or an observer gets it."""
     return TunnelInfo(
         makeRequest() if request is None else request,
         None if address is None else ip_address(address),
@@ -98,7 +108,7 @@ def makeTunnel(
 
 
 def decide(
-    policy: Any,
+    policy: object,
     target: str | ConnectRequest = "example.com:443",
     *,
     addresses: Iterable[str] = (PUBLIC_ADDRESS,),
@@ -110,20 +120,20 @@ def decide(
 
         assert decide(OfficeHours(), "example.com:443", user="ada") == Allow()
 
-    First the name, then each address; a step that the policy has no rule for
-    is skipped.  A denied address is dropped, and the request is denied when
-    none is left.  Reasons are joined by semicolons.
+    It judges first the name, then each address; a step that the policy has no
+    rule for is skipped.  A denied address is dropped, and the request is denied
+    when none is left.  Reasons are joined by semicolons.
 
     @param policy: provides L{IDestinationPolicy}, L{IAddressPolicy} or both.
-    @param target: what is asked for, C{host:port} or a whole request.
-    @param addresses: what the name resolves to; of no use where C{target} is
+    @param target: the destination, C{host:port}, or a whole request.
+    @param addresses: the addresses of the name; of no use where C{target} is
         an address itself.
-    @param at: ask at this step only.
-    @param request: what else L{makeRequest} takes, such as C{user}.
+    @param at: judge at this step only.
+    @param request: further arguments of L{makeRequest}, such as C{user}.
     @raise AssertionError: the policy raised, gave no decision, or has not
         answered yet; the message says so as the proxy's log would.
     """
-    answered: list[Any] = []
+    answered: list[Decision | Failure] = []
     waiting = decideAsync(policy, target, addresses=addresses, at=at, **request)
     waiting.addBoth(answered.append)
     if not answered:
@@ -132,14 +142,14 @@ def decide(
             f"{nameOf(policy)} has not answered yet: it waits for a Deferred that "
             "nothing has fired.  Fire it first, or use decideAsync"
         )
-    if isinstance(answered[0], Failure):
-        answered[0].raiseException()
-    decision: Decision = answered[0]
+    decision = answered[0]
+    if isinstance(decision, Failure):
+        decision.raiseException()
     return decision
 
 
 def decideAsync(
-    policy: Any,
+    policy: object,
     target: str | ConnectRequest = "example.com:443",
     *,
     addresses: Iterable[str] = (PUBLIC_ADDRESS,),
@@ -147,7 +157,7 @@ def decideAsync(
     **request: Any,
 ) -> Deferred[Decision]:
     """
-    Ask a policy that may take its time; as L{decide} in everything else.
+    Ask a policy that may answer later; as L{decide} in everything else.
 
     @return: fires with the decision, or fails with L{AssertionError}.
     """
@@ -161,16 +171,19 @@ def decideAsync(
     candidates = (
         [ip_address(each) for each in addresses] if literal is None else [literal]
     )
-    judging: Any = _judging(policy, made, candidates, at)
+    judging: Any = _judgeSteps(policy, made, candidates, at)
     decided: Deferred[Decision] = maybeDeferred(run, judging)
     return decided
 
 
-def _judging(
-    policy: Any, request: ConnectRequest, addresses: list[IPAddress], at: Step | None
+def _judgeSteps(
+    policy: object,
+    request: ConnectRequest,
+    addresses: list[IPAddress],
+    at: Step | None,
 ) -> Generator[Deferred[Any], Any, Decision]:
     asked = policy.plugin if isinstance(policy, Named) else policy
-    decision = JudgingAlone(policy, request)
+    decision = PolicyDecision(policy, request)
     names = at != "address" and IDestinationPolicy.providedBy(asked)
     judges = at != "name" and IAddressPolicy.providedBy(asked)
     if not (names or judges):
@@ -189,21 +202,24 @@ def _judging(
         raise AssertionError(f"{nameOf(policy)}: {failed.reason}") from failed.error
     except Refused as refused:
         return Deny(refused.reason, refused.cause)
-    # The same words about several addresses are said once.
+    # A policy has mostly one reason for all addresses of a name.
     return Allow("; ".join(dict.fromkeys(decision.reasons)))
 
 
-_INTERFACES: dict[Step, Any] = {"name": IDestinationPolicy, "address": IAddressPolicy}
+_INTERFACES: dict[Step, type[Interface]] = {
+    "name": IDestinationPolicy,
+    "address": IAddressPolicy,
+}
 
 
-class JudgingAlone(ProxyDecision):
+class PolicyDecision(ProxyDecision):
     """
-    The proxy's own decision, of which one policy is all the rules.
+    The proxy's own decision, with one policy as its only rule.
 
     @ivar reasons: the policy's reasons to allow.
     """
 
-    def __init__(self, policy: Any, request: ConnectRequest) -> None:
+    def __init__(self, policy: object, request: ConnectRequest) -> None:
         named = Named(
             nameOf(policy), policy.plugin if isinstance(policy, Named) else policy
         )
@@ -211,10 +227,10 @@ class JudgingAlone(ProxyDecision):
             destination=(named,),
             address=(named,),
             unresolved=(named,),
-            # So that a policy may refuse with a 407.
-            authenticator=_Asking(),
+            # A policy may refuse with a 407 only where there are challenges.
+            authenticator=_StandInAuthenticator(),
         )
-        surroundings = Surroundings(Clock(), _Nowhere(), _Nowhere(), _DIRECT)
+        surroundings = Surroundings(Clock(), _NoNetwork(), _NoNetwork(), _DIRECT)
         super().__init__(rules, surroundings, request)
         self.reasons: list[str] = []
 
@@ -223,8 +239,10 @@ class JudgingAlone(ProxyDecision):
         self.reasons.append(reason)
 
 
-class _Nowhere:
-    """Looks nothing up and listens nowhere: only policies are asked."""
+class _NoNetwork:
+    """
+    A stand-in for look-ups and listeners: judging a policy needs neither.
+    """
 
     def lookup(self, name: str) -> tuple[IPAddress, ...]:
         raise AssertionError("a policy alone has no name looked up")
@@ -236,13 +254,13 @@ class _Nowhere:
         return False
 
 
-class _Asking:
-    """Stands for the authenticator that a proxy with this policy would have."""
+class _StandInAuthenticator:
+    """A stand-in for the authenticator that a proxy with this policy would have."""
 
     def authenticate(
         self, request: ConnectRequest, credentials: bytes | None
     ) -> Identity:
-        raise AssertionError("a policy alone asks nobody who it is")
+        raise AssertionError("a policy alone authenticates nobody")
 
     def challenges(self, cause: Cause) -> tuple[bytes, ...]:
         return (b"Basic",)
@@ -251,17 +269,17 @@ class _Asking:
 _DIRECT = Route("direct", lambda request, addresses: Deferred())
 
 
-def nameOf(plugin: Any) -> str:
-    """What messages call a plugin: its name, else its class's."""
+def nameOf(plugin: object) -> str:
+    """Return the name of a plugin in messages: its own, else its class's."""
     name = getattr(plugin, "name", None)
     return name if isinstance(name, str) and name else type(plugin).__name__
 
 
-def _octets(text: str | bytes) -> bytes:
+def _encodeText(text: str | bytes) -> bytes:
     return text.encode("latin-1") if isinstance(text, str) else text
 
 
-def _address(place: str | IAddress | None, port: int) -> IAddress | None:
+def _makeAddress(place: str | IAddress | None, port: int) -> IAddress | None:
     if not isinstance(place, str):
         return place
     kind = IPv6Address if ip_address(place).version == 6 else IPv4Address
@@ -272,12 +290,12 @@ def _address(place: str | IAddress | None, port: int) -> IAddress | None:
 @implementer(ITrafficObserver)
 class RecordingObserver:
     """
-    Remembers what it hears.
+    An observer that keeps its events.
 
-    @ivar events: everything, in order.
-    @ivar refused: the refusals of it.
-    @ivar established: the tunnels of it.
-    @ivar closed: the ends of tunnels of it.
+    @ivar events: all events, in order.
+    @ivar refused: the refusals among them.
+    @ivar established: the established tunnels among them.
+    @ivar closed: the closed tunnels among them.
     """
 
     def __init__(self) -> None:
@@ -288,7 +306,7 @@ class RecordingObserver:
 
     def observe(self, event: Event) -> None:
         """
-        Hear one event.
+        Keep one event.
 
         @raise TypeError: it is none of the three kinds.
         """

@@ -1,33 +1,46 @@
 """
-Stand-ins for what looks names up: thread pools without threads, and a
-C{getaddrinfo} that answers what a test says.
+Stand-ins for the resolver: thread pools without threads, and a C{getaddrinfo}
+whose answers a test scripts.
+
+The proxy's own L{Lookups<txconnect.dialing.lookups.Lookups>} runs on them, so
+that its queue, its deadline and its memory are under test too.
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, ParamSpec
 
 from twisted.python.failure import Failure
 
+from txconnect.testing.addressing import SocketAddress
+
 Answer = Sequence[str] | BaseException | Callable[[], "Sequence[str]"]
-"""What becomes of a name: addresses, an exception, or whatever a call gives."""
+"""The answer for a name: addresses, an exception, or the result of a call."""
 
-_Outcome = Callable[[bool, Any], object]
-_Work = tuple[_Outcome | None, Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+# What getaddrinfo returns: family, type, protocol, canonical name, address.
+_Entry = tuple[int, int, int, str, SocketAddress]
+
+_P = ParamSpec("_P")
+
+# Called with True and the result, or with False and a Failure.
+_OnResult = Callable[[bool, Any], object]
+_Work = tuple[_OnResult | None, Callable[[], object]]
 
 
-def _run(work: _Work) -> None:
-    outcome, function, arguments, keywords = work
+def _runWork(onResult: _OnResult | None, work: Callable[[], object]) -> None:
+    result: object
     try:
-        success, result = True, function(*arguments, **keywords)
+        success, result = True, work()
     except Exception:
         success, result = False, Failure()
-    if outcome is not None:
-        outcome(success, result)
-    elif not success:
+    if onResult is not None:
+        onResult(success, result)
+    elif isinstance(result, Failure) and not success:
+        # The real pool logs it; here the test fails.
         result.raiseException()
 
 
@@ -36,8 +49,7 @@ class ManualPool:
     A thread pool that keeps its work until L{run}, with the methods of
     L{twisted.python.threadpool.ThreadPool} that matter.
 
-    @ivar started: between L{start} and L{stop}.
-    @ivar waiting: how many calls have been handed in and not been run.
+    @ivar started: true between L{start} and L{stop}.
     """
 
     def __init__(self) -> None:
@@ -47,68 +59,72 @@ class ManualPool:
 
     @property
     def waiting(self) -> int:
-        """How many calls wait."""
+        """Return the number of calls that were given and have not been run."""
         return len(self._work)
 
     def start(self) -> None:
-        """Begin."""
+        """Begin to take work."""
         self.started = True
         self._joined = False
 
     def stop(self) -> None:
-        """End: later work is dropped, as the real one drops it."""
+        """End: later work is dropped, as the real pool drops it."""
         self.started = False
         self._joined = True
 
-    def callInThread(self, func: Callable[..., Any], *args: Any, **kw: Any) -> None:
-        """Hand work in whose result nobody waits for."""
+    def callInThread(
+        self, func: Callable[_P, object], *args: _P.args, **kw: _P.kwargs
+    ) -> None:
+        """Give the pool work without a callback."""
         self.callInThreadWithCallback(None, func, *args, **kw)
 
     def callInThreadWithCallback(
         self,
-        onResult: _Outcome | None,
-        func: Callable[..., Any],
-        *args: Any,
-        **kw: Any,
+        onResult: _OnResult | None,
+        func: Callable[_P, object],
+        *args: _P.args,
+        **kw: _P.kwargs,
     ) -> None:
         """
-        Hand work in.
+        Give the pool work.
 
         @param onResult: called with C{True} and the result, or with C{False}
             and a L{Failure<twisted.python.failure.Failure>}.
         """
         if not self._joined:
-            self._work.append((onResult, func, args, kw))
-            self._handedIn()
+            work = partial(func, *args, **kw)
+            self._work.append((onResult, work))
+            self._workAdded()
 
     def run(self, number: int | None = None) -> None:
         """
         Do the oldest work now, in this thread.
 
-        @param number: how many calls; L{None} for those that wait now.
+        @param number: the most calls to run; L{None} for all that wait now.
         """
+        # Taken first: a call may add work, which waits for the next run.
         now = self._work[:number]
         del self._work[: len(now)]
-        for work in now:
-            _run(work)
+        for onResult, work in now:
+            _runWork(onResult, work)
 
-    def _handedIn(self) -> None:
-        """It stays until L{run}."""
+    def _workAdded(self) -> None:
+        """Keep the work until L{run}."""
 
 
 class ImmediatePool(ManualPool):
     """
     A thread pool that does all work at once, in the calling thread.
 
-    Like the real one it does none before L{start}: that is kept until then.
+    Like the real pool it does none before L{start}, and keeps it until then.
     """
 
     def start(self) -> None:
-        """Begin, with what has been handed in already."""
+        """Begin, with the work that was given before."""
         super().start()
         self.run()
 
-    def _handedIn(self) -> None:
+    def _workAdded(self) -> None:
         if self.started:
             self.run()
 
@@ -120,9 +136,9 @@ class ScriptedLookup:
     A name is found with or without its trailing dot, in any case.  A name
     that is not in C{answers} does not exist (C{EAI_NONAME}).
 
-    @ivar answers: what becomes of each name; may be changed at any time, so
+    @ivar answers: the answer for each name; may be changed at any time, so
         that a name can move between two look-ups.
-    @ivar calls: the names that were asked for, as they were asked for.
+    @ivar calls: the names that were looked up, as they were written.
     """
 
     def __init__(self, answers: Mapping[str, Answer]) -> None:
@@ -137,25 +153,26 @@ class ScriptedLookup:
         type: int = 0,
         proto: int = 0,
         flags: int = 0,
-    ) -> list[tuple[int, int, int, str, Any]]:
+    ) -> list[_Entry]:
         """
         Look a name up.
 
         @raise socket.gaierror: when it does not exist, or has no address of
             the family.
         """
+        # The proxy gives bytes: getaddrinfo would apply IDNA to text.
         name = host.decode("ascii") if isinstance(host, bytes) else host
         self.calls.append(name)
-        addresses = self._addresses(name)
+        addresses = self._answerFor(name)
         kind = type or socket.SOCK_STREAM
         number = int(port or 0)
-        found = [_entry(each, number, kind) for each in addresses]
+        found = [_makeEntry(each, number, kind) for each in addresses]
         found = [each for each in found if family in (0, each[0])]
         if not found:
             raise socket.gaierror(socket.EAI_NODATA, "No address for the name")
         return found
 
-    def _addresses(self, name: str) -> Sequence[str]:
+    def _answerFor(self, name: str) -> Sequence[str]:
         answer = self.answers.get(name.removesuffix(".").lower())
         if answer is None:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -169,9 +186,7 @@ def scriptedLookup(answers: Mapping[str, Answer]) -> ScriptedLookup:
     return ScriptedLookup(answers)
 
 
-def _entry(
-    address: str, port: int, kind: int
-) -> tuple[int, int, int, str, tuple[Any, ...]]:
+def _makeEntry(address: str, port: int, kind: int) -> _Entry:
     if ip_address(address).version == 4:
         return socket.AF_INET, kind, socket.IPPROTO_TCP, "", (address, port)
     return socket.AF_INET6, kind, socket.IPPROTO_TCP, "", (address, port, 0, 0)

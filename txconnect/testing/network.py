@@ -1,17 +1,19 @@
 """
-A network in memory, and a reactor that lives on it.
+A network in memory, and the reactor that drives it.
 
-L{MemoryNetwork} is given to the code under test in place of the reactor.
-The transports are Twisted's own TCP transports; only the sockets below them
-are made here.  So pausing really holds data, FIN and RST back, a window that
-is full really stops the writer, and C{loseWriteConnection} really half-closes,
-with all the traps of the real ones.  Nothing moves until a test drives it,
-and then always in the same order.
+The code under test gets a L{MemoryNetwork} in place of the reactor.  The
+transports are Twisted's own TCP transports; only the sockets below them are
+made here.  So a pause really holds data, FIN and RST back, a full window
+really stops the writer, and C{loseWriteConnection} really half-closes, with
+all the traps of the real ones.  A transport written for tests would behave as
+its writer remembers Twisted's; some twenty scenarios compare these with the
+kernel's sockets.  Nothing moves until a test drives it, and then always in the
+same order.
 
-Three ways to see to it that a test stands on firm ground: L{MemoryNetwork.flush}
-raises when things do not come to rest, L{MemoryNetwork.failures} keeps what
-was raised into the reactor, and L{MemoryNetwork.assertClean} complains of
-whatever is left.
+Three checks keep a test honest: L{MemoryNetwork.flush} raises when the network
+does not come to rest, L{MemoryNetwork.failures} keeps the exceptions that were
+raised into the reactor, and L{MemoryNetwork.assertClean} raises when the code
+under test leaves anything open.
 """
 
 from __future__ import annotations
@@ -19,13 +21,14 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet import error
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.interfaces import (
     IConnector,
     IListeningPort,
+    IProtocolFactory,
     IReactorTCP,
 )
 from zope.interface import implementer
@@ -46,6 +49,8 @@ from txconnect.testing.transports import (
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509
 
+_F = TypeVar("_F", bound=IProtocolFactory)
+
 
 @implementer(IReactorTCP)
 class MemoryNetwork(MemoryReactor):
@@ -54,18 +59,18 @@ class MemoryNetwork(MemoryReactor):
 
     Addresses are IP literals.  The machine of the code under test has
     L{OWN_ADDRESSES<txconnect.testing.addressing.OWN_ADDRESSES>}; any other
-    address is somewhere else, and where nobody L{serve}s connections are
-    refused.
+    address is on another machine, and refuses connections until a destination
+    is L{serve}d there.
 
-    @param chunk: how the code under test is given what arrives: L{None} for
-        as much as is there (at most 65536 octets), a number for at most that
-        many at a time, C{"random"} for random pieces.
+    @param chunk: the size of the reads of the code under test: L{None} for
+        all available octets (at most 65536), a number for at most that many
+        at a time, C{"random"} for random pieces.
     @param windowSize: octets that may be under way in one direction before
         the sender has to wait.
     @param seed: for the random pieces.
-    @param resetDiscards: what a RST does to data that has arrived and was not
-        read yet.  By default it is still read, as on Linux; true takes it
-        away, as other systems do and as one that overtakes the data would.
+    @param resetDiscards: true when a RST drops data that has arrived and was
+        not read yet, as on other systems, and as a RST does that overtakes
+        the data.  By default the data can still be read, as on Linux.
     """
 
     def __init__(
@@ -81,16 +86,20 @@ class MemoryNetwork(MemoryReactor):
     # IReactorTCP.
 
     def listenTCP(
-        self, port: int, factory: Any, backlog: int = 50, interface: str = ""
+        self,
+        port: int,
+        factory: IProtocolFactory,
+        backlog: int = 50,
+        interface: str = "",
     ) -> IListeningPort:
         """
         Listen, as the code under test.
 
-        @raise twisted.internet.error.CannotListenError: when someone listens
-            there already.
+        @raise twisted.internet.error.CannotListenError: when the address and
+            port are taken.
         """
-        wrapped = self._dressed(factory, port, interface)
-        return self._listen(MemoryPort(port, wrapped, backlog, interface, self))
+        wrapped = self._wrapFactory(factory, port, interface)
+        return self._startPort(MemoryPort(port, wrapped, backlog, interface, self))
 
     def connectTCP(
         self,
@@ -98,7 +107,7 @@ class MemoryNetwork(MemoryReactor):
         port: int,
         factory: Any,
         timeout: float = 30,
-        bindAddress: Any = None,
+        bindAddress: tuple[str, int] | None = None,
     ) -> IConnector:
         """
         Connect to an IP literal, as the code under test.
@@ -107,31 +116,32 @@ class MemoryNetwork(MemoryReactor):
         """
         if not (isIPAddress(host) or isIPv6Address(host)):
             raise ValueError(f"{host!r} is no IP address, and nothing resolves it here")
-        wrapped = self._dressed(factory, port, host)
+        wrapped = self._wrapFactory(factory, port, host)
         connector = MemoryConnector(host, port, wrapped, timeout, bindAddress, self)
         connector.connect()
         return connector
 
-    def _listen(self, port: MemoryPort) -> IListeningPort:
+    def _startPort(self, port: MemoryPort) -> IListeningPort:
         port.startListening()
         return port
 
-    def _dressed(self, factory: Any, port: int, host: str) -> Any:
+    def _wrapFactory(self, factory: _F, port: int, host: str) -> _F | TLSLikeFactory:
         for place in ((port, host), (port, None)):
             if place in self._tlsLike:
                 return TLSLikeFactory(factory, self._tlsLike[place])
         return factory
 
-    # The rest of the world.
+    # The other machines.
 
     def connect(self, host: str, port: int, source: str | None = None) -> Peer:
         """
         Connect a client of the test's own.  It may send at once.
 
-        @param source: the IP literal that it comes from; by default the
+        @param source: the client's address, an IP literal; by default the
             machine itself.
-        @raise ConnectError: where nobody listens, or as it is scripted; for a
-            L{blackhole} a L{TimeoutError<twisted.internet.error.TimeoutError>}.
+        @raise ConnectError: nothing listens there, or the test has scripted an
+            error; for a L{blackhole} a
+            L{TimeoutError<twisted.internet.error.TimeoutError>}.
         """
         opened = self.kernel.socket(familyOf(host), outside=True)
         if source is not None:
@@ -156,14 +166,16 @@ class MemoryNetwork(MemoryReactor):
         accepted: Callable[[Peer], object] | None = None,
     ) -> Destination:
         """
-        Let someone accept connections.
+        Let a destination accept connections.
 
-        @param banner: what it says to whoever connects.
-        @param echo: whether it sends back what it is sent, to the end.
+        @param banner: the octets that it sends first on each connection.
+        @param echo: true when it sends all octets back, and at last its FIN.
         @param accepted: called with each L{Peer} when it is connected.
         """
         destination = Destination(banner, echo, accepted)
-        destination.port = self._listen(OutsidePort(port, destination, 50, host, self))
+        destination.port = self._startPort(
+            OutsidePort(port, destination, 50, host, self)
+        )
         return destination
 
     def tlsLike(
@@ -175,13 +187,13 @@ class MemoryNetwork(MemoryReactor):
         on, or connects to, this port.  A test's own peers stay plain.
 
         @param host: the interface or destination; L{None} for all.
-        @param certificate: what C{getPeerCertificate} gives.
+        @param certificate: the result of C{getPeerCertificate}.
         """
         self._tlsLike[port, host] = certificate
 
     def fail(self, host: str, port: int | None, number: int) -> None:
         """
-        Let whoever connects there fail.
+        Let connections to an address fail.
 
         @param port: L{None} for every port.
         @param number: an C{errno}.
@@ -189,17 +201,17 @@ class MemoryNetwork(MemoryReactor):
         self.kernel.fates[host, port] = number
 
     def refuse(self, host: str, port: int | None = None) -> None:
-        """Refuse connections, as where nobody listens."""
+        """Refuse connections, as an address without a listener does."""
         self.fail(host, port, errno.ECONNREFUSED)
 
     def unroutable(self, host: str, port: int | None = None) -> None:
-        """Let there be no route."""
+        """Let connections fail for want of a route."""
         self.fail(host, port, errno.ENETUNREACH)
 
     def blackhole(self, host: str, port: int | None = None) -> None:
-        """Let nobody ever answer."""
+        """Let connections wait for an answer that never comes."""
         self.fail(host, port, SILENCE)
 
     def exhaust(self, exhausted: bool = True) -> None:
-        """Let the code under test have no more descriptors to dial with."""
+        """Leave the code under test without descriptors for new sockets."""
         self.kernel.exhausted = exhausted

@@ -1,6 +1,6 @@
 """
 The other ends of a memory network's connections: clients and destinations
-that a test scripts, byte by byte, and asks what they have seen.
+that a test scripts, byte by byte, and that keep all they receive.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IHalfCloseableProtocol, IListeningPort
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IListeningPort
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -20,16 +20,17 @@ from txconnect.testing.sockets import MemorySocket
 @implementer(IHalfCloseableProtocol)
 class Peer(Protocol):
     """
-    One end of a connection, in the hands of a test.
+    One end of a connection, controlled by a test.
 
-    What it sends leaves, and what it is sent arrives, when the network is
-    driven.  It closes by itself when both directions have ended.
+    Octets leave and arrive when the network is driven.  A peer closes without
+    a call when both directions have ended.
 
-    @ivar ended: the other end's FIN has been read.
-    @ivar closed: the connection is gone.
-    @ivar reason: why it is gone.
+    @ivar ended: true when the other end's FIN has been read.
+    @ivar closed: true when the connection is gone.
+    @ivar reason: the reason why it is gone.
     """
 
+    # Twisted's TCP transport: its ITransport has neither pause nor reset.
     transport: Any
     _socket: MemorySocket
     _host: IPv4Address | IPv6Address
@@ -46,32 +47,33 @@ class Peer(Protocol):
 
     @property
     def received(self) -> bytes:
-        """All that has been read so far."""
+        """Return all octets that have been read so far."""
         return bytes(self._received)
 
     @property
     def reset(self) -> bool:
-        """A RST has arrived, even where it could not be noticed yet."""
+        """Tell whether a RST has arrived, even one that was not read yet."""
+        # Of the socket: a paused transport learns of it only when it resumes.
         return self._socket.resetReceived
 
     @property
     def host(self) -> IPv4Address | IPv6Address:
-        """The address of this end."""
+        """Return the address of this end."""
         return self._host
 
     @property
     def peer(self) -> IPv4Address | IPv6Address:
-        """The address of the other end, as it is seen from here."""
+        """Return the address of the other end, as this end sees it."""
         return self._peer
 
-    # What a test does with it.
+    # Methods that a test calls.
 
     def send(self, data: bytes) -> None:
-        """Send, after what is sent already."""
+        """Send octets, after all those sent before."""
         self.transport.write(data)
 
     def end(self) -> None:
-        """Send a FIN behind all data; go on reading."""
+        """Send a FIN after all data; go on reading."""
         self._sentEnd = True
         self.transport.loseWriteConnection()
 
@@ -88,19 +90,20 @@ class Peer(Protocol):
         self.transport.pauseProducing()
 
     def resume(self) -> None:
-        """Read on."""
+        """Read again."""
         self.transport.resumeProducing()
 
     def take(self) -> bytes:
-        """What has been read since the last time, or since the start."""
+        """Return the octets read since the last call, or since the start."""
         taken = self.received
         self._received.clear()
         return taken
 
-    # What the transport does with it.
+    # Methods that the transport calls.
 
     def connectionMade(self) -> None:
-        """Remember what is gone with the transport, and speak first."""
+        """Keep the socket and the addresses, and send the banner."""
+        # A transport drops its socket with the connection; a test asks later.
         self._socket = self.transport.getHandle()
         self._host = self.transport.getHost()
         self._peer = self.transport.getPeer()
@@ -108,13 +111,13 @@ class Peer(Protocol):
             self.send(self._banner)
 
     def dataReceived(self, data: bytes) -> None:
-        """Keep it, and send it back where that was asked for."""
+        """Keep the octets, and send them back where C{echo} is true."""
         self._received += data
         if self._echo:
             self.send(data)
 
     def readConnectionLost(self) -> None:
-        """The other end has sent its FIN."""
+        """Note the other end's FIN, and answer it where this end is done."""
         self.ended = True
         if self._sentEnd:
             self.transport.loseConnection()
@@ -122,22 +125,22 @@ class Peer(Protocol):
             self.end()
 
     def writeConnectionLost(self) -> None:
-        """Our FIN has left."""
+        """Close, if the other end has sent its FIN."""
         if self.ended:
             self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """All is over."""
+        """Note the end of the connection."""
         self.closed = True
         self.reason = reason
 
 
 class Destination(Factory):
     """
-    A server in the hands of a test.
+    A server controlled by a test.
 
     @ivar peers: the connections that it has accepted, oldest first.
-    @ivar port: where it listens.
+    @ivar port: the port on which it listens.
     """
 
     noisy = False
@@ -156,23 +159,25 @@ class Destination(Factory):
 
     @property
     def peer(self) -> Peer:
-        """The one connection that it has accepted."""
+        """Return the one connection that it has accepted."""
         if len(self.peers) != 1:
             raise AssertionError(
                 f"this destination has accepted {len(self.peers)} connections, not one"
             )
         return self.peers[0]
 
-    def buildProtocol(self, addr: Any) -> _Accepted:
+    def buildProtocol(self, addr: IAddress | None) -> _AcceptedPeer:
         """Accept a connection."""
-        return _Accepted(self)
+        return _AcceptedPeer(self)
 
     def stop(self) -> None:
-        """Listen no more: who connects from now on is refused."""
+        """Stop listening: new connections are refused."""
         self.port.stopListening()
 
 
-class _Accepted(Peer):
+class _AcceptedPeer(Peer):
+    """A peer on a connection that a destination has accepted."""
+
     def __init__(self, destination: Destination) -> None:
         super().__init__(destination._banner, destination._echo)
         self._destination = destination

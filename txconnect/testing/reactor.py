@@ -1,16 +1,18 @@
 """
-A reactor that turns when it is told to, over sockets of memory.
+A reactor over sockets of memory, which turns only when a test drives it.
 
-It does with events what Twisted's reactors on C{epoll} do with them, in an
-order that is always the same.
+It handles events as Twisted's reactors on C{epoll} do, in an order that is
+always the same.  Twisted's own C{MemoryReactor} and C{iosim} were not taken:
+they ignore pauses and half-close, and these are half of a proxy's work.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, Union
 
 from twisted.internet import error, main
+from twisted.internet.base import DelayedCall
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableDescriptor,
@@ -28,48 +30,62 @@ from zope.interface import implementer
 from txconnect.testing.kernel import Kernel
 from txconnect.testing.sockets import ERR, HUP, IN, OUT
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+_Descriptor = Union[IReadDescriptor, IWriteDescriptor]
+
 MAX_TURNS = 1_000_000
 """Turns of the reactor after which L{MemoryNetwork.flush} gives up."""
 
 
-class _Clock(Clock):
-    """Runs what is due in single turns, as a reactor does."""
+class _TurnClock(Clock):
+    """A clock whose calls run in the turns of a reactor."""
 
-    def due(self) -> list[Any]:
+    def dueCalls(self) -> list[DelayedCall]:
+        """Return the calls whose time has come."""
         return [call for call in self.calls if call.getTime() <= self.rightNow]
 
-    def run(self, call: Any) -> None:
+    def runCall(self, call: DelayedCall) -> None:
+        """
+        Run one call.
+
+        L{Clock.advance} would also run the calls that this one makes due, in
+        the same turn; a reactor leaves them for the next.
+        """
         self.calls.remove(call)
         call.called = 1
         call.func(*call.args, **call.kw)
 
-    def until(self, end: float) -> float:
-        """The time of the next call, or C{end} when that comes first."""
+    def nextStop(self, end: float) -> float:
+        """Return the time of the next call, or C{end} when that comes first."""
         return min([end, *(call.getTime() for call in self.calls)])
 
 
 @implementer(IReactorTime, IReactorFDSet, IReactorFromThreads)
 class MemoryReactor:
     """
-    The part of a memory network that has nothing to do with addresses.
+    The part of a memory network that does not depend on addresses.
 
     @ivar clock: the time; L{advance} moves it.
     @ivar kernel: the sockets, for tests of this network.
-    @ivar failures: what was raised into the reactor by the code under test,
-        which has been logged too.
+    @ivar failures: the exceptions that the code under test has raised into the
+        reactor, which have been logged too.
     """
 
     running = True
     _log = Logger()
 
     def __init__(self, kernel: Kernel) -> None:
-        self.clock = _Clock()
+        self.clock = _TurnClock()
         self.kernel = kernel
         self.failures: list[Failure] = []
-        self._readers: dict[Any, None] = {}
-        self._writers: dict[Any, None] = {}
+        # Dictionaries as ordered sets: a set would change the order of a turn
+        # from one run to the next.
+        self._readers: dict[IReadDescriptor, None] = {}
+        self._writers: dict[IWriteDescriptor, None] = {}
 
-    # Driving it.
+    # Methods that drive it.
 
     def flush(self, turns: int = MAX_TURNS) -> None:
         """
@@ -78,7 +94,7 @@ class MemoryReactor:
         @raise AssertionError: when something still moves after so many turns.
         """
         for _ in range(turns):
-            if not self._turn():
+            if not self._runTurn():
                 return
         raise AssertionError(f"the network did not come to rest in {turns} turns")
 
@@ -90,7 +106,7 @@ class MemoryReactor:
         end = self.clock.seconds() + seconds
         self.flush()
         while self.clock.seconds() < end:
-            self.clock.rightNow = self.clock.until(end)
+            self.clock.rightNow = self.clock.nextStop(end)
             self.flush()
 
     @property
@@ -107,10 +123,10 @@ class MemoryReactor:
 
     def assertClean(self) -> None:
         """
-        Check that the code under test has given everything back.
+        Check that the code under test has left nothing open.
 
-        @raise AssertionError: with what is left: open transports, delayed
-            calls, exceptions that were raised into the reactor.
+        @raise AssertionError: with the open transports, the delayed calls, and
+            the exceptions that were raised into the reactor.
         """
         left = [f"open: {transport!r}" for transport in self.open]
         left += [f"delayed: {call}" for call in self.getDelayedCalls()]
@@ -118,57 +134,64 @@ class MemoryReactor:
         if left:
             raise AssertionError("the network is not clean:\n" + "\n".join(left))
 
-    def _turn(self) -> bool:
+    def _runTurn(self) -> bool:
         """
-        One turn of the reactor: the calls that are due, then the events that
-        are there.
+        Run one turn of the reactor: the calls that are due, then the events of
+        the sockets.
 
-        @return: whether there was anything to do.
+        @return: true when there was anything to do.
         """
-        due = self.clock.due()
+        due = self.clock.dueCalls()
         for call in due:
             if call.active():
-                self.guarded(self.clock.run, call)
-        # All that moves octet by octet comes here for each of them: no more is
-        # made than what is looked at.
-        writers = self._writers
-        watched = {**self._readers, **writers} if writers else self._readers
+                self.callGuarded(self.clock.runCall, call)
+        # With a chunk of 1 there is a turn for each octet, so that a merged
+        # dictionary is made only where it is needed.
+        watched = self._watched() if self._writers else self._readers
         ready = [
             (selectable, events)
             for selectable in watched
-            if (events := self._events(selectable))
+            if (events := self._readyEvents(selectable))
         ]
         for selectable, events in ready:
-            # An earlier one may have closed it, or stopped it altogether.
+            # An earlier event of this turn may have closed or paused it.
             if selectable in self._readers or selectable in self._writers:
-                self._dispatch(selectable, events)
+                self._dispatchEvents(selectable, events)
         return bool(due or ready)
 
-    def _events(self, selectable: Any) -> int:
-        events = self.kernel.sockets[selectable.fileno()].events()
+    def _watched(self) -> dict[_Descriptor, None]:
+        """Return every descriptor once: the readers first, in their order."""
+        descriptors: list[_Descriptor] = [*self._readers, *self._writers]
+        return dict.fromkeys(descriptors)
+
+    def _readyEvents(self, selectable: _Descriptor) -> int:
+        events = self.kernel.sockets[int(selectable.fileno())].pollEvents()
         if selectable not in self._readers:
             events &= ~IN
         if selectable not in self._writers:
             events &= ~OUT
         return events
 
-    def _dispatch(self, selectable: Any, events: int) -> None:
+    def _dispatchEvents(self, selectable: Any, events: int) -> None:
         """Do what Twisted's reactors on poll and epoll do with an event."""
         reading = bool(events & IN)
         why: object = None
         if events & (ERR | HUP) and not reading:
-            # Nobody who reads gets here: ERR and HUP come with IN for him.
+            # Only for a paused reader: to one that reads, a FIN or an error is
+            # IN too, and doRead finds out which of them it was.
             why = main.CONNECTION_LOST
         else:
             if reading:
-                why = self.guarded(selectable.doRead)
+                why = self.callGuarded(selectable.doRead)
             if not why and events & OUT:
                 reading = False
-                why = self.guarded(selectable.doWrite)
+                why = self.callGuarded(selectable.doWrite)
         if why:
-            self._disconnect(selectable, why, reading)
+            self._disconnectSelectable(selectable, why, reading)
 
-    def _disconnect(self, selectable: Any, why: object, reading: bool) -> None:
+    def _disconnectSelectable(
+        self, selectable: Any, why: object, reading: bool
+    ) -> None:
         self.removeReader(selectable)
         reason = why if isinstance(why, Failure) else Failure(why)
         if (
@@ -176,15 +199,22 @@ class MemoryReactor:
             and reason.type is error.ConnectionDone
             and IHalfCloseableDescriptor.providedBy(selectable)
         ):
-            self.guarded(selectable.readConnectionLost, reason)
+            self.callGuarded(selectable.readConnectionLost, reason)
         else:
             self.removeWriter(selectable)
-            self.guarded(selectable.connectionLost, reason)
+            self.callGuarded(selectable.connectionLost, reason)
 
-    def guarded(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call; what is raised is logged, kept, and given back as a Failure."""
+    def callGuarded(
+        self, function: Callable[_P, _R], *args: _P.args, **kw: _P.kwargs
+    ) -> _R | Failure:
+        """
+        Call a function of the code under test.
+
+        @return: its result, or the L{Failure} of its exception, which is logged
+            and kept in L{failures}.
+        """
         try:
-            return function(*args)
+            return function(*args, **kw)
         except Exception:
             failure = Failure()
             self.failures.append(failure)
@@ -194,61 +224,66 @@ class MemoryReactor:
     # IReactorTime and IReactorFromThreads.
 
     def seconds(self) -> float:
-        """The time."""
+        """Return the time, in seconds."""
         return self.clock.seconds()
 
     def callLater(
-        self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any
+        self,
+        delay: float,
+        callable: Callable[_P, object],
+        *args: _P.args,
+        **kw: _P.kwargs,
     ) -> IDelayedCall:
-        """Call when that time has come: never before the next turn."""
+        """Call a function after a delay, and never before the next turn."""
         return self.clock.callLater(delay, callable, *args, **kw)
 
     def getDelayedCalls(self) -> list[IDelayedCall]:
-        """The calls that have not been made."""
+        """Return the calls that have not been made."""
         return list(self.clock.getDelayedCalls())
 
     def callFromThread(
-        self, callable: Callable[..., Any], *args: Any, **kw: Any
+        self, callable: Callable[_P, object], *args: _P.args, **kw: _P.kwargs
     ) -> None:
-        """Call at once: there are no threads here."""
+        """Call a function at once: there are no threads here."""
         callable(*args, **kw)
 
     # IReactorFDSet, for transports on this network's sockets.
 
     def addReader(self, reader: IReadDescriptor) -> None:
-        """Watch for input."""
-        self._own(reader)
+        """Watch a descriptor for input."""
+        self._setOwner(reader)
         self._readers[reader] = None
 
     def addWriter(self, writer: IWriteDescriptor) -> None:
-        """Watch for room to write."""
-        self._own(writer)
+        """Watch a descriptor for room to write."""
+        self._setOwner(writer)
         self._writers[writer] = None
 
     def removeReader(self, reader: IReadDescriptor) -> None:
-        """Watch for input no more."""
+        """Stop watching a descriptor for input."""
         self._readers.pop(reader, None)
 
     def removeWriter(self, writer: IWriteDescriptor) -> None:
-        """Watch for room to write no more."""
+        """Stop watching a descriptor for room to write."""
         self._writers.pop(writer, None)
 
-    def removeAll(self) -> list[Any]:
-        """Watch nothing any more."""
-        watched = list({**self._readers, **self._writers})
+    def removeAll(self) -> list[_Descriptor]:
+        """Stop watching all descriptors, and return them."""
+        watched = list(self._watched())
         self._readers.clear()
         self._writers.clear()
         return watched
 
-    def getReaders(self) -> list[Any]:
-        """Who is watched for input."""
+    def getReaders(self) -> list[IReadDescriptor]:
+        """Return the descriptors that are watched for input."""
         return list(self._readers)
 
-    def getWriters(self) -> list[Any]:
-        """Who is watched for room to write."""
+    def getWriters(self) -> list[IWriteDescriptor]:
+        """Return the descriptors that are watched for room to write."""
         return list(self._writers)
 
-    def _own(self, descriptor: Any) -> None:
+    def _setOwner(self, descriptor: _Descriptor) -> None:
+        # A foreign descriptor would never be ready: better an error at once.
         found = self.kernel.sockets.get(descriptor.fileno())
         if found is None:
             raise ValueError(

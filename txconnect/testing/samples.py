@@ -1,6 +1,6 @@
 """
-What the conformance checks feed to plugins: the ordinary, what may be missing
-missing, and what an enemy would send.
+The samples of the conformance checks: ordinary values, values with every
+optional part missing, and values that an attacker would send.
 """
 
 from __future__ import annotations
@@ -36,11 +36,13 @@ CREDENTIALS = (
     b'a="b", a="b"',
     b"YTpi, x",
 )
-"""What may stand behind the name of a scheme, most of it nonsense."""
+"""Texts that may follow the name of a scheme, most of them nonsense."""
 
 
-def events() -> list[Event]:
-    """Events of every kind, with all that may be missing missing."""
+def makeEvents() -> list[Event]:
+    """Make events of every kind, with and without their optional parts."""
+    # The user and the reason hold characters that end a line or a quoted text:
+    # a log that does not escape them can be forged.
     full = makeTunnel(makeRequest("example.com:443", user="ada\r\n\"'\u2028"))
     bare = makeTunnel(makeRequest("[2001:db8::1]:443", client=None), None)
     made: list[Event] = [

@@ -11,7 +11,7 @@ from twisted.cred.credentials import ICredentials
 from twisted.cred.error import LoginFailed
 
 from txconnect.interfaces import IAuthScheme
-from txconnect.testing.complaints import must, plain, verify
+from txconnect.testing.complaints import requireThat, unwrapNamed, verifyInterface
 from txconnect.testing.kit import makeRequest, nameOf
 from txconnect.testing.samples import CREDENTIALS
 from txconnect.values import AuthAttempt, ChallengeReason
@@ -27,54 +27,55 @@ _CHALLENGE = re.compile(
 _ONE_LINE = re.compile(rb"[\x20-\x7e]+")
 
 
-def checkAuthScheme(scheme: Any, good: bytes | None = None) -> None:
+def checkAuthScheme(scheme: object, good: bytes | None = None) -> None:
     """
     Check an L{IAuthScheme}.
 
-    @param good: what a client may send behind the scheme's name: it must
-        yield credentials.
+    @param good: parameters that a client may send after the scheme's name:
+        they must yield credentials.
     """
-    verify(IAuthScheme, scheme)
-    plugin = plain(scheme)
+    verifyInterface(IAuthScheme, scheme)
+    plugin = unwrapNamed(scheme)
     name = plugin.name
-    must(
+    requireThat(
         isinstance(name, str) and matchToken(name) is not None,
         scheme,
         f"its name, {name!r}, is no token of RFC 9110",
     )
     for reason in ChallengeReason:
         for realm in ("proxy", 'the "inner" \\ proxy'):
+            # A realm with a quote and a backslash must be escaped.
             _checkChallenge(scheme, plugin.challenge(reason, realm), realm)
     for garbage in CREDENTIALS:
-        _parses(scheme, garbage, mayFail=True)
+        _checkParsing(scheme, garbage, mayFail=True)
     if good is not None:
-        _parses(scheme, good, mayFail=False)
+        _checkParsing(scheme, good, mayFail=False)
 
 
-def _checkChallenge(scheme: Any, challenge: Any, realm: str) -> None:
-    must(
+def _checkChallenge(scheme: object, challenge: Any, realm: str) -> None:
+    requireThat(
         isinstance(challenge, bytes) and _ONE_LINE.fullmatch(challenge) is not None,
         scheme,
         f"its challenge, {challenge!r}, is not one line of ASCII in bytes",
     )
-    name = plain(scheme).name.encode("ascii")
-    must(
+    name = unwrapNamed(scheme).name.encode("ascii")
+    requireThat(
         challenge.split(b" ", 1)[0].lower() == name.lower(),
         scheme,
         f"its challenge, {challenge!r}, does not start with its name, {name!r}",
     )
-    must(
+    requireThat(
         _CHALLENGE.fullmatch(challenge.decode("ascii")) is not None,
         scheme,
         f"its challenge for the realm {realm!r}, {challenge!r}, is not well-formed",
     )
 
 
-def _parses(scheme: Any, parameters: bytes, mayFail: bool) -> None:
+def _checkParsing(scheme: object, parameters: bytes, mayFail: bool) -> None:
     attempt = AuthAttempt(parameters, makeRequest())
     shown = parameters[:20]
     try:
-        credentials = plain(scheme).parse(attempt)
+        credentials = unwrapNamed(scheme).parse(attempt)
     except LoginFailed as refused:
         if not mayFail:
             raise AssertionError(
@@ -86,7 +87,7 @@ def _parses(scheme: Any, parameters: bytes, mayFail: bool) -> None:
             f"{nameOf(scheme)} raised {type(raised).__name__} over {shown!r}; what "
             "cannot be read is a LoginFailed"
         ) from raised
-    must(
+    requireThat(
         ICredentials.providedBy(credentials),
         scheme,
         f"it made {type(credentials).__name__} of {shown!r}, which does not provide "

@@ -1,13 +1,13 @@
 """
-Sockets of memory: what a kernel does for TCP, without a kernel.
+Sockets of memory: TCP as a kernel does it, without a kernel.
 
 L{txconnect.testing.network} puts Twisted's own transports on them.  They
-follow Linux in all that a proxy can feel: a window of octets in flight each
-way, FIN and RST, a RST for whoever closes with bytes unread or writes to
-what is closed, and the events that C{epoll} reports.  What is sent is with
-the other end at once; it is read when the network is driven.
+follow Linux in all that a proxy can notice: a window of octets in flight each
+way, FIN and RST, a RST for an end that closes with bytes unread or writes to a
+closed one, and the events that C{epoll} reports.  Octets reach the other end
+at once when they are sent; they are read when the network is driven.
 
-Nothing of Twisted is in here, and nothing of the proxy.
+Neither Twisted nor the proxy is imported here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from txconnect.testing.addressing import (
     SocketAddress,
-    reached,
+    reachedAddress,
     socketAddress,
     sourceFor,
 )
@@ -32,7 +32,7 @@ IN, OUT = select.POLLIN, select.POLLOUT
 ERR, HUP = select.POLLERR, select.POLLHUP
 
 SILENCE = 0
-"""What becomes of who connects where nobody ever answers."""
+"""The scripted result of a connection that nothing ever answers."""
 
 
 def _error(number: int) -> OSError:
@@ -67,12 +67,13 @@ class SocketOwner(Protocol):
 
 class MemorySocket:
     """
-    What L{socket.socket} is to Twisted's TCP transports, non-blocking.
+    A non-blocking socket, with the part of L{socket.socket} that Twisted's TCP
+    transports use.
 
-    @ivar owner: the transport that is on it.
-    @ivar listening: it accepts.
-    @ivar finReceived: the other end sends no more.
-    @ivar resetReceived: the other end is gone, and said so by RST.
+    @ivar owner: the transport that uses it.
+    @ivar listening: true when it accepts connections.
+    @ivar finReceived: true when the other end sends no more.
+    @ivar resetReceived: true when the other end has sent a RST.
     """
 
     def __init__(
@@ -99,21 +100,21 @@ class MemorySocket:
         self._lingers = True
         self._closed = False
 
-    # What every socket has.
+    # Methods of every socket.
 
     def fileno(self) -> int:
-        """The descriptor: no real one; -1 once closed."""
+        """Return the descriptor: not one of the system's; -1 once closed."""
         return -1 if self._closed else self._fd
 
     def setblocking(self, flag: bool) -> None:
-        """It never blocks."""
+        """Do nothing: it never blocks."""
 
     def getsockname(self) -> SocketAddress:
-        """The address of this end."""
+        """Return the address of this end."""
         return self.local
 
     def getpeername(self) -> SocketAddress:
-        """The address of the other end."""
+        """Return the address of the other end."""
         if self.remote is None:
             raise _error(errno.ENOTCONN)
         return self.remote
@@ -127,13 +128,13 @@ class MemorySocket:
             self._options[level, option] = int(value)
 
     def getsockopt(self, level: int, option: int) -> int:
-        """An option as it was set; C{SO_ERROR} is cleared by asking."""
+        """Return an option as it was set; reading C{SO_ERROR} clears it."""
         if (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR):
             return self._takeError()
         return self._options.get((level, option), 0)
 
-    def events(self) -> int:
-        """What C{epoll} would report now, of IN, OUT, ERR and HUP."""
+    def pollEvents(self) -> int:
+        """Return the events that C{epoll} would report: IN, OUT, ERR and HUP."""
         if self.listening:
             return IN if self._pending else 0
         if self._other is None:
@@ -141,16 +142,17 @@ class MemorySocket:
         ended = self.finReceived or self._readShut or self.resetReceived
         mute = self._writeShut or self.resetReceived
         events = IN if self._inbox or ended else 0
-        # Asked at every turn: so not by space().
+        # As windowSpace() has it, without a call: this runs at every turn.
         if mute or len(self._other._inbox) < self._kernel.windowSize:
             events |= OUT
+        # Linux reports HUP only when both directions have ended.
         if ended and mute:
             events |= HUP
         if self._error:
             events |= ERR
         return events
 
-    # Getting connected.
+    # Connecting.
 
     def bind(self, address: SocketAddress) -> None:
         """Take a local address; port 0 is one of the kernel's choice."""
@@ -166,8 +168,8 @@ class MemorySocket:
         self.listening = True
 
     @property
-    def waiting(self) -> int:
-        """How many connections wait to be accepted."""
+    def pendingCount(self) -> int:
+        """Return the number of connections that wait to be accepted."""
         return len(self._pending)
 
     def accept(self) -> tuple[MemorySocket, SocketAddress]:
@@ -179,23 +181,24 @@ class MemorySocket:
 
     def connect_ex(self, address: SocketAddress) -> int:
         """
-        Connect; who is dialled may answer at once, but it always looks as if
-        he took his time.
+        Connect; the other end may answer at once, but the result always looks
+        as if it took its time.
         """
         if self._other is not None:
             return errno.EISCONN
         if self._waiting:
             return errno.EALREADY
-        host, port = reached(address[0]), address[1]
+        host, port = reachedAddress(address[0]), address[1]
         fate = self._kernel.fate(host, port)
         if fate:
             return fate
         self.remote = address
         self._bindSource(host)
         if fate == SILENCE:
+            # No error and no event will follow: the time-out has to end it.
             self._waiting = True
             return errno.EINPROGRESS
-        return self._reach(self._kernel.listener(host, port), host, port)
+        return self._joinListener(self._kernel.listener(host, port), host, port)
 
     def _bindSource(self, destination: str) -> None:
         if self.local[1]:
@@ -203,28 +206,28 @@ class MemorySocket:
         source = sourceFor(destination)
         self.local = socketAddress(self.family, source, self._kernel.ephemeralPort())
 
-    def _reach(self, listener: MemorySocket | None, host: str, port: int) -> int:
+    def _joinListener(self, listener: MemorySocket | None, host: str, port: int) -> int:
         if listener is None:
             return errno.ECONNREFUSED
         accepted = self._kernel.socket(listener.family, True)
         accepted.outside = listener.outside
         accepted.local = socketAddress(listener.family, host, port)
         accepted.remote = socketAddress(
-            listener.family, reached(self.local[0]), self.local[1]
+            listener.family, reachedAddress(self.local[0]), self.local[1]
         )
         accepted._other, self._other = self, accepted
         listener._pending.append(accepted)
         return errno.EINPROGRESS
 
-    # Being connected.
+    # Connected.
 
     @property
     def connected(self) -> bool:
-        """There is, or was, another end."""
+        """Tell whether there is, or was, another end."""
         return self._other is not None
 
-    def space(self) -> int:
-        """How many octets may still be sent to this end."""
+    def windowSpace(self) -> int:
+        """Return the number of octets that may still be sent to this end."""
         return max(self._kernel.windowSize - len(self._inbox), 0)
 
     def recv(self, size: int) -> bytes:
@@ -247,7 +250,7 @@ class MemorySocket:
         raise _error(errno.EWOULDBLOCK)
 
     def send(self, data: bytes | memoryview) -> int:
-        """Send what the window takes."""
+        """Send as many octets as the window has room for."""
         if self._other is None:
             raise _error(errno.ENOTCONN)
         if self._error:
@@ -255,16 +258,17 @@ class MemorySocket:
         if self._writeShut or self.resetReceived:
             raise _error(errno.EPIPE)
         if self._other._closed and data:
+            # As TCP does it: the first write is taken, and answered by a RST.
             self._receiveReset()
             return len(data)
-        sent = min(len(data), self._other.space())
+        sent = min(len(data), self._other.windowSpace())
         if data and not sent:
             raise _error(errno.EWOULDBLOCK)
         self._other._inbox += data[:sent]
         return sent
 
     def shutdown(self, how: int) -> None:
-        """End one direction or both."""
+        """Shut one direction, or both."""
         if self._other is None or self.resetReceived:
             raise _error(errno.ENOTCONN)
         if how in (socket.SHUT_WR, socket.SHUT_RDWR) and not self._writeShut:
@@ -275,14 +279,15 @@ class MemorySocket:
 
     def close(self) -> None:
         """
-        Close: by RST when told so (C{SO_LINGER} of 0) or when bytes are left
-        unread, else by FIN.
+        Close: by RST with C{SO_LINGER} of 0 or when bytes are left unread, else
+        by FIN.
         """
         if self._closed:
             return
         self._closed = True
         self.listening = False
         del self._kernel.sockets[self._fd]
+        # Linux resets the connections that a listener has not accepted.
         for waiting in self._pending:
             waiting._lingers = False
             waiting.close()
@@ -300,6 +305,7 @@ class MemorySocket:
         if self._kernel.resetDiscards:
             self._inbox.clear()
             self.finReceived = False
+        # Linux: tcp_reset reports EPIPE to an end that has had a FIN.
         self._error = errno.EPIPE if self.finReceived else errno.ECONNRESET
 
     def _takeError(self) -> int:

@@ -2,11 +2,14 @@
 Transports on sockets of memory.
 
 They are Twisted's own TCP transports, so that buffers, producers, half-close
-and every trap of theirs are the real ones, of the Twisted that is installed.
+and all their traps are the real ones, of the Twisted that is installed.  One
+trap: a transport with a paused producer resumes it when the buffer is empty,
+and then forgets a half-close that it still owes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp
@@ -18,12 +21,14 @@ from twisted.internet.interfaces import (
     INegotiated,
     IProducer,
     IProtocol,
+    IProtocolFactory,
 )
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txconnect.testing.addressing import SocketAddress
 from txconnect.testing.reactor import MemoryReactor
 from txconnect.testing.sockets import MemorySocket
 
@@ -31,18 +36,19 @@ if TYPE_CHECKING:
     from OpenSSL.crypto import X509
 
 
-def buildAddress(address: Any) -> IPv4Address | IPv6Address:
-    """What Twisted calls the address that a socket gives."""
-    kind = IPv4Address if len(address) == 2 else IPv6Address
-    return kind("TCP", *address)
+def buildAddress(address: SocketAddress) -> IPv4Address | IPv6Address:
+    """Make Twisted's object for an address of a socket."""
+    if len(address) == 2:
+        return IPv4Address("TCP", *address)
+    return IPv6Address("TCP", *address)
 
 
 class MemoryServer(tcp.Server):
-    """An accepted connection."""
+    """The connection of the code under test that it has accepted."""
 
 
 class MemoryClient(tcp.Client):
-    """A connection that was dialled."""
+    """The connection of the code under test that it has dialled."""
 
     def __init__(
         self,
@@ -59,12 +65,12 @@ class MemoryClient(tcp.Client):
         )
 
     def createInternetSocket(self) -> MemorySocket:
-        """Open a socket of the network's."""
+        """Open a socket in memory."""
         return self._network.kernel.socket(self.addressFamily)
 
 
 class MemoryConnector(tcp.Connector):
-    """One attempt to connect, and another after each C{connect()}."""
+    """A connector, whose C{connect()} makes another attempt."""
 
     def _makeTransport(self) -> MemoryClient:
         return MemoryClient(self.host, self.port, self.bindAddress, self, self.reactor)
@@ -74,7 +80,7 @@ class MemoryPort(tcp.Port):
     """
     A listening port.
 
-    @ivar outside: it is a test's own peer that listens.
+    @ivar outside: true when a test's own peer listens on it.
     """
 
     reactor: Any
@@ -82,21 +88,22 @@ class MemoryPort(tcp.Port):
     outside = False
 
     def createInternetSocket(self) -> Any:
-        """Open a socket of the network's."""
+        """Open a socket in memory."""
         return self.reactor.kernel.socket(self.addressFamily, self.outside)
 
     def doRead(self) -> None:
         """
-        Accept all who wait.
+        Accept all connections that wait.
 
-        It is not inherited, because older ones set flags on the descriptor.
-        As there, what a factory or protocol raises does not stop the port.
+        Not inherited, because older Twisteds set flags on the descriptor.  As
+        in Twisted, an exception of a factory or protocol does not stop the
+        port.
         """
         listening: Any = self.socket
-        while listening.waiting:
-            self.reactor.guarded(self._accept, *listening.accept())
+        while listening.pendingCount:
+            self.reactor.callGuarded(self._acceptSocket, *listening.accept())
 
-    def _accept(self, accepted: Any, address: Any) -> None:
+    def _acceptSocket(self, accepted: Any, address: SocketAddress) -> None:
         protocol = None
         try:
             protocol = self.factory.buildProtocol(buildAddress(address))  # type: ignore[union-attr]
@@ -130,26 +137,26 @@ class PeerTransport(tcp.Connection):
         self.startReading()  # type: ignore[no-untyped-call]
 
     def getHost(self) -> IAddress:
-        """This end."""
+        """Return the address of this end."""
         return self._host
 
     def getPeer(self) -> IAddress:
-        """The other end."""
+        """Return the address of the other end."""
         return self._peer
 
 
 @implementer(INegotiated, IHalfCloseableProtocol)
 class TLSLike(ProtocolWrapper):
     """
-    A transport with the manners of L{twisted.protocols.tls} and no cipher.
+    A transport that behaves like L{twisted.protocols.tls}, without a cipher.
 
-    A FIN stands for C{close_notify}.  There is no half-close: the end of
-    input closes, after flushing.  L{loseConnection} says so to the peer and
-    then waits for the peer's own end; with a producer registered it waits for
-    that to be unregistered first.  Without the peer's FIN, and so after
-    L{abortConnection} too, the protocol is told C{ConnectionLost}.  As with the real one, C{__getattr__}
-    passes what is not here to the TCP transport below, so that
-    C{loseWriteConnection} is there, and wrong to call.
+    A FIN stands for C{close_notify}.  There is no half-close: the end of input
+    closes the connection, after flushing.  L{loseConnection} sends a FIN and
+    then waits for the peer's own; with a producer registered it waits for that
+    to be unregistered first.  Without the peer's FIN, and so after
+    L{abortConnection} too, the protocol gets C{ConnectionLost}.  As in
+    Twisted, C{__getattr__} passes other names to the TCP transport below, so
+    that C{loseWriteConnection} exists, and is wrong to call.
     """
 
     transport: Any
@@ -159,21 +166,22 @@ class TLSLike(ProtocolWrapper):
     _ended = False
 
     def getPeerCertificate(self) -> X509 | None:
-        """The certificate that the network was told for this port."""
+        """Return the certificate that L{MemoryNetwork.tlsLike} was given."""
         return self.factory.certificate
 
     def write(self, data: bytes) -> None:
         """Write, unless the connection is being closed."""
+        # While a producer is registered, loseConnection still lets it write.
         if self._ended or (self.disconnecting and self._producer is None):
             return
         self.transport.write(data)
 
-    def writeSequence(self, data: Any) -> None:
-        """Write all of them."""
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """Write all chunks."""
         self.write(b"".join(data))
 
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
-        """Register with the TCP transport, and remember."""
+        """Register with the TCP transport, and keep the producer."""
         if self._ended:
             producer.stopProducing()
             return
@@ -190,7 +198,7 @@ class TLSLike(ProtocolWrapper):
             self.transport.loseWriteConnection()
 
     def loseConnection(self) -> None:
-        """Tell the peer, who has to end the connection too."""
+        """Send a FIN to the peer, which has to end the connection too."""
         if self.disconnecting or not self.connected:
             return
         self.disconnecting = True
@@ -198,22 +206,22 @@ class TLSLike(ProtocolWrapper):
             self.transport.loseWriteConnection()
 
     def abortConnection(self) -> None:
-        """Break off."""
+        """Reset the connection."""
         self.disconnecting = True
         self.transport.abortConnection()
 
     def readConnectionLost(self) -> None:
-        """The peer has ended: close what is left."""
+        """Close the connection: the peer has sent its FIN."""
         self._ended = True
         self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
-        """The peer has been told; it is his turn."""
+        """Do nothing: the peer's FIN ends the connection."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection is gone: in order only when the peer has ended it."""
+        """End the protocol's connection: in order only after the peer's FIN."""
         if not self._ended:
-            # What OpenSSL calls an unexpected end, after one's own abort too.
+            # OpenSSL calls it an unexpected end, after an abort of one's own too.
             reason = Failure(ConnectionLost())
         self._ended = True
         self.connected = 0
@@ -222,13 +230,13 @@ class TLSLike(ProtocolWrapper):
 
 class TLSLikeFactory(WrappingFactory):
     """
-    Makes the connections of another factory TLS-like.
+    A factory that makes the connections of another one TLS-like.
 
-    @ivar certificate: what C{getPeerCertificate} gives.
+    @ivar certificate: the result of C{getPeerCertificate}.
     """
 
     protocol = TLSLike
 
-    def __init__(self, wrapped: Any, certificate: X509 | None) -> None:
+    def __init__(self, wrapped: IProtocolFactory, certificate: X509 | None) -> None:
         super().__init__(wrapped)  # type: ignore[no-untyped-call]
         self.certificate = certificate
