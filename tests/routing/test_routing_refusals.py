@@ -357,7 +357,7 @@ def encrypted(authority: CertificateAuthority) -> Serve:
         rig = proxy(chunk, f"https://parent:3128{ca}{items}")
         parent = Destination()
         wrapped = TLSMemoryBIOFactory(context, False, parent, rig.network)
-        rig.network._listen(OutsidePort(3128, wrapped, 50, PARENT, rig.network))
+        rig.network._startPort(OutsidePort(3128, wrapped, 50, PARENT, rig.network))
         return rig, parent
 
     return serve

@@ -49,7 +49,7 @@ def reset(end: MemorySocket) -> None:
 def test_notConnected() -> None:
     kernel = Kernel(None, 100, 0, False)
     alone = kernel.socket(socket.AF_INET)
-    assert (alone.pollEvents(), alone.connected) == (0, False)
+    assert (alone.pollEvents(), alone.wasConnected) == (0, False)
     fails(errno.ENOTCONN, alone.getpeername)
     fails(errno.ENOTCONN, alone.send, b"x")
     fails(errno.ENOTCONN, alone.shutdown, socket.SHUT_WR)

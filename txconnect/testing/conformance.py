@@ -26,6 +26,7 @@ from txconnect.interfaces import (
     IAuthScheme,
     IDestinationPolicy,
     IPairFactory,
+    IPluginFactory,
     IReopens,
     IRouter,
     ITrafficObserver,
@@ -89,13 +90,13 @@ def checkRouter(router: object, requests: Iterable[ConnectRequest] = REQUESTS) -
     verifyInterface(IRouter, router)
     for request in requests:
         for answer in _answersOf(router, unwrapNamed(router).route, request):
-            requireThat(
-                answer is None or type(answer) is Route,
-                router,
-                f"it answered {type(answer).__name__}, not a Route or None",
-            )
-            if answer is not None:
+            if type(answer) is Route:
                 _checkRoute(router, answer)
+                continue
+            kind = type(answer).__name__
+            requireThat(
+                answer is None, router, f"it answered {kind}, not a Route or None"
+            )
 
 
 def checkObserver(observer: object) -> None:
@@ -146,6 +147,7 @@ def checkPairFactory(factory: object) -> None:
     """
     verifyInterface(IPairFactory, factory)
     seen: list[object] = []
+    # Twice: a factory that keeps its pair would join two tunnels.
     for _ in range(2):
         pair = callHook(
             factory, "a tunnel", unwrapNamed(factory).buildPair, makeTunnel()
@@ -208,8 +210,11 @@ def checkPlugin(factory: Any, argument: str = "") -> Any:
     return made
 
 
-def _checkNames(factory: Any) -> None:
-    name, summary, help = factory.name, factory.summary, factory.argumentHelp
+def _checkNames(factory: IPluginFactory) -> None:
+    # Objects, whatever the interface declares: the types are being checked.
+    name: object = factory.name
+    summary: object = factory.summary
+    help: object = factory.argumentHelp
     requireThat(
         isinstance(name, str) and bool(name) and not set(name) & set("./:, \t\n"),
         factory,
@@ -240,18 +245,20 @@ def _checkMade(kind: Kind, factory: object, made: object) -> None:
         check(made)
 
 
-def _checkDecision(policy: object, hook: _Hook, *arguments: Any) -> None:
-    _settleCheck(maybeDeferred(run, _judgeAnswer(policy, hook, *arguments)))
+def _checkDecision(
+    policy: object, hook: _Hook, request: ConnectRequest, *more: object
+) -> None:
+    _settleCheck(maybeDeferred(run, _judgeAnswer(policy, hook, request, *more)))
 
 
 def _judgeAnswer(
     policy: object, hook: _Hook, request: ConnectRequest, *more: object
-) -> Generator[Deferred[Any], Any, None]:
+) -> Generator[Deferred[object], object, None]:
     """Call one hook as the proxy does; any decision passes."""
     decision = PolicyDecision(policy, request)
     (named,) = decision.rules.destination
     try:
-        answer = decision.ask(named, hook, request, *more)
+        answer: object = decision.ask(named, hook, request, *more)
         if isinstance(answer, Deferred):
             answer = yield answer
         decision.judge(named, answer)
@@ -263,7 +270,7 @@ def _judgeAnswer(
         pass
 
 
-def _settleCheck(waiting: Deferred[Any]) -> None:
+def _settleCheck(waiting: Deferred[object]) -> None:
     """Raise the exception of a failed check; cancel one that has not fired."""
     failed: list[Failure] = []
     waiting.addErrback(failed.append)
@@ -273,7 +280,7 @@ def _settleCheck(waiting: Deferred[Any]) -> None:
         failed[0].raiseException()
 
 
-def _answersOf(plugin: object, hook: _Hook, *arguments: object) -> list[Any]:
+def _answersOf(plugin: object, hook: _Hook, *arguments: object) -> list[object]:
     """Return the answer of a hook in a list, which is empty while it waits."""
     answer = callHook(plugin, "a sample request", lambda: settle(hook(*arguments)))
     if not isinstance(answer, Deferred):
@@ -284,10 +291,11 @@ def _answersOf(plugin: object, hook: _Hook, *arguments: object) -> list[Any]:
     return []
 
 
-def _checkRoute(router: object, route: Any) -> None:
+def _checkRoute(router: object, route: Route) -> None:
+    name: object = route.name
     requireThat(
-        isinstance(route.name, str) and bool(route.name),
+        isinstance(name, str) and bool(name),
         router,
-        f"its route's name, {route.name!r}, is no text",
+        f"its route's name, {name!r}, is no text",
     )
     requireThat(callable(route.connect), router, "its route's connect cannot be called")

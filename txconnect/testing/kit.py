@@ -82,6 +82,7 @@ def makeRequest(
     """
     if isinstance(user, str):
         user = Identity(user, "test", tuple(groups))
+    # Lower case and bytes, as the parser of heads leaves them.
     fields = tuple(
         (_encodeText(name).lower(), _encodeText(value)) for name, value in headers
     )
@@ -163,7 +164,7 @@ def decideAsync(
     """
     if isinstance(target, ConnectRequest):
         if request:
-            raise TypeError("give a whole request, or what to make one of, not both")
+            raise TypeError("give a whole request, or the arguments of one, not both")
         made = target
     else:
         made = makeRequest(target, **request)
@@ -181,7 +182,7 @@ def _judgeSteps(
     request: ConnectRequest,
     addresses: list[IPAddress],
     at: Step | None,
-) -> Generator[Deferred[Any], Any, Decision]:
+) -> Generator[Deferred[object], object, Decision]:
     asked = policy.plugin if isinstance(policy, Named) else policy
     decision = PolicyDecision(policy, request)
     names = at != "address" and IDestinationPolicy.providedBy(asked)

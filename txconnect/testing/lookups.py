@@ -168,6 +168,8 @@ class ScriptedLookup:
         number = int(port or 0)
         found = [_makeEntry(each, number, kind) for each in addresses]
         found = [each for each in found if family in (0, each[0])]
+        # A name that exists without an address of the family is another error
+        # than one that does not exist.
         if not found:
             raise socket.gaierror(socket.EAI_NODATA, "No address for the name")
         return found

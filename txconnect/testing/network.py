@@ -114,6 +114,8 @@ class MemoryNetwork(MemoryReactor):
 
         @raise ValueError: for a name: nothing is looked up here.
         """
+        # The proxy must dial addresses that its policies have judged; a name here
+        # is a bug of its, which a look-up would hide.
         if not (isIPAddress(host) or isIPv6Address(host)):
             raise ValueError(f"{host!r} is no IP address, and nothing resolves it here")
         wrapped = self._wrapFactory(factory, port, host)
@@ -147,8 +149,9 @@ class MemoryNetwork(MemoryReactor):
         if source is not None:
             opened.bind((source, 0))
         result = opened.connect_ex((host, port))
-        if not opened.connected:
+        if not opened.wasConnected:
             opened.close()
+            # Where nothing answers, a real client ends with its own time-out.
             if result == errno.EINPROGRESS:
                 raise error.TimeoutError()
             raise error.getConnectError((result, os.strerror(result)))

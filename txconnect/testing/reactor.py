@@ -105,12 +105,13 @@ class MemoryReactor:
         """
         end = self.clock.seconds() + seconds
         self.flush()
+        # In stops, because a call may set another that is due before the end.
         while self.clock.seconds() < end:
             self.clock.rightNow = self.clock.nextStop(end)
             self.flush()
 
     @property
-    def open(self) -> list[Any]:
+    def open(self) -> list[object]:
         """
         The transports of the code under test that are connected, or still
         connecting; neither listening ports nor a test's own peers.
@@ -147,7 +148,7 @@ class MemoryReactor:
                 self.callGuarded(self.clock.runCall, call)
         # With a chunk of 1 there is a turn for each octet, so that a merged
         # dictionary is made only where it is needed.
-        watched = self._watched() if self._writers else self._readers
+        watched = self._allWatched() if self._writers else self._readers
         ready = [
             (selectable, events)
             for selectable in watched
@@ -159,7 +160,7 @@ class MemoryReactor:
                 self._dispatchEvents(selectable, events)
         return bool(due or ready)
 
-    def _watched(self) -> dict[_Descriptor, None]:
+    def _allWatched(self) -> dict[_Descriptor, None]:
         """Return every descriptor once: the readers first, in their order."""
         descriptors: list[_Descriptor] = [*self._readers, *self._writers]
         return dict.fromkeys(descriptors)
@@ -269,7 +270,7 @@ class MemoryReactor:
 
     def removeAll(self) -> list[_Descriptor]:
         """Stop watching all descriptors, and return them."""
-        watched = list(self._watched())
+        watched = list(self._allWatched())
         self._readers.clear()
         self._writers.clear()
         return watched

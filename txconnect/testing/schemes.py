@@ -5,7 +5,6 @@ The conformance check for authentication schemes, which have a grammar.
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from twisted.cred.credentials import ICredentials
 from twisted.cred.error import LoginFailed
@@ -52,12 +51,12 @@ def checkAuthScheme(scheme: object, good: bytes | None = None) -> None:
         _checkParsing(scheme, good, mayFail=False)
 
 
-def _checkChallenge(scheme: object, challenge: Any, realm: str) -> None:
-    requireThat(
-        isinstance(challenge, bytes) and _ONE_LINE.fullmatch(challenge) is not None,
-        scheme,
-        f"its challenge, {challenge!r}, is not one line of ASCII in bytes",
-    )
+def _checkChallenge(scheme: object, challenge: object, realm: str) -> None:
+    if not isinstance(challenge, bytes) or _ONE_LINE.fullmatch(challenge) is None:
+        raise AssertionError(
+            f"{nameOf(scheme)}: its challenge, {challenge!r}, is not one line of ASCII "
+            "in bytes"
+        )
     name = unwrapNamed(scheme).name.encode("ascii")
     requireThat(
         challenge.split(b" ", 1)[0].lower() == name.lower(),

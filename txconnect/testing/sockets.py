@@ -222,7 +222,7 @@ class MemorySocket:
     # Connected.
 
     @property
-    def connected(self) -> bool:
+    def wasConnected(self) -> bool:
         """Tell whether there is, or was, another end."""
         return self._other is not None
 
@@ -236,6 +236,7 @@ class MemorySocket:
         """
         if self._inbox:
             wanted = min(size, len(self._inbox))
+            # A test's own peers read whole: chunks are for the code under test.
             if not self.outside:
                 wanted = self._kernel.portion(wanted)
             data = bytes(self._inbox[:wanted])
@@ -269,6 +270,7 @@ class MemorySocket:
 
     def shutdown(self, how: int) -> None:
         """Shut one direction, or both."""
+        # As on Linux, where a reset connection is closed, and so not connected.
         if self._other is None or self.resetReceived:
             raise _error(errno.ENOTCONN)
         if how in (socket.SHUT_WR, socket.SHUT_RDWR) and not self._writeShut:

@@ -54,7 +54,7 @@ class MemoryClient(tcp.Client):
         self,
         host: str,
         port: int,
-        bindAddress: Any,
+        bindAddress: object,
         connector: MemoryConnector,
         reactor: Any,
     ) -> None:
@@ -183,6 +183,7 @@ class TLSLike(ProtocolWrapper):
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         """Register with the TCP transport, and keep the producer."""
         if self._ended:
+            # As in Twisted: after the end nothing would ever resume it.
             producer.stopProducing()
             return
         self.transport.registerProducer(producer, streaming)
@@ -202,6 +203,7 @@ class TLSLike(ProtocolWrapper):
         if self.disconnecting or not self.connected:
             return
         self.disconnecting = True
+        # A producer has more to write: unregisterProducer sends the FIN then.
         if self._producer is None:
             self.transport.loseWriteConnection()
 
