@@ -43,7 +43,7 @@ from txconnect.plugins import (
     tapFactory,
     tapPlugin,
 )
-from txconnect.plugins.listing import renderPluginList
+from txconnect.plugins.listing import listed
 from txconnect.values import Allow, Authority, ConnectRequest, Decision, Deny
 
 REQUEST = ConnectRequest(Authority("example.com", 443))
@@ -249,7 +249,7 @@ other = observerPlugin("nice", "An observer of the same name.")(print)
     assert found.name == "nice"
     assert found.plugin(REQUEST) == Allow()
     assert "nice" in [plugin.name for plugin in installed(POLICY)]
-    assert "  nice\n      Allow what is nice.\n" in renderPluginList(POLICY)
+    assert "  nice\n      Allow what is nice.\n" in listed(POLICY)
     assert found.plugin in list(getPlugins(IPolicyPlugin))
 
 
@@ -290,9 +290,7 @@ def test_brokenPluginModuleShowsItsTraceback(install: Install) -> None:
     assert "import there_is_no_such_module" in text
     assert "ModuleNotFoundError: No module named 'there_is_no_such_module'" in text
     assert "importlib" not in text
-    assert f"{path} could not be imported: ModuleNotFoundError" in renderPluginList(
-        POLICY
-    )
+    assert f"{path} could not be imported: ModuleNotFoundError" in listed(POLICY)
 
 
 def test_brokenPluginModuleStopsNobodyElse(install: Install) -> None:

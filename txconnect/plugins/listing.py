@@ -13,7 +13,7 @@ from txconnect.plugins.loading import importFailures, installed
 _INDENT = " " * 6
 
 
-def renderPluginList(kind: Kind, width: int = 80) -> str:
+def listed(kind: Kind, width: int = 80) -> str:
     """
     Render the installed plugins of one kind, with the forms of their arguments;
     then the plugin modules that could not be imported, if any.

@@ -33,7 +33,7 @@ from txconnect.values import Authority
 _T = TypeVar("_T")
 
 
-class _LegFactory(Factory):
+class _TunnelLegFactory(Factory):
     """A factory of the legs of tunnels."""
 
     noisy = False
@@ -106,7 +106,7 @@ class Parent:
         endpoint = _ReachedEndpoint(self._endpoint)
         through = self._speaker(endpoint, authority, fields, seconds, self._clock)
         try:
-            leg = await through.connect(_LegFactory())
+            leg = await through.connect(_TunnelLegFactory())
         except Exception as error:
             answer = refusalForAnswer(self.name, error)
             if answer is not None:

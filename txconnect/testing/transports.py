@@ -166,7 +166,7 @@ class TLSLike(ProtocolWrapper):
     _ended = False
 
     def getPeerCertificate(self) -> X509 | None:
-        """Return the certificate that L{MemoryNetwork.tlsLike} was given."""
+        """Return the certificate that C{MemoryNetwork.tlsLike} was given."""
         return self.factory.certificate
 
     def write(self, data: bytes) -> None:
