@@ -310,6 +310,32 @@ def test_anEndThatCannotBeSent(flows: Flows) -> None:
     assert flows.told.happenings == [Happening.DESTINATION_RESET]
 
 
+@pytest.mark.parametrize("broken", [False, True], ids=["sent", "broken"])
+def test_anEndBehindWhatWaits(flows: Flows, broken: bool) -> None:
+    """[TU-02] [TU-04] FIN leaves behind the last octet; a leg gone under it was reset."""
+    flows.destinationSocket.errors["send"] = [errno.EAGAIN]
+    flows.destinationSocket.errors["shutdown"] = [errno.ENOTCONN] * broken
+    drained: list[str] = []
+    flows.up.whenDrained = lambda: drained.append("told")
+    flows.up.write(b"last")
+    flows.up.sendFin()
+    assert not flows.destination.finSent
+    flows.destination.ready(OUT)
+    assert flows.farDestination.recv(10) == b"last"
+    assert flows.farDestination.recv(10) == b""
+    assert flows.destination.finSent is not broken
+    assert drained == ([] if broken else ["told"])
+    assert flows.told.happenings == ([Happening.DESTINATION_RESET] if broken else [])
+
+
+def test_roomOfWhichNobodyHasAsked(flows: Flows) -> None:
+    """[R2] A channel may tell of room when nothing waits: it is read on as before."""
+    flows.up.flush()
+    flows.farClient.send(b"read")
+    flows.client.ready(IN)
+    assert flows.farDestination.recv(10) == b"read"
+
+
 @pytest.mark.parametrize("then", ["release", "reset"])
 def test_brokenWithoutAnErrorWhileItIsFull(flows: Flows, then: str) -> None:
     """[K2] HUP with something still to be written: that is tried, and tells."""
