@@ -31,7 +31,8 @@ class _Leaving:
         self._left()
 
     def watchLost(self, reason: Closed) -> None:
-        """Nothing to do: the owner learns of it elsewhere."""
+        """Watch it no more; the owner learns of the end elsewhere."""
+        self._forget()
 
 
 class LeaveWatch:
@@ -56,9 +57,9 @@ class LeaveWatch:
         if nested is None or type(transport) is not tcp.Server:
             return
         descriptor = transport.fileno()
-        self._watched[descriptor] = nested
         leaving = _Leaving(lambda: self._forget(descriptor), left)
         nested.watch(descriptor, select.EPOLLRDHUP, leaving)
+        self._watched[descriptor] = nested
 
     def unwatch(self, transport: Any) -> None:
         """Watch it no more; must be called before it is closed."""

@@ -80,7 +80,9 @@ class SocketLeg(SocketChannel):
         return made("TCP", host, port)
 
     def abort(self) -> None:
-        """Nobody wants it: reset it."""
+        """Reset it: no tunnel will have it.  A second time does nothing."""
+        if self.socket.fileno() < 0:
+            return
         # Also where a relay has begun to take it over, and could not.
         self._nested.unwatch(self.descriptor)
         self.makeReset()
