@@ -18,7 +18,7 @@ from txconnect import (
     TunnelRefused,
     observerPlugin,
 )
-from txconnect.policy.hosts import HostsPolicy
+from txconnect.policy import HostsPolicy
 
 
 @observerPlugin("refusals", "Print refusals.")

@@ -38,7 +38,7 @@ from twisted.plugin import IPlugin
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txconnect.auth.basic import IBasicCredentials
+from txconnect.auth import IBasicCredentials
 
 TEMPLATE = "uid={},ou=people,dc=example,dc=org"
 SUCCESS, INVALID_CREDENTIALS = 0, 49  # RFC 4511, A.1

@@ -15,10 +15,9 @@ and C{__version__} can be read without Twisted.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from txconnect.naming import VERSION as __version__
+from txconnect.naming import VERSION as __version__, namesWhenUsed
 
 if TYPE_CHECKING:
     from txconnect.errors import (
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
         tapFactory,
         tapPlugin,
     )
-    from txconnect.policy.combinators import allOf, anyOf, reportOnly
+    from txconnect.policy import allOf, anyOf, reportOnly
     from txconnect.proxy import (
         ConnectProxy,
         ConnectProxyFactory,
@@ -166,8 +165,8 @@ _HOMES = {
     "TunnelInfo": "txconnect.values",
     "TunnelRefused": "txconnect.values",
     "addressPolicyPlugin": "txconnect.plugins",
-    "allOf": "txconnect.policy.combinators",
-    "anyOf": "txconnect.policy.combinators",
+    "allOf": "txconnect.policy",
+    "anyOf": "txconnect.policy",
     "authSchemeFactory": "txconnect.plugins",
     "loadPlugin": "txconnect.plugins",
     "observerFactory": "txconnect.plugins",
@@ -177,7 +176,7 @@ _HOMES = {
     "parseArgument": "txconnect.plugins",
     "policyFactory": "txconnect.plugins",
     "policyPlugin": "txconnect.plugins",
-    "reportOnly": "txconnect.policy.combinators",
+    "reportOnly": "txconnect.policy",
     "routerFactory": "txconnect.plugins",
     "routerPlugin": "txconnect.plugins",
     "tapFactory": "txconnect.plugins",
@@ -185,12 +184,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = namesWhenUsed(__name__, _HOMES, globals())
 
 
 def __dir__() -> list[str]:

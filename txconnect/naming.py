@@ -1,10 +1,13 @@
 """
-Names: this program's version, a deployment's name, and the ids of requests.
+Names: this program's version, a deployment's name, the ids of requests, and the
+public names of packages.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
+from importlib import import_module
 
 VERSION = "26.11.0"
 
@@ -34,3 +37,24 @@ def freshName(start: str | None = None) -> str:
     @param start: characters that differ at every start.
     """
     return f"txconnect-{start or RequestIds().start}"
+
+
+def namesWhenUsed(
+    package: str, homes: Mapping[str, str], into: dict[str, object]
+) -> Callable[[str], object]:
+    """
+    Make a package's C{__getattr__}, which imports each name when it is first used
+    (PEP 562).
+
+    @param homes: the module of each name, relative to the package where it begins
+        with a dot.
+    @param into: the package's globals, where a name then stays.
+    """
+
+    def getName(name: str) -> object:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = into[name] = getattr(import_module(homes[name], package), name)
+        return value
+
+    return getName

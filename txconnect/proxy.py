@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import attrs
 from twisted.application.service import IService, MultiService
@@ -370,6 +370,23 @@ class ConnectProxy(MultiService):
             raise
 
 
+class ProxyArguments(TypedDict, total=False):
+    """The keyword arguments of L{ConnectProxy}, for those who pass them on."""
+
+    policies: Iterable[Any]
+    routers: Iterable[Any]
+    routes: Iterable[Any]
+    observers: Iterable[Any]
+    taps: Iterable[Any]
+    pairFactory: Any
+    schemes: Iterable[Any]
+    checkers: Iterable[Any]
+    settings: Settings | None
+    getaddrinfo: Callable[..., Iterable[Any]]
+    pool: Pool | None
+    open: Open | None
+
+
 class ConnectProxyFactory(Factory):
     """
     Makes any server endpoint a CONNECT proxy.
@@ -389,7 +406,7 @@ class ConnectProxyFactory(Factory):
         proxy: ConnectProxy | None = None,
         *,
         first: Callable[[], FirstOctets] | None = None,
-        **arguments: Any,
+        **arguments: Unpack[ProxyArguments],
     ) -> None:
         if proxy is not None and arguments:
             raise TypeError("give a proxy, or the arguments to make one, not both")

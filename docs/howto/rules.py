@@ -1,6 +1,5 @@
 from txconnect import allOf, anyOf, reportOnly
-from txconnect.policy.hosts import HostsPolicy
-from txconnect.policy.users import UsersPolicy
+from txconnect.policy import HostsPolicy, UsersPolicy
 
 # Everybody reaches the package index, and ada reaches everything.
 rules = anyOf(HostsPolicy("pypi.example", "*.pypi.example"), UsersPolicy("ada"))

@@ -17,7 +17,7 @@ from txconnect import client
 @pytest.mark.parametrize("name", client.__all__)
 def test_names(name: str) -> None:
     """Each public name is there, and is the one of its module."""
-    home = f"txconnect.client.{client._HOMES[name]}"
+    home = f"txconnect.client{client._HOMES[name]}"
     found = getattr(client, name)
     assert getattr(sys.modules[home], name) is found
     assert name in sys.modules[home].__all__
@@ -34,7 +34,7 @@ def test_lists() -> None:
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    homes = {name: f"txconnect.client.{home}" for name, home in client._HOMES.items()}
+    homes = {name: f"txconnect.client{home}" for name, home in client._HOMES.items()}
     assert imported == homes
     assert sorted(client.__all__) == sorted(homes)
 

@@ -26,6 +26,10 @@ from txconnect.testing import checkPolicy, decide
 from txconnect.values import Allow, Cause, Closed, Deny
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
+_tables = runpy.run_path(str(DOCS / "tables.py"))
+TABLES, pageWith, tableText = (
+    _tables[name] for name in ("TABLES", "pageWith", "tableText")
+)
 PAGES = sorted(DOCS.rglob("*.rst"))
 # Of twistd, of txconnect-nc, and of other programs that the pages mention.
 FOREIGN = """
@@ -68,17 +72,10 @@ def test_optionsOnPagesExist() -> None:
 
 
 def test_everyOptionIsOnThePageForOperators() -> None:
-    """The settings are there too, as a table made of the program's own."""
-    page = text("howto/running.rst")
-    assert ".. settings::" in page
-    described = set(firstCells(page.partition("* - Option")[2]))
+    """Those that are no settings by hand, the settings in the table of the program."""
+    described = set(firstCells(text("howto/running.rst").partition("* - Option")[2]))
     options = {f"--{each.rstrip('=')}" for each in Options().longOpt}
-    settings = {f"--{name}" for name in settingNames()}
-    assert options - settings - described == set()
-
-
-def settingNames() -> list[str]:
-    return [names[0] for names in Options.optParameters]
+    assert options - described == set()
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.noun)
@@ -126,9 +123,8 @@ def test_escapesOfURLsAreRight() -> None:
 
 
 def test_refusalsAreMadeOfTheTable() -> None:
-    """The rows come from the program; those that are only logged are named."""
+    """Those rows that are only logged are named beside the table."""
     page = text("refusals.rst")
-    assert ".. refusals::" in page
     for cause in Cause:
         if cause.error is None:
             assert f"``{cause.label}``" in page
@@ -213,3 +209,11 @@ def test_rulesOnThePolicyPage() -> None:
     assert isinstance(decide(rules, "example.com:443", user="ada"), Allow)
     assert isinstance(decide(rules, "example.com:443", user="bob"), Deny)
     assert isinstance(decide(trial, "example.com:443"), Allow)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tablesAreThoseOfTheProgram(name: str) -> None:
+    """[F29] What C{python docs/tables.py} would write stands on the page."""
+    page = text(TABLES[name][0])
+    assert pageWith(name, page) == page
+    assert tableText(name).count("\n   * - ") > 15

@@ -1,5 +1,5 @@
 """
-Who asks: schemes, checkers and certificates.
+Authentication: schemes, checkers and certificates.
 
 How credentials look on the wire is an
 L{IAuthScheme<txconnect.interfaces.IAuthScheme>} (L{txconnect.auth.basic});
@@ -8,3 +8,37 @@ whether they are right is for C{twisted.cred} checkers to say
 L{txconnect.auth.authenticator} brings the two together.  Nothing here knows
 of destinations, tunnels or HTTP versions.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from txconnect.naming import namesWhenUsed
+
+if TYPE_CHECKING:
+    from txconnect.auth.authenticator import Authenticator
+    from txconnect.auth.basic import BasicCredentials, BasicScheme, IBasicCredentials
+    from txconnect.auth.certificate import certificateIdentity, certificateName
+    from txconnect.auth.htpasswd import HtpasswdChecker
+
+__all__ = [
+    "Authenticator",
+    "BasicCredentials",
+    "BasicScheme",
+    "HtpasswdChecker",
+    "IBasicCredentials",
+    "certificateIdentity",
+    "certificateName",
+]
+
+_HOMES = {
+    "Authenticator": ".authenticator",
+    "BasicCredentials": ".basic",
+    "BasicScheme": ".basic",
+    "HtpasswdChecker": ".htpasswd",
+    "IBasicCredentials": ".basic",
+    "certificateIdentity": ".certificate",
+    "certificateName": ".certificate",
+}
+
+__getattr__ = namesWhenUsed(__name__, _HOMES, globals())

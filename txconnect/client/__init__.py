@@ -10,8 +10,9 @@ does not pay for an Agent.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from txconnect.naming import namesWhenUsed
 
 if TYPE_CHECKING:
     from txconnect.client.agent import (
@@ -82,37 +83,31 @@ __all__ = [
 # The module of each name.  Three lists must agree: the imports for type
 # checkers, __all__ and this one; tests/client/test_client_names.py checks them.
 _HOMES = {
-    "Basic": "credentials",
-    "Bearer": "credentials",
-    "ConnectEndpoint": "endpoint",
-    "ConnectEndpointFactory": "tunnels",
-    "Digest": "credentials",
-    "IProxyCredentials": "credentials",
-    "Password": "credentials",
-    "ProxyAttempt": "credentials",
-    "ProxyAuthenticationRequired": "errors",
-    "ProxyClosed": "errors",
-    "ProxyEnvironment": "environment",
-    "ProxyError": "errors",
-    "ProxyProtocolError": "errors",
-    "ProxyRefused": "errors",
-    "ProxyTimeout": "errors",
-    "ProxyURL": "proxyurl",
-    "Socks5Endpoint": "socks",
-    "SocksRefused": "socks",
-    "StoredCredentials": "secrets",
-    "agentFromEnvironment": "agent",
-    "loadCredentials": "secrets",
-    "proxyAgent": "agent",
-    "proxyEndpoint": "proxyurl",
-    "tunnelEndpoint": "proxyurl",
+    "Basic": ".credentials",
+    "Bearer": ".credentials",
+    "ConnectEndpoint": ".endpoint",
+    "ConnectEndpointFactory": ".tunnels",
+    "Digest": ".credentials",
+    "IProxyCredentials": ".credentials",
+    "Password": ".credentials",
+    "ProxyAttempt": ".credentials",
+    "ProxyAuthenticationRequired": ".errors",
+    "ProxyClosed": ".errors",
+    "ProxyEnvironment": ".environment",
+    "ProxyError": ".errors",
+    "ProxyProtocolError": ".errors",
+    "ProxyRefused": ".errors",
+    "ProxyTimeout": ".errors",
+    "ProxyURL": ".proxyurl",
+    "Socks5Endpoint": ".socks",
+    "SocksRefused": ".socks",
+    "StoredCredentials": ".secrets",
+    "agentFromEnvironment": ".agent",
+    "loadCredentials": ".secrets",
+    "proxyAgent": ".agent",
+    "proxyEndpoint": ".proxyurl",
+    "tunnelEndpoint": ".proxyurl",
 }
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    # The next use finds it without this function.
-    globals()[name] = value
-    return value
+__getattr__ = namesWhenUsed(__name__, _HOMES, globals())

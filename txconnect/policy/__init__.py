@@ -8,17 +8,40 @@ also an example for policies of other packages.
 
 from __future__ import annotations
 
-from txconnect.policy.networks import NetworksPolicy
-from txconnect.policy.ports import PortsPolicy
+from typing import TYPE_CHECKING
 
-__all__ = ["defaultPolicies"]
+from txconnect.naming import namesWhenUsed
 
+if TYPE_CHECKING:
+    from txconnect.policy.combinators import allOf, anyOf, reportOnly
+    from txconnect.policy.defaults import defaultPolicies
+    from txconnect.policy.hosts import DenyHostsPolicy, HostsPolicy
+    from txconnect.policy.networks import NetworksPolicy
+    from txconnect.policy.ports import PortsPolicy
+    from txconnect.policy.users import UsersPolicy
 
-def defaultPolicies() -> list[PortsPolicy | NetworksPolicy]:
-    """
-    Make the default policies, each in force until one of the same name is given:
-    port 443, and public addresses that are not this machine's own.
-    """
-    # Both, because the name step and the address step each need a policy that
-    # decides: the proxy does not start with a step at which none does.
-    return [PortsPolicy(), NetworksPolicy()]
+__all__ = [
+    "DenyHostsPolicy",
+    "HostsPolicy",
+    "NetworksPolicy",
+    "PortsPolicy",
+    "UsersPolicy",
+    "allOf",
+    "anyOf",
+    "defaultPolicies",
+    "reportOnly",
+]
+
+_HOMES = {
+    "DenyHostsPolicy": ".hosts",
+    "HostsPolicy": ".hosts",
+    "NetworksPolicy": ".networks",
+    "PortsPolicy": ".ports",
+    "UsersPolicy": ".users",
+    "allOf": ".combinators",
+    "anyOf": ".combinators",
+    "defaultPolicies": ".defaults",
+    "reportOnly": ".combinators",
+}
+
+__getattr__ = namesWhenUsed(__name__, _HOMES, globals())
