@@ -237,7 +237,7 @@ def test_cacheTellsPairsApart(rig: Rig) -> None:
     assert not rig.accepts("a", "bc")
     assert not rig.accepts("abc", "")
     assert not rig.accepts("", "abc")
-    key = rig.checker._accepted.key
+    key = rig.checker._accepted.keyFor
     assert len({key(b"ab", b"c"), key(b"a", b"bc"), key(b"abc"), key(b"abc", b"")}) == 4
 
 

@@ -1,9 +1,8 @@
 """
 Authentication: schemes, checkers and certificates.
 
-How credentials look on the wire is an
-L{IAuthScheme<txconnect.interfaces.IAuthScheme>} (L{txconnect.auth.basic});
-whether they are right is for C{twisted.cred} checkers to say
+An L{IAuthScheme<txconnect.interfaces.IAuthScheme>} reads credentials from the
+wire (L{txconnect.auth.basic}); C{twisted.cred} checkers judge them
 (L{txconnect.auth.htpasswd}, and every C{strcred} plugin);
 L{txconnect.auth.authenticator} brings the two together.  Nothing here knows
 of destinations, tunnels or HTTP versions.

@@ -1,13 +1,13 @@
 """
 From C{Proxy-Authorization} to an L{Identity<txconnect.values.Identity>}.
 
-The scheme that the client names reads what it sent; the C{twisted.cred}
-checkers are asked in order; the first that accepts says who it is.  There is
-no L{Portal<twisted.cred.portal.Portal>}: it keeps one checker an interface
-and drops the others without a word.
+The scheme that the client names reads the credentials; the authenticator
+asks the C{twisted.cred} checkers in order, and the first that accepts gives
+the identity.  There is no L{Portal<twisted.cred.portal.Portal>}: it keeps one
+checker an interface and drops the others without a word.
 
-Deadlines are not set here: who calls L{Authenticator.authenticate} cancels
-what it returned.
+Time-outs are not set here: the caller of L{Authenticator.authenticate}
+cancels the Deferred that it got.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ _log = Logger()
 
 # credentials = auth-scheme [ 1*SP ... ] (RFC 9110, 11.4).  A tab is no SP.
 _CREDENTIALS = re.compile(rb"(" + TOKEN_OCTETS + rb")(?: +([^ \t].*))?", re.DOTALL)
-# A challenge goes into a response's head as it is.
+# A challenge is copied into a response's head: a line break in it would begin
+# another field.
 _ONE_LINE = re.compile(rb"[\x21-\x7e][\x20-\x7e]*")
 
 _REASONS = {Cause.CREDENTIALS_MISSING: ChallengeReason.MISSING}
@@ -56,47 +57,48 @@ _REASONS = {Cause.CREDENTIALS_MISSING: ChallengeReason.MISSING}
 
 @attrs.frozen
 class _Try:
-    """One question to one checker."""
+    """One set of credentials for one checker."""
 
     name: str
-    checker: Any
+    checker: ICredentialsChecker
     credentials: ICredentials
 
-    def ask(self) -> Any:
+    def askChecker(self) -> object:
         return self.checker.requestAvatarId(self.credentials)
 
 
 class Authenticator:
     """
-    Says who asks, or refuses.
+    The authentication of requests: an identity for each, or a refusal.
 
-    @ivar realm: what the challenges call this proxy.
+    @ivar realm: the name of this proxy in the challenges.
     """
 
     def __init__(
         self,
-        schemes: Sequence[Any],
-        checkers: Sequence[Any],
+        schemes: Sequence[object],
+        checkers: Sequence[object],
         realm: str = "proxy",
     ) -> None:
         """
         @param schemes: L{IAuthScheme} providers, or L{Named} ones; none:
             Basic.
         @param checkers: L{ICredentialsChecker} providers, or L{Named} ones,
-            in the order in which they are asked.
+            in the order in which they are tried.
         @raise ConfigurationError: for an object that provides neither, two
             schemes of one name, no checker, or a realm that no challenge can
             hold.
         """
         self.realm = realm
         self._schemes = _schemesByName(schemes or (BasicScheme(),))
-        self._checkers = tuple(_named(checker) for checker in checkers)
+        self._checkers = tuple(_withName(checker) for checker in checkers)
         if not self._checkers:
             raise ConfigurationError("there is no checker: nobody could log in")
         for _, checker in self._checkers:
-            _verify(ICredentialsChecker, checker)
-        # Also what a scheme falls back on that fails later.
-        self._first = {
+            _verifyProvider(ICredentialsChecker, checker)
+        # Made at once, so that a realm which no challenge can hold stops the
+        # start; kept, because a scheme may fail later (see challenges).
+        self._startChallenges = {
             (name, reason): _firstChallenge(scheme, reason, realm)
             for name, scheme in self._schemes.items()
             for reason in ChallengeReason
@@ -106,15 +108,15 @@ class Authenticator:
         self, request: ConnectRequest, credentials: bytes | None
     ) -> Identity | Deferred[Identity]:
         """
-        Find out who asks.
+        Identify the client of a request.
 
-        Called once a request, in the reactor's thread.
+        The decision calls this once a request, in the reactor's thread.
 
         @param credentials: the value of C{Proxy-Authorization}, or L{None}
             when the request has none.
-        @return: the identity when every checker asked has answered at once,
+        @return: the identity when every checker tried has answered at once,
             else a L{Deferred} of it; cancelling that cancels the checker that
-            is being asked, and asks no further one.
+            has not answered yet, and no further one is tried.
         @raise Refused: (or the L{Deferred} fails with it) with
             C{CREDENTIALS_MISSING}, C{CREDENTIALS_MALFORMED},
             C{CREDENTIALS_REFUSED}, or C{PLUGIN_ERROR} when a checker or a
@@ -123,34 +125,37 @@ class Authenticator:
         if credentials is None:
             raise Refused(Cause.CREDENTIALS_MISSING)
         secrets = Secrets(credentials)
-        parsed = self._parse(request, credentials, secrets)
-        return run(_Login(request.id, secrets).steps(self._tries(parsed)))
+        parsed = self._parseCredentials(request, credentials, secrets)
+        return run(_Login(request.id, secrets).askInOrder(self._possibleTries(parsed)))
 
     def challenges(self, cause: Cause) -> tuple[bytes, ...]:
         """
-        The values of C{Proxy-Authenticate}, one field line each, for a 407.
+        Return the values of C{Proxy-Authenticate}, one field line each, for a
+        407.
 
         Basic comes first: there are clients that give up at a scheme that
         they do not know [H1-37].
 
         A scheme that fails is logged, and its challenge from start-up is
-        taken: there is no 407 without one, and the refusal that needs it is
-        no place to raise.
+        used: no 407 may lack one (RFC 9110, 11.7.1), and the refusal that
+        needs it cannot fail in its turn.
         """
         reason = _REASONS.get(cause, ChallengeReason.BAD)
         return tuple(
-            self._challenge(name, scheme, reason)
+            self._currentChallenge(name, scheme, reason)
             for name, scheme in self._schemes.items()
         )
 
-    def _challenge(self, name: bytes, scheme: Any, reason: ChallengeReason) -> bytes:
+    def _currentChallenge(
+        self, name: bytes, scheme: IAuthScheme, reason: ChallengeReason
+    ) -> bytes:
         try:
             return _challenge(scheme, reason, self.realm)
         except Exception:
             _log.failure("The scheme {scheme} has no challenge", scheme=scheme.name)
-            return self._first[name, reason]
+            return self._startChallenges[name, reason]
 
-    def _parse(
+    def _parseCredentials(
         self, request: ConnectRequest, credentials: bytes, secrets: Secrets
     ) -> ICredentials:
         match = _CREDENTIALS.fullmatch(credentials.strip(b" \t"))
@@ -173,12 +178,12 @@ class Authenticator:
         secrets.learn(parsed)
         return parsed
 
-    def _tries(self, credentials: ICredentials) -> Iterator[_Try]:
+    def _possibleTries(self, credentials: ICredentials) -> Iterator[_Try]:
         text = None
         if IBasicCredentials.providedBy(credentials):
             text = IBasicCredentials(credentials).textForm()
         for name, checker in self._checkers:
-            if not _takes(checker, credentials):
+            if not _takesCredentials(checker, credentials):
                 continue
             yield _Try(name, checker, credentials)
             # strcred's "file:" knows its users in bytes, "memory:" in str.
@@ -189,23 +194,25 @@ class Authenticator:
 
 
 class _Login:
-    """Asks one checker after the other until one accepts."""
+    """One client's login: its checkers, tried in order until one accepts."""
 
     def __init__(self, id: str, secrets: Secrets) -> None:
         self._id = id
         self._secrets = secrets
         self._refusals: list[str] = []
 
-    def steps(self, tries: Iterator[_Try]) -> Generator[Deferred[Any], Any, Identity]:
+    def askInOrder(
+        self, tries: Iterator[_Try]
+    ) -> Generator[Deferred[object], object, Identity]:
         for attempt in tries:
-            answer: Any
+            answer: object
             try:
-                answer = settle(attempt.ask(), self._dropped)
+                answer = settle(attempt.askChecker(), self._logLateFailure)
                 if isinstance(answer, Deferred):
                     answer = yield answer
             except Exception:
                 answer = Failure()
-            identity = self._judge(attempt, answer)
+            identity = self._judgeAnswer(attempt, answer)
             if identity is not None:
                 return identity
         raise Refused(
@@ -213,8 +220,8 @@ class _Login:
             "; ".join(self._refusals) or "no checker takes credentials of this kind",
         )
 
-    def _dropped(self, result: Any) -> None:
-        """Log a checker's failure after it was given up, without its secrets."""
+    def _logLateFailure(self, result: object) -> None:
+        """Log a failure that comes after the login was cancelled, without secrets."""
         if isinstance(result, Failure) and not result.check(*CANCELLED):
             _log.error(
                 "a checker failed after request {id} was given up: {reason}",
@@ -222,23 +229,23 @@ class _Login:
                 reason=self._secrets.describe(result.value),
             )
 
-    def _judge(self, attempt: _Try, answer: Any) -> Identity | None:
-        """Who it is, or L{None} when this checker says no."""
+    def _judgeAnswer(self, attempt: _Try, answer: object) -> Identity | None:
+        """Return the identity, or L{None} when this checker refuses."""
         if not isinstance(answer, Failure):
-            identity = self._identify(attempt.name, answer)
+            identity = self._identityOf(attempt.name, answer)
             if identity is None:
-                self._note(f"{attempt.name}: accepted nobody in particular")
+                self._noteRefusal(f"{attempt.name}: accepted nobody in particular")
             return identity
         if answer.check(UnauthorizedLogin):
             said = self._secrets.describe(answer.value)
-            self._note(f"{attempt.name}: {said}")
+            self._noteRefusal(f"{attempt.name}: {said}")
             return None
         if isinstance(answer.value, Refused):
             raise answer.value
         _refuseFailed(attempt.name, self._id, self._secrets, answer)
 
-    def _identify(self, name: str, avatar: Any) -> Identity | None:
-        # ANONYMOUS is (); an empty name is its neighbour.
+    def _identityOf(self, name: str, avatar: object) -> Identity | None:
+        # ANONYMOUS is (); an empty name identifies as little.
         if isinstance(avatar, (tuple, str, bytes)) and not avatar:
             return None
         if isinstance(avatar, Identity):
@@ -256,13 +263,14 @@ class _Login:
             _refuseFailed(name, self._id, self._secrets, Failure(error))
         return Identity(avatar, name)
 
-    def _note(self, refusal: str) -> None:
+    def _noteRefusal(self, refusal: str) -> None:
         # Both forms of the credentials get the same answer as a rule.
         if refusal not in self._refusals:
             self._refusals.append(refusal)
 
 
 def _refuseFailed(name: str, id: str, secrets: Secrets, failure: Failure) -> NoReturn:
+    # Not log.failure: a checker's message may hold the password.
     reason = secrets.describe(failure.value)
     _log.error(
         "{name} failed, so request {id} is refused: {reason}\n{frames}",
@@ -274,35 +282,39 @@ def _refuseFailed(name: str, id: str, secrets: Secrets, failure: Failure) -> NoR
     raise Refused(Cause.PLUGIN_ERROR, reason, name) from None
 
 
-def _takes(checker: Any, credentials: ICredentials) -> bool:
+def _takesCredentials(checker: ICredentialsChecker, credentials: ICredentials) -> bool:
     return any(
         interface.providedBy(credentials) for interface in checker.credentialInterfaces
     )
 
 
-def _schemesByName(given: Sequence[Any]) -> dict[bytes, Any]:
-    found: dict[bytes, Any] = {}
-    for _, scheme in map(_named, given):
-        _verify(IAuthScheme, scheme)
+def _schemesByName(given: Sequence[object]) -> dict[bytes, IAuthScheme]:
+    found: dict[bytes, IAuthScheme] = {}
+    for _, scheme in map(_withName, given):
+        _verifyProvider(IAuthScheme, scheme)
         name = str(scheme.name).lower().encode("utf-8")
         if name in found or not _CREDENTIALS.fullmatch(name) or b" " in name:
             raise ConfigurationError(
                 f"the scheme {scheme.name!r} is given twice, or is no scheme's name"
             )
         found[name] = scheme
+    # Basic first, the others as they were given: False sorts before True.
     return dict(sorted(found.items(), key=lambda item: item[0] != b"basic"))
 
 
-def _named(given: Any) -> tuple[str, Any]:
-    """A plugin with the name that L{txconnect.interfaces} says it goes by."""
-    plugin = given.plugin if isinstance(given, Named) else given
+def _withName(given: object) -> tuple[str, Any]:
+    """
+    Return a plugin and its name, by the rule of L{txconnect.interfaces}: its own,
+    else the one it was given, else its class's.
+    """
+    plugin: object = given.plugin if isinstance(given, Named) else given
     own = getattr(plugin, "name", None)
     if isinstance(own, str) and own:
         return own, plugin
-    return given.name if given is not plugin else type(plugin).__name__, plugin
+    return given.name if isinstance(given, Named) else type(plugin).__name__, plugin
 
 
-def _verify(interface: type[Interface], provider: Any) -> None:
+def _verifyProvider(interface: type[Interface], provider: object) -> None:
     try:
         verifyObject(interface, provider)
     except Invalid as error:
@@ -310,14 +322,15 @@ def _verify(interface: type[Interface], provider: Any) -> None:
         raise ConfigurationError(sentence) from None
 
 
-def _challenge(scheme: Any, reason: ChallengeReason, realm: str) -> bytes:
-    value = scheme.challenge(reason, realm)
+def _challenge(scheme: IAuthScheme, reason: ChallengeReason, realm: str) -> bytes:
+    # A plugin is not type-checked: it may return a str.
+    value: object = scheme.challenge(reason, realm)
     if not isinstance(value, bytes) or not _ONE_LINE.fullmatch(value):
         raise ValueError("a challenge is one line of printable ASCII, in bytes")
     return value
 
 
-def _firstChallenge(scheme: Any, reason: ChallengeReason, realm: str) -> bytes:
+def _firstChallenge(scheme: IAuthScheme, reason: ChallengeReason, realm: str) -> bytes:
     try:
         return _challenge(scheme, reason, realm)
     except ConfigurationError:

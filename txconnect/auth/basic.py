@@ -1,6 +1,6 @@
 """
-The Basic scheme (RFC 7617): what a client sends, read strictly, and what it
-is asked.  Whether the password is right is not judged here.
+The Basic scheme (RFC 7617): the client's credentials, read strictly, and the
+challenge.  The password is not judged here.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ __all__ = [
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 # RFC 7617, 2: neither part may hold a control character (CTL, RFC 5234, B.1).
-# What a quoted-string of a challenge may hold (RFC 9110, 5.6.4), without the
-# octets that no two clients read alike.
+# The text of a challenge's quoted-string (RFC 9110, 5.6.4), without the octets
+# that no two clients read alike.
 _QUOTABLE = re.compile(r"[ -~]*")
 
 
@@ -53,32 +53,33 @@ class IBasicCredentials(IUsernamePassword):
     A user and a password as they came over the wire, in bytes.
 
     A checker that names this interface among its C{credentialInterfaces}
-    takes bytes and is asked once.  One that names only
-    L{IUsernamePassword} is asked again with L{textForm}, because there are
-    checkers that know their users as C{str}.
+    takes bytes, and the authenticator calls it once.  One that names only
+    L{IUsernamePassword} is called again with L{textForm}, because some
+    checkers know their users as C{str}.
     """
 
     def textForm() -> IUsernamePassword | None:
         """
-        The same with C{str} for bytes, or L{None} when they are not UTF-8.
+        Return the same with C{str} for bytes, or L{None} when they are not
+        UTF-8.
         """
 
 
 class _PlainPassword:
-    """What the two forms share: comparing, without telling where they differ."""
+    """A password in either form, compared in constant time."""
 
     password: bytes | str
 
     def checkPassword(self, password: bytes | str) -> bool:
         """
-        Whether the password is this one, C{str} counting as its UTF-8.
+        Tell whether the password is this one, C{str} counting as its UTF-8.
 
         Takes as long for a nearly right one as for a wrong one [AU-05].
         """
-        return hmac.compare_digest(_octets(self.password), _octets(password))
+        return hmac.compare_digest(_utf8Octets(self.password), _utf8Octets(password))
 
 
-def _octets(text: bytes | str) -> bytes:
+def _utf8Octets(text: bytes | str) -> bytes:
     # A lone surrogate has no UTF-8; it compares as itself and nothing else.
     return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
 
@@ -99,10 +100,10 @@ class TextCredentials(_PlainPassword):
 @attrs.frozen(eq=False)
 class BasicCredentials(_PlainPassword):
     """
-    What a client sent with the Basic scheme.
+    A client's credentials of the Basic scheme.
 
     @ivar username: the octets before the first colon; may be empty.
-    @ivar password: the octets behind it; may be empty and may hold colons.
+    @ivar password: the octets after it; may be empty and may hold colons.
     """
 
     username: bytes
@@ -128,7 +129,7 @@ class BasicScheme:
 
     def challenge(self, reason: ChallengeReason, realm: str) -> bytes:
         """
-        Ask for a user and a password (RFC 7617, 2 and 2.1).
+        Return the challenge for a user and a password (RFC 7617, 2 and 2.1).
 
         @raise ConfigurationError: when the realm is not printable ASCII.
         """
@@ -142,7 +143,7 @@ class BasicScheme:
         @raise LoginFailed: for anything else, with a sentence that repeats
             none of it.
         """
-        pair = _decode(attempt.parameters)
+        pair = _decodeBase64(attempt.parameters)
         if findControlOctet(pair):
             raise LoginFailed("a control character in the user or the password")
         username, colon, password = pair.partition(b":")
@@ -151,14 +152,14 @@ class BasicScheme:
         return BasicCredentials(username, password)
 
 
-def _decode(token: bytes) -> bytes:
+def _decodeBase64(token: bytes) -> bytes:
     if not _BASE64.fullmatch(token):
         raise LoginFailed("the credentials are not base64")
     try:
         pair = base64.b64decode(token, validate=True)
     except binascii.Error:
         raise LoginFailed("the credentials are base64 with wrong padding") from None
-    # Bits behind the last octet that are not zero: one password, many tokens.
+    # Bits after the last octet that are not zero: one password, many tokens.
     if base64.b64encode(pair) != token:
         raise LoginFailed("the credentials are not canonical base64")
     return pair

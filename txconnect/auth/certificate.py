@@ -1,8 +1,8 @@
 """
-Who a client's certificate says it is.
+The identity in a client's certificate.
 
-The certificate has been verified by then: nothing here may be asked about one
-that has not.
+Call nothing here with a certificate that the TLS library has not verified: a
+name is read, and no signature is looked at.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["SOURCE", "certificateIdentity", "certificateName"]
 
 SOURCE = "certificate"
-"""L{Identity.source<txconnect.values.Identity>} of who came with one."""
+"""L{Identity.source<txconnect.values.Identity>} of a client with a certificate."""
 
 
 def certificateName(certificate: X509) -> str | None:
     """
-    The name in a verified certificate: its first DNS or mail name among the
-    subject's alternatives (RFC 5280, 4.2.1.6), else its common name.
+    Return the name in a verified certificate: its first DNS or mail name among
+    the subject's alternatives (RFC 5280, 4.2.1.6), else its common name.
 
     @return: L{None} when it has none, when it cannot be read without doubt,
-        or when the name holds a control character: then it identifies nobody.
+        or when the name holds a control character: then it gives no identity.
     """
     parsed = certificate.to_cryptography()
     try:
@@ -45,7 +45,7 @@ def certificateName(certificate: X509) -> str | None:
 
 def certificateIdentity(certificate: X509) -> Identity | None:
     """
-    The identity that a verified certificate gives, or L{None}.
+    Return the identity that a verified certificate gives, or L{None}.
     """
     name = certificateName(certificate)
     return Identity(name, SOURCE) if name else None

@@ -1,9 +1,9 @@
 """
-How passwords are kept: scrypt from the standard library, and bcrypt, which
+Hashes of passwords: scrypt from the standard library, and bcrypt, which
 C{htpasswd -B} writes, where its library is installed.
 
 Pure: a line's text in, a value that can verify out.  Verifying takes tens of
-milliseconds on purpose; it is never done in the reactor's thread.
+milliseconds on purpose; never call it in the reactor's thread.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ PARALLEL = 1
 SALT_SIZE = 16
 HASH_SIZE = 32
 
-# A line of the file must not make one login take all memory, or minutes.
+# A line of the file must not make one login take all memory, or minutes: the
+# operator may have copied it from elsewhere.
 MAX_SCRYPT_MEMORY = 64 * 1024 * 1024
 MAX_PARALLEL = 8
 MAX_BCRYPT_COST = 16
@@ -67,7 +68,7 @@ _REFUSED = (
 
 class BadHash(ValueError):
     """
-    The text is no hash that is accepted here.  C{str()} says why, and
+    The text is no hash that is accepted here.  C{str()} gives the reason, and
     repeats none of the text: it may be a password.
     """
 
@@ -76,7 +77,7 @@ class PasswordHash(Protocol):
     """
     A password, kept so that it can be recognised and not read.
 
-    @ivar text: as it stands in the file.
+    @ivar text: the octets in the file.
     @ivar kind: the method and its parameters; hashes of one kind take the
         same time to verify.
     """
@@ -88,7 +89,7 @@ class PasswordHash(Protocol):
     def kind(self) -> tuple[object, ...]: ...
 
     def verify(self, password: bytes) -> bool:
-        """Whether the password is the one; slow; safe in any thread."""
+        """Tell whether the password is the one; slow; safe in any thread."""
 
 
 @attrs.frozen
@@ -110,7 +111,7 @@ class ScryptHash:
         return ("scrypt", self.logRounds, self.blockSize, self.parallel)
 
     def verify(self, password: bytes) -> bool:
-        found = _scrypt(
+        found = _deriveScrypt(
             password,
             self.salt,
             self.logRounds,
@@ -138,27 +139,27 @@ class BcryptHash:
         # Older libraries cut a long password off in silence, newer ones
         # raise.  Here it is wrong, and takes as long as any wrong one.
         fitting = password[:BCRYPT_LIMIT].replace(b"\0", b"?")
-        matched = bool(_bcrypt().checkpw(fitting, self.text))
+        matched = bool(_importBcrypt().checkpw(fitting, self.text))
         return matched and fitting == password
 
 
 def makeHash(password: bytes) -> ScryptHash:
     """Hash a password with a new salt; slow."""
     salt = os.urandom(SALT_SIZE)
-    digest = _scrypt(password, salt, LOG_ROUNDS, BLOCK_SIZE, PARALLEL, HASH_SIZE)
+    digest = _deriveScrypt(password, salt, LOG_ROUNDS, BLOCK_SIZE, PARALLEL, HASH_SIZE)
     text = b"$scrypt$ln=%d,r=%d,p=%d$%s$%s" % (
         LOG_ROUNDS,
         BLOCK_SIZE,
         PARALLEL,
-        _unpadded(salt),
-        _unpadded(digest),
+        _encodeUnpadded(salt),
+        _encodeUnpadded(digest),
     )
     return ScryptHash(text, LOG_ROUNDS, BLOCK_SIZE, PARALLEL, salt, digest)
 
 
 def parseHash(text: bytes) -> PasswordHash:
     """
-    Read what stands behind the user in a line of a password file.
+    Read the hash in a line of a password file: the text after the user's colon.
 
     @raise BadHash: for anything but a well-formed scrypt or bcrypt hash
         within bounds, and for bcrypt without its library.
@@ -175,14 +176,17 @@ def parseHash(text: bytes) -> PasswordHash:
 
 def _parseScrypt(text: bytes, match: re.Match[bytes]) -> ScryptHash:
     logRounds, blockSize, parallel = (int(match[group]) for group in (1, 2, 3))
-    if _memory(logRounds, blockSize) > MAX_SCRYPT_MEMORY or parallel > MAX_PARALLEL:
+    if (
+        _scryptMemory(logRounds, blockSize) > MAX_SCRYPT_MEMORY
+        or parallel > MAX_PARALLEL
+    ):
         raise BadHash(
             "a scrypt hash that asks for more than "
             f"{MAX_SCRYPT_MEMORY >> 20} MiB or for p above {MAX_PARALLEL}"
         )
     if logRounds >= 16 * blockSize:
         raise BadHash("a scrypt hash whose ln is too large for its r (RFC 7914, 6)")
-    salt, digest = _padded(match[4]), _padded(match[5])
+    salt, digest = _decodeUnpadded(match[4]), _decodeUnpadded(match[5])
     return ScryptHash(text, logRounds, blockSize, parallel, salt, digest)
 
 
@@ -190,13 +194,13 @@ def _parseBcrypt(text: bytes, match: re.Match[bytes]) -> BcryptHash:
     cost = int(match[1])
     if not 4 <= cost <= MAX_BCRYPT_COST:
         raise BadHash(f"a bcrypt hash whose cost is not 4 to {MAX_BCRYPT_COST}")
-    _bcrypt()
+    _importBcrypt()
     return BcryptHash(text, cost)
 
 
-def _bcrypt() -> ModuleType:
-    # An extra: imported by whom needs it, and missed at start-up, when the
-    # file is read, not at the first login.
+def _importBcrypt() -> ModuleType:
+    # An extra: imported where a hash needs it, and missed at start-up, when
+    # the file is read, not at the first login.
     try:
         return importlib.import_module("bcrypt")
     except ImportError:
@@ -205,7 +209,7 @@ def _bcrypt() -> ModuleType:
         ) from None
 
 
-def _scrypt(
+def _deriveScrypt(
     password: bytes,
     salt: bytes,
     logRounds: int,
@@ -225,15 +229,15 @@ def _scrypt(
     )
 
 
-def _memory(logRounds: int, blockSize: int) -> int:
+def _scryptMemory(logRounds: int, blockSize: int) -> int:
     return 128 * blockSize << logRounds
 
 
-def _unpadded(octets: bytes) -> bytes:
+def _encodeUnpadded(octets: bytes) -> bytes:
     return base64.b64encode(octets).rstrip(b"=")
 
 
-def _padded(text: bytes) -> bytes:
+def _decodeUnpadded(text: bytes) -> bytes:
     try:
         return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
     except binascii.Error:

@@ -3,8 +3,8 @@ A password file: C{user:hash} lines, as C{txconnect passwd} and
 C{htpasswd -B} write them.
 
 Verifying a password takes tens of milliseconds on purpose.  So it is done in
-a thread, once for however many requests wait for the same answer, and a good
-answer is kept for a short time.
+a thread, once for however many requests wait for the same answer, and a
+positive answer is kept for a short time.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ __all__ = ["HtpasswdChecker", "Users", "readUsers"]
 _log = Logger()
 
 _Run = Callable[[Callable[[bytes], bool], bytes], "Deferred[bool]"]
-# What ICredentialsChecker declares; here it is never the anonymous ().
+# The type that ICredentialsChecker declares; here it is never the anonymous ().
 _Avatar = Union[bytes, tuple[()]]
 
 
 @attrs.frozen
 class Users:
     """
-    What a password file says.
+    The users of a password file.
 
-    @ivar hashes: by user.
+    @ivar hashes: the hash of each user.
     @ivar decoy: a hash of the file's most common kind, on which the time is
         spent that an unknown user must cost.
     """
@@ -59,9 +59,9 @@ def readUsers(path: str) -> Users:
     """
     Read a password file.
 
-    @raise ConfigurationError: when it cannot be read, names nobody, or holds
-        a line that is not understood; with the file and the line, and never
-        with what stands behind the user.
+    @raise ConfigurationError: when it cannot be read, has no user, or holds a
+        line that is not understood; with the file and the line, and never with
+        the text after the user, which may be a password.
     """
     try:
         with open(path, "rb") as file:
@@ -72,6 +72,7 @@ def readUsers(path: str) -> Users:
         ) from None
     hashes: dict[bytes, PasswordHash] = {}
     for number, line in enumerate(lines, 1):
+        # Also the CR of an editor that ends its lines with CRLF.
         line = line.rstrip()
         if not line or line.startswith(b"#"):
             continue
@@ -87,7 +88,7 @@ def readUsers(path: str) -> Users:
             f"{path}: the password file names nobody; add a user: "
             f"txconnect passwd {quote(path)} USER"
         )
-    return Users(hashes, _decoy(hashes))
+    return Users(hashes, _chooseDecoy(hashes))
 
 
 def _readLine(line: bytes, path: str) -> tuple[bytes, PasswordHash]:
@@ -110,7 +111,7 @@ def _readLine(line: bytes, path: str) -> tuple[bytes, PasswordHash]:
         raise BadHash(f"user {user!r}: {error}{advice}") from None
 
 
-def _decoy(hashes: Mapping[bytes, PasswordHash]) -> PasswordHash:
+def _chooseDecoy(hashes: Mapping[bytes, PasswordHash]) -> PasswordHash:
     [(kind, _)] = Counter(stored.kind for stored in hashes.values()).most_common(1)
     return next(stored for stored in hashes.values() if stored.kind == kind)
 
@@ -119,18 +120,18 @@ class _UserFile:
     """
     A password file that is read again when it changes.
 
-    One that has become bad changes nothing: who could log in still can, and
-    the log says so once a change.
+    One that has become bad changes nothing: the users stay as they were, and
+    the log has a line for each such change.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
-        # Looked at first and read then: a change in between shows next time.
-        self._seen = _signature(path)
+        # First stat, then read: a change in between is noticed next time.
+        self._seen = _fileSignature(path)
         self._users = readUsers(path)
 
-    def current(self) -> Users:
-        seen = _signature(self._path)
+    def currentUsers(self) -> Users:
+        seen = _fileSignature(self._path)
         if seen != self._seen:
             self._seen = seen
             self._readAgain()
@@ -148,7 +149,7 @@ class _UserFile:
             _log.info("{path} has been read again", path=self._path)
 
 
-def _signature(path: str) -> tuple[int, ...]:
+def _fileSignature(path: str) -> tuple[int, ...]:
     try:
         found = os.stat(path)
     except OSError as error:
@@ -162,12 +163,12 @@ def _signature(path: str) -> tuple[int, ...]:
     )
 
 
-class _Accepted:
+class _AcceptedPasswords:
     """
-    Which passwords were right a short time ago.
+    The passwords that were right a short time ago.
 
-    It holds keyed hashes under a key that never leaves the process, so it is
-    worth nothing to who reads the memory's dump without it.
+    It holds keyed hashes under a key that never leaves the process, so without
+    that key they are worthless in a dump of the memory.
     """
 
     def __init__(self, seconds: Callable[[], float], keep: float, size: int) -> None:
@@ -177,15 +178,15 @@ class _Accepted:
         self._secret = os.urandom(32)
         self._until: dict[bytes, float] = {}
 
-    def key(self, *parts: bytes) -> bytes:
-        # With its length before each part: "ab" and "c" is not "a" and "bc".
+    def keyFor(self, *parts: bytes) -> bytes:
+        # Each part after its length: else "ab" and "c" would be "a" and "bc".
         digest = blake2b(key=self._secret, digest_size=32)
         for part in parts:
             digest.update(len(part).to_bytes(8, "big"))
             digest.update(part)
         return digest.digest()
 
-    def has(self, key: bytes) -> bool:
+    def isFresh(self, key: bytes) -> bool:
         until = self._until.get(key)
         if until is None:
             return False
@@ -194,12 +195,12 @@ class _Accepted:
             return False
         return True
 
-    def add(self, key: bytes) -> None:
+    def addKey(self, key: bytes) -> None:
         if self._size < 1:
             return
         self._until.pop(key, None)
         while len(self._until) >= self._size:
-            # The oldest: a dict keeps its order, and all live equally long.
+            # The oldest: a dict keeps its order, and all are kept equally long.
             del self._until[next(iter(self._until))]
         self._until[key] = self._seconds() + self._keep
 
@@ -207,14 +208,15 @@ class _Accepted:
 @implementer(ICredentialsChecker)
 class HtpasswdChecker:
     """
-    Checks users and passwords against a password file.
+    A checker of users and passwords against a password file.
 
-    The file is read when this is made, so that a bad one stops start-up, and
-    again when it has changed.
+    The constructor reads the file, so that a bad one stops start-up; a login
+    reads it again when it has changed.
     """
 
     name = "htpasswd"
-    # The second says that bytes are what is wanted, so it is asked once.
+    # The second says that this takes bytes: so the authenticator calls it once,
+    # and not again with the credentials as str.
     credentialInterfaces = (IUsernamePassword, IBasicCredentials)
 
     def __init__(
@@ -229,18 +231,18 @@ class HtpasswdChecker:
     ) -> None:
         """
         @param path: the file; a relative path is made absolute at once.
-        @param cacheSeconds: how long a good answer is kept.  A user whose
-            line changes or goes is not found there any more.
-        @param cacheSize: how many are kept; 0: none.
-        @param queue: how many verifications may be under way or waiting; a
-            request that would start one more is refused with a 503.
+        @param cacheSeconds: seconds for which a positive answer is kept.  A
+            user whose line changes or goes is not found there any more.
+        @param cacheSize: number of answers kept; 0: none.
+        @param queue: number of verifications that may be under way or waiting;
+            a request that would start one more is refused with a 503.
         @param seconds: a clock that never goes back.
         @param run: calls its first argument with its second in another thread
             and returns a L{Deferred} of the result.
         @raise ConfigurationError: see L{readUsers}.
         """
         self._file = _UserFile(os.path.abspath(os.fspath(path)))
-        self._accepted = _Accepted(seconds, cacheSeconds, cacheSize)
+        self._accepted = _AcceptedPasswords(seconds, cacheSeconds, cacheSize)
         self._queue = queue
         self._run = run
         self._waiting: dict[bytes, list[Deferred[_Avatar]]] = {}
@@ -255,16 +257,20 @@ class HtpasswdChecker:
         @return: a L{Deferred} of the user; fails with L{UnauthorizedLogin},
             or with L{Refused} when too many verifications wait.
         """
-        user, password = _octets(credentials.username), _octets(credentials.password)
-        users = self._file.current()
+        user, password = (
+            _asOctets(credentials.username),
+            _asOctets(credentials.password),
+        )
+        users = self._file.currentUsers()
         known = user in users.hashes
         stored = users.hashes[user] if known else users.decoy
-        key = self._accepted.key(b"known" * known, user, password, stored.text)
-        if self._accepted.has(key):
+        # With the hash in the key: a changed line makes the old answer unfindable.
+        key = self._accepted.keyFor(b"known" * known, user, password, stored.text)
+        if self._accepted.isFresh(key):
             return succeed(user)
-        return self._verify(key, user if known else None, stored, password)
+        return self._verifyInThread(key, user if known else None, stored, password)
 
-    def _verify(
+    def _verifyInThread(
         self, key: bytes, user: bytes | None, stored: PasswordHash, password: bytes
     ) -> Deferred[_Avatar]:
         waiting = self._waiting.get(key)
@@ -277,24 +283,26 @@ class HtpasswdChecker:
         waiting.append(result)
         if first:
             verified = maybeDeferred(self._run, stored.verify, password)
-            verified.addBoth(self._answer, key, user)
+            verified.addBoth(self._answerWaiting, key, user)
         return result
 
-    def _answer(self, matched: bool | Failure, key: bytes, user: bytes | None) -> None:
+    def _answerWaiting(
+        self, matched: bool | Failure, key: bytes, user: bytes | None
+    ) -> None:
         waiting = self._waiting.pop(key)
         outcome: bytes | Failure
         if isinstance(matched, Failure):
             outcome = matched
         elif matched and user is not None:
-            self._accepted.add(key)
+            self._accepted.addKey(key)
             outcome = user
         else:
             outcome = Failure(UnauthorizedLogin())
         for result in tuple(waiting):
-            # One's callback may have cancelled another.
+            # The callback of one request may have cancelled another.
             if not result.called:
                 result.callback(outcome)
 
 
-def _octets(text: bytes | str) -> bytes:
+def _asOctets(text: bytes | str) -> bytes:
     return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text

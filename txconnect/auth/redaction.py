@@ -1,8 +1,8 @@
 """
-Saying what a plugin's exception said, without the credentials in it.
+The message of a plugin's exception, without the credentials in it.
 
-A checker is other people's code: C{ValueError(f"bad password {password}")}
-must reach neither the log nor the client.
+A checker may be anyone's code: C{ValueError(f"bad password {password}")} must
+reach neither the log nor the client.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Secrets", "framesOf"]
 
 class Secrets:
     """
-    What one request's credentials look like in a text.
+    The forms in which one request's credentials may appear in a text.
     """
 
     def __init__(self, credentials: bytes) -> None:
@@ -25,8 +25,8 @@ class Secrets:
         @param credentials: the value of C{Proxy-Authorization}.
         """
         self._forms: set[str] = set()
-        self._add(credentials)
-        self._add(credentials.rpartition(b" ")[2])
+        self._addForms(credentials)
+        self._addForms(credentials.rpartition(b" ")[2])
 
     def learn(self, credentials: object) -> None:
         """
@@ -34,7 +34,7 @@ class Secrets:
         """
         password = getattr(credentials, "password", None)
         if isinstance(password, (bytes, str)):
-            self._add(password)
+            self._addForms(password)
 
     def describe(self, error: BaseException | None) -> str:
         """
@@ -46,7 +46,9 @@ class Secrets:
             return f"{kind} (its message holds the credentials)"
         return f"{kind}: {message}" if message else kind
 
-    def _add(self, secret: bytes | str) -> None:
+    def _addForms(self, secret: bytes | str) -> None:
+        # A message may quote the secret as text, as repr() of str or of bytes, or
+        # decoded as Latin-1: each of these spells it differently.
         octets = (
             secret.encode("utf-8", "surrogatepass")
             if isinstance(secret, str)
@@ -61,6 +63,6 @@ class Secrets:
 
 def framesOf(failure: Failure) -> str:
     """
-    Where a failure comes from: files, lines and source, and no values.
+    Return a failure's traceback: files, lines and source, and no values.
     """
     return "".join(traceback.format_tb(failure.getTracebackObject()))
