@@ -12,7 +12,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from zope.interface.verify import verifyObject
 
 from txconnect.interfaces import ITrafficObserver
-from txconnect.observers.console import ConsoleLog, size, span
+from txconnect.observers.console import ConsoleLog, octetsText, secondsText
 from txconnect.values import Cause, Closed, Identity, TunnelEstablished
 
 ANONYMOUS = attrs.evolve(REQUEST, identity=None)
@@ -123,7 +123,7 @@ def test_everyEndHasWords() -> None:
 )
 def test_size(octets: int, text: str) -> None:
     """Sizes for people."""
-    assert size(octets) == text
+    assert octetsText(octets) == text
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_size(octets: int, text: str) -> None:
 )
 def test_span(seconds: float, text: str) -> None:
     """Lengths of time for people."""
-    assert span(seconds) == text
+    assert secondsText(seconds) == text
 
 
 def test_interface() -> None:

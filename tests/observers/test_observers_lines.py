@@ -21,9 +21,9 @@ from txconnect.observers.lines import (
     FIELDS,
     LINE,
     closedLine,
-    cut,
+    cutText,
     jsonLine,
-    peer,
+    peerText,
     printable,
     record,
     textLine,
@@ -238,7 +238,7 @@ def test_longestLine(filling: str, render: Any) -> None:
 )
 def test_peer(address: Any, text: str | None) -> None:
     """Where a client is, for every transport."""
-    assert peer(address) == text
+    assert peerText(address) == text
 
 
 @pytest.mark.parametrize(
@@ -256,8 +256,8 @@ def test_timestamp(moment: float, text: str) -> None:
 
 def test_cut() -> None:
     """A cut text says that it was cut."""
-    assert cut("abcdef", 6) == "abcdef"
-    assert cut("abcdefg", 6) == "abc..."
+    assert cutText("abcdef", 6) == "abcdef"
+    assert cutText("abcdefg", 6) == "abc..."
 
 
 def test_printable() -> None:

@@ -1,7 +1,7 @@
 """
-Stock observers: the events of tunnels, as lines and as figures.
+Stock observers: the outcome of requests and tunnels, as lines and as figures.
 
-They hear events and change nothing.  They use the vocabulary
+They receive events and change nothing.  They use the vocabulary
 (L{txconnect.values}, L{txconnect.interfaces}) and nothing above it.
 """
 

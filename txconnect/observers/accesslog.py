@@ -5,7 +5,7 @@ Every line is written at once, by one C{write} to a file opened for append, so
 nothing waits to be flushed, lines of several processes never mix, and a crash
 loses none.  (A write to a file takes two microseconds; a buffer would save one
 of the half dozen that a line costs.)  A log that cannot be written holds up no
-tunnel: its lines are lost, counted, and spoken of.
+tunnel: its lines are lost and counted, and the program's log reports it.
 """
 
 from __future__ import annotations
@@ -31,17 +31,18 @@ __all__ = ["AccessLog"]
 _Ending = TunnelRefused | TunnelClosed
 
 
-def _json(event: _Ending, moment: float, share: int) -> str:
+def _jsonEnding(event: _Ending, moment: float, share: int) -> str:
     if isinstance(event, TunnelClosed):
         return closedLine(event, moment, share)
     return jsonLine(record(event, moment, share))
 
 
-def _text(event: _Ending, moment: float, share: int) -> str:
+def _textEnding(event: _Ending, moment: float, share: int) -> str:
     return textLine(record(event, moment, share))
 
 
-_FORMATS = {"json": _json, "text": _text}
+_FORMATS = {"json": _jsonEnding, "text": _textEnding}
+# O_NONBLOCK: a FIFO without a reader must fail here, not hold up the start.
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
 _STDOUT = "-"
 
@@ -49,14 +50,15 @@ _STDOUT = "-"
 @implementer(ITrafficObserver, IReopens)
 class AccessLog(Service):
     """
-    Writes a line for each L{TunnelRefused<txconnect.values.TunnelRefused>} and
-    each L{TunnelClosed<txconnect.values.TunnelClosed>}.
+    An observer that writes a line for each
+    L{TunnelRefused<txconnect.values.TunnelRefused>} and each
+    L{TunnelClosed<txconnect.values.TunnelClosed>}.
 
     It opens its file when the proxy starts, and closes it when the proxy has
     stopped.  A pipe, a socket or a terminal whose reader does not keep up
     loses lines rather than stop the proxy.
 
-    @ivar lost: how many lines could not be written.
+    @ivar lost: the number of lines that could not be written.
     """
 
     _log = Logger()
@@ -90,7 +92,7 @@ class AccessLog(Service):
 
     @classmethod
     def fromItems(cls, path: str, format: str = "json") -> AccessLog:
-        """Make one from what an operator wrote: C{PATH,format=json|text}."""
+        """Make one from an operator's argument: C{PATH,format=json|text}."""
         return cls(path, format)
 
     def startService(self) -> None:
@@ -100,7 +102,7 @@ class AccessLog(Service):
         @raise ConfigurationError: it cannot be opened.
         """
         try:
-            self._open()
+            self._openFile()
         except OSError as error:
             raise ConfigurationError(
                 f"accesslog: {self.path}: {error.strerror or error}"
@@ -110,18 +112,19 @@ class AccessLog(Service):
     def stopService(self) -> None:
         """Close the file."""
         Service.stopService(self)
-        self._close()
+        self._closeFile()
 
     def reopen(self) -> None:
         """
-        Open the file again under its name, after somebody has renamed it.
+        Open the file again under its name, after it was renamed.
 
         @raise OSError: it cannot be opened; the old one stays in use.
         """
         old = self._descriptor
         if self.path == _STDOUT or old is None:
             return
-        self._open()
+        # In this order, so that a file that cannot be opened costs no line.
+        self._openFile()
         os.close(old)
 
     def observe(self, event: Event) -> None:
@@ -130,52 +133,56 @@ class AccessLog(Service):
             return
         moment = self._now()
         line = self._line(event, moment, 1)
+        # Longer, and a pipe could take a part of it (see LINE).
         if len(line) > LINE:
             line = self._line(event, moment, 10)
-        self._append(line.encode("ascii"))
+        self._appendLine(line.encode("ascii"))
 
-    def _open(self) -> None:
+    def _openFile(self) -> None:
         if self.path == _STDOUT:
             descriptor = _standardOutput()
         else:
             descriptor = os.open(self.path, _FLAGS, 0o640)
         self._poll = None
+        # Standard output does not get O_NONBLOCK, which other processes that
+        # share it would have too: poll() tells whether it has room.
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             self._poll = select.poll()
             self._poll.register(descriptor, select.POLLOUT)
         self._torn = False
         self._descriptor = descriptor
 
-    def _close(self) -> None:
+    def _closeFile(self) -> None:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None and self.path != _STDOUT:
             os.close(descriptor)
 
-    def _append(self, line: bytes) -> None:
-        # A line of which only a part was written ends here, by itself.
+    def _appendLine(self, line: bytes) -> None:
+        # Ends the line of which only a part was written.
         data = b"\n" + line if self._torn else line
         try:
-            written = self._put(data)
+            written = self._writeOctets(data)
         except OSError as error:
-            self._lose(error.strerror or str(error))
+            self._loseLine(error.strerror or str(error))
             return
         if written:
             self._torn = data[written - 1] != 0x0A
         if written < len(data):
-            self._lose("only a part of a line could be written")
+            self._loseLine("only a part of a line could be written")
         elif self._outage:
-            self._recovered()
+            self._logRecovery()
 
-    def _put(self, data: bytes) -> int:
+    def _writeOctets(self, data: bytes) -> int:
         if self._descriptor is None:
             raise OSError("it is not open")
         if self._poll is not None and not self._poll.poll(0):
             raise OSError("its reader does not keep up")
         return self._write(self._descriptor, data)
 
-    def _lose(self, reason: str) -> None:
+    def _loseLine(self, reason: str) -> None:
         self.lost += 1
         self._outage += 1
+        # Once an outage: a message for each lost line would flood the program's log.
         if self._outage == 1:
             self._log.error(
                 "the access log {path} cannot be written, and loses lines: {reason}",
@@ -183,7 +190,7 @@ class AccessLog(Service):
                 reason=reason,
             )
 
-    def _recovered(self) -> None:
+    def _logRecovery(self) -> None:
         self._log.warn(
             "the access log {path} is written again; lines lost: {lost}",
             path=self.path,

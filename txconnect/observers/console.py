@@ -1,7 +1,7 @@
 """
-The lines that a person at a terminal sees: a tunnel opened, closed, refused.
+Lines for a person at a terminal: a tunnel opened, closed, refused.
 
-They are for reading, and may change; the access log is for programs.
+Their form may change between releases; programs read the access log.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IAddress
 from zope.interface import implementer
 
 from txconnect.interfaces import ITrafficObserver
-from txconnect.observers.lines import cut, peer, printable
+from txconnect.observers.lines import cutText, peerText, printable
 from txconnect.values import (
     Closed,
     ConnectRequest,
@@ -23,7 +23,7 @@ from txconnect.values import (
     TunnelRefused,
 )
 
-__all__ = ["ConsoleLog", "size", "span"]
+__all__ = ["ConsoleLog", "octetsText", "secondsText"]
 
 _ENDS = {
     Closed.CLIENT: "client closed",
@@ -43,7 +43,7 @@ _ENDS = {
 @implementer(ITrafficObserver)
 class ConsoleLog:
     """
-    Writes one line for each event::
+    An observer that writes one line for each event::
 
         20:01:14 open   7f3a-1 127.0.0.1 -> example.com:443 [93.184.215.14]  look-up 11 ms  connect 24 ms
         20:01:14 close  7f3a-1 example.com:443  up 1.1 kB  down 5.6 kB  0.31 s  client closed
@@ -54,7 +54,8 @@ class ConsoleLog:
         self, write: Callable[[str], object], now: Callable[[], float] = time.time
     ) -> None:
         """
-        @param write: called with a whole line, its end included.
+        @param write: a function that is called with a whole line, its end
+            included.
         @param now: seconds since the epoch; shown in local time.
         """
         self._write = write
@@ -63,23 +64,24 @@ class ConsoleLog:
     def observe(self, event: Event) -> None:
         """Write the event's line."""
         clock = time.strftime("%H:%M:%S", time.localtime(self._now()))
-        self._write(f"{clock} {_said(event)}\n")
+        self._write(f"{clock} {_eventText(event)}\n")
 
 
-def size(octets: int) -> str:
-    """A number of octets for people: C{5.6 kB}."""
+def octetsText(octets: int) -> str:
+    """Format a number of octets for people: C{5.6 kB}."""
     if octets < 1000:
         return f"{octets} B"
     value, units = octets / 1000, iter(("kB", "MB", "GB", "TB"))
     unit = next(units)
-    # 999.95 would be shown as 1000.0.
+    # 999.95 would be shown as 1000.0 of the smaller unit.
     while value >= 999.95 and unit != "TB":
         value, unit = value / 1000, next(units)
     return f"{value:.1f} {unit}"
 
 
-def span(seconds: float) -> str:
-    """A length of time for people: C{0.31 s}, C{12 min}, C{3 h 5 min}."""
+def secondsText(seconds: float) -> str:
+    """Format a length of time for people: C{0.31 s}, C{12 min}, C{3 h 5 min}."""
+    # The bounds are where rounding begins to show 10.00 s and 120 s.
     if seconds < 9.995:
         return f"{seconds:.2f} s"
     if seconds < 119.5:
@@ -90,54 +92,54 @@ def span(seconds: float) -> str:
     )
 
 
-def _said(event: Event) -> str:
+def _eventText(event: Event) -> str:
     if isinstance(event, TunnelEstablished):
-        return _opened(event)
+        return _establishedText(event)
     if isinstance(event, TunnelClosed):
-        return _closed(event)
-    return _refused(event)
+        return _closedText(event)
+    return _refusedText(event)
 
 
-def _opened(event: TunnelEstablished) -> str:
+def _establishedText(event: TunnelEstablished) -> str:
     tunnel = event.tunnel
-    parts = [f"open   {_asked(tunnel.request, tunnel.request.client)}"]
+    parts = [f"open   {_requestText(tunnel.request, tunnel.request.client)}"]
     if tunnel.address is not None:
         parts[0] += f" [{tunnel.address}]"
     if tunnel.route != "direct":
-        parts.append(f"by {printable(cut(tunnel.route, 64))}")
+        parts.append(f"by {printable(cutText(tunnel.route, 64))}")
     if tunnel.lookupSeconds:
         parts.append(f"look-up {tunnel.lookupSeconds * 1000:.0f} ms")
     parts.append(f"connect {tunnel.connectSeconds * 1000:.0f} ms")
     return "  ".join(parts)
 
 
-def _closed(event: TunnelClosed) -> str:
+def _closedText(event: TunnelClosed) -> str:
     request = event.tunnel.request
     return (
-        f"close  {request.id} {request.authority}  up {size(event.up)}  "
-        f"down {size(event.down)}  {span(event.seconds)}  {_ENDS[event.reason]}"
+        f"close  {request.id} {request.authority}  up {octetsText(event.up)}  "
+        f"down {octetsText(event.down)}  {secondsText(event.seconds)}  {_ENDS[event.reason]}"
     )
 
 
-def _refused(event: TunnelRefused) -> str:
+def _refusedText(event: TunnelRefused) -> str:
     if event.request is None:
-        asked = f"{event.id} {_host(event.client)} -> ?"
+        request = f"{event.id} {_hostText(event.client)} -> ?"
     else:
-        asked = _asked(event.request, event.client)
-    # Nobody was there to be told a status where there is no error to tell.
+        request = _requestText(event.request, event.client)
+    # Without an error no response was sent: the client was gone.
     status = "" if event.cause.error is None else f"{event.cause.status} "
-    reason = printable(cut(event.reason, 300))
-    return f"refuse {asked}  {status}{printable(cut(event.rule, 64))}: {reason}"
+    reason = printable(cutText(event.reason, 300))
+    return f"refuse {request}  {status}{printable(cutText(event.rule, 64))}: {reason}"
 
 
-def _asked(request: ConnectRequest, client: IAddress | None) -> str:
-    who = _host(client)
+def _requestText(request: ConnectRequest, client: IAddress | None) -> str:
+    source = _hostText(client)
     if request.identity is not None:
-        who = f"{printable(cut(request.identity.user, 100))}@{who}"
-    return f"{request.id} {who} -> {request.authority}"
+        source = f"{printable(cutText(request.identity.user, 100))}@{source}"
+    return f"{request.id} {source} -> {request.authority}"
 
 
-def _host(client: IAddress | None) -> str:
+def _hostText(client: IAddress | None) -> str:
     host = getattr(client, "host", None)
-    # A balancer's PROXY header may hold anything in the place of an address.
-    return printable(cut(str(host or peer(client) or "?"), 64))
+    # A balancer's PROXY header may have any text in the place of an address.
+    return printable(cutText(str(host or peerText(client) or "?"), 64))

@@ -1,6 +1,6 @@
 """
-C{counters}: how many tunnels there were and are, what was refused and why, and
-how much went through.
+C{counters}: the number of tunnels, open and in all, of refusals by cause, and of
+octets.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Counters(Service):
 
     @property
     def refused(self) -> int:
-        """How many requests became no tunnel, for whatever cause."""
+        """The number of requests that became no tunnel, of all causes."""
         return self.refusals.total()
 
     def observe(self, event: Event) -> None:
@@ -54,12 +54,14 @@ class Counters(Service):
         elif isinstance(event, TunnelRefused):
             self.refusals[event.cause.label] += 1
         else:
+            # Octets only now: a figure that grew with every chunk would be a
+            # call for every chunk.
             self.active -= 1
             self.up += event.up
             self.down += event.down
 
     def snapshot(self) -> dict[str, Any]:
-        """All figures of this moment; a copy."""
+        """Return all figures of this moment, as a copy."""
         return {
             "tunnels": self.tunnels,
             "active": self.active,

@@ -1,10 +1,10 @@
 """
-An event as one line: what the access log and the console share.
+An event as one line, for the access log and the console.
 
 The names of the fields are constant over releases, and every line has all of
-them.  What came from a client, a resolver or a policy is escaped: no line
-break, no quote and no control character of theirs reaches a log (T16), and no
-field grows without bound.
+them.  Text from a client, a resolver or a policy is escaped: no line break, no
+quote and no control character of theirs reaches a log (T16), and no field grows
+without bound.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress
@@ -30,13 +29,13 @@ __all__ = [
     "Record",
     "closedLine",
     "jsonLine",
-    "peer",
+    "peerText",
     "printable",
     "record",
     "textLine",
 ]
 
-Record = dict[str, Any]
+Record = dict[str, object]
 
 FIELDS = (
     "time",
@@ -71,7 +70,7 @@ _NOTES = 8
 
 LINE = 4096
 """
-Most octets of a line: PIPE_BUF on Linux, so that even a pipe takes a line whole
+The most octets of a line: PIPE_BUF on Linux, so that even a pipe takes a line whole
 or not at all.
 """
 
@@ -83,41 +82,46 @@ def record(
     event: TunnelRefused | TunnelClosed, moment: float, share: int = 1
 ) -> Record:
     """
-    What a log keeps of an event.  The beginning of a tunnel has none: its end
-    will say it all.
+    Make the record of an event for a log.  The beginning of a tunnel has none,
+    because the record of its end has all of it.
 
     @param moment: now, in seconds since the epoch.
-    @param share: texts are cut to this part of what they may have.
+    @param share: the divisor of the longest texts' bounds: with 10 they are cut
+        to a tenth.
     """
     kept: Record = dict.fromkeys(FIELDS)
     kept["time"] = timestamp(moment)
     if isinstance(event, TunnelRefused):
-        _refused(kept, event, share)
+        _fillRefused(kept, event, share)
     else:
-        _closed(kept, event, share)
+        _fillClosed(kept, event, share)
     return kept
 
 
 def jsonLine(kept: Record) -> str:
-    """One JSON object, in ASCII."""
+    """Write a record as one JSON object, in ASCII."""
     return _dumps(kept) + "\n"
 
 
 def closedLine(event: TunnelClosed, moment: float, share: int = 1) -> str:
     """
-    The same as L{jsonLine} of the L{record}: written straight down, for half of
-    the work, because every tunnel costs one.
+    Write the same line as L{jsonLine} of the L{record}.
+
+    It makes no record on the way, which is half of the work, because every
+    tunnel costs one line.
     """
+    # The names, their order and the rounding must be those of record(): a test
+    # holds the two together.
     tunnel = event.tunnel
     request = tunnel.request
     identity = request.identity
-    user = None if identity is None else cut(identity.user, _USER // share)
+    user = None if identity is None else cutText(identity.user, _USER // share)
     address = None if tunnel.address is None else addressText(tunnel.address)
     return (
-        f'{{"time":"{timestamp(moment)}","event":"closed","id":{_json(request.id)},'
-        f'"client":{_json(peer(request.client))},"user":{_json(user)},'
-        f'"authority":{_json(str(request.authority))},"address":{_json(address)},'
-        f'"route":{_json(cut(tunnel.route, _NAME))},'
+        f'{{"time":"{timestamp(moment)}","event":"closed","id":{_jsonText(request.id)},'
+        f'"client":{_jsonText(peerText(request.client))},"user":{_jsonText(user)},'
+        f'"authority":{_jsonText(str(request.authority))},"address":{_jsonText(address)},'
+        f'"route":{_jsonText(cutText(tunnel.route, _NAME))},'
         f'"status":200,"cause":null,"rule":null,"reason":null,'
         f'"up":{event.up},"down":{event.down},"seconds":{round(event.seconds, 6)!r},'
         f'"lookup_seconds":{round(tunnel.lookupSeconds, 6)!r},'
@@ -126,31 +130,37 @@ def closedLine(event: TunnelClosed, moment: float, share: int = 1) -> str:
     )
 
 
-def _json(text: str | None) -> str:
+def _jsonText(text: str | None) -> str:
     return "null" if text is None else _quoted(text)
 
 
 def _jsonNotes(notes: Sequence[str], share: int) -> str:
-    return _dumps(_notes(notes, share)) if notes else "null"
+    return _dumps(_cutNotes(notes, share)) if notes else "null"
 
 
 def textLine(kept: Record) -> str:
-    """C{name=value} pairs (logfmt); C{-} is what is not known or does not apply."""
-    return " ".join([f"{name}={_text(value)}" for name, value in kept.items()]) + "\n"
+    """
+    Write a record as C{name=value} pairs (logfmt); C{-} for a value that is not
+    known or does not apply.
+    """
+    return (
+        " ".join([f"{name}={_fieldText(value)}" for name, value in kept.items()]) + "\n"
+    )
 
 
 def printable(text: str) -> str:
     """
-    C{text} in printable ASCII on one line; quotes and backslashes escaped, so
-    that it can stand in double quotes.
+    Return C{text} in printable ASCII on one line, with quotes and backslashes
+    escaped, so that double quotes can enclose it.
     """
+    # Nearly every text is plain already, and then this costs the least.
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return text
     return text.encode("unicode_escape").decode("ascii").replace('"', '\\"')
 
 
-def peer(address: IAddress | None) -> str | None:
-    """C{host:port} of an address, or what kind of address it is."""
+def peerText(address: IAddress | None) -> str | None:
+    """Return C{host:port} of an address, or the kind of address that it is."""
     if address is None:
         return None
     host, port = getattr(address, "host", None), getattr(address, "port", None)
@@ -159,43 +169,45 @@ def peer(address: IAddress | None) -> str | None:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def cut(text: str, most: int) -> str:
-    """C{text} with no more than so many characters."""
+def cutText(text: str, most: int) -> str:
+    """Return C{text}, cut to no more than C{most} characters."""
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def timestamp(moment: float) -> str:
-    """A moment as RFC 3339 has it, in UTC with milliseconds."""
+    """Format a moment as in RFC 3339, in UTC with milliseconds."""
+    # In whole milliseconds first: the seconds must not be rounded apart from them.
     milliseconds = int(moment * 1000)
-    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
+    return f"{_secondText(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
 
 
+# A busy second has many lines, and strftime is then called once for them.
 @lru_cache(maxsize=4)
-def _second(second: int) -> str:
+def _secondText(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
-def _refused(kept: Record, event: TunnelRefused, share: int) -> None:
+def _fillRefused(kept: Record, event: TunnelRefused, share: int) -> None:
     kept["event"] = "refused"
     kept["id"] = event.id
-    kept["client"] = peer(event.client)
+    kept["client"] = peerText(event.client)
     if event.request is not None:
-        _request(kept, event.request, share)
+        _fillRequest(kept, event.request, share)
     kept["status"] = event.cause.status
     kept["cause"] = event.cause.label
-    kept["rule"] = cut(event.rule, _NAME)
-    kept["reason"] = cut(event.reason, _REASON // share)
+    kept["rule"] = cutText(event.rule, _NAME)
+    kept["reason"] = cutText(event.reason, _REASON // share)
     kept["seconds"] = round(event.seconds, 6)
 
 
-def _closed(kept: Record, event: TunnelClosed, share: int) -> None:
+def _fillClosed(kept: Record, event: TunnelClosed, share: int) -> None:
     tunnel = event.tunnel
     kept["event"] = "closed"
     kept["id"] = tunnel.request.id
-    kept["client"] = peer(tunnel.request.client)
-    _request(kept, tunnel.request, share)
+    kept["client"] = peerText(tunnel.request.client)
+    _fillRequest(kept, tunnel.request, share)
     kept["address"] = None if tunnel.address is None else str(tunnel.address)
-    kept["route"] = cut(tunnel.route, _NAME)
+    kept["route"] = cutText(tunnel.route, _NAME)
     kept["status"] = 200
     kept["up"] = event.up
     kept["down"] = event.down
@@ -204,23 +216,24 @@ def _closed(kept: Record, event: TunnelClosed, share: int) -> None:
     kept["connect_seconds"] = round(tunnel.connectSeconds, 6)
     kept["closed"] = event.reason.value
     if tunnel.notes:
-        kept["notes"] = _notes(tunnel.notes, share)
+        kept["notes"] = _cutNotes(tunnel.notes, share)
 
 
-def _notes(notes: Sequence[str], share: int) -> list[str]:
-    return [cut(note, _NOTE // share) for note in notes[:_NOTES]]
+def _cutNotes(notes: Sequence[str], share: int) -> list[str]:
+    return [cutText(note, _NOTE // share) for note in notes[:_NOTES]]
 
 
-def _request(kept: Record, request: ConnectRequest, share: int) -> None:
+def _fillRequest(kept: Record, request: ConnectRequest, share: int) -> None:
     kept["authority"] = str(request.authority)
     if request.identity is not None:
-        kept["user"] = cut(request.identity.user, _USER // share)
+        kept["user"] = cutText(request.identity.user, _USER // share)
 
 
-def _text(value: Any) -> str:
+def _fieldText(value: object) -> str:
     if value is None:
         return "-"
     text = printable("; ".join(value) if isinstance(value, list) else str(value))
+    # A text "-" in quotes differs from the mark of a value that is missing.
     if text in ("", "-") or " " in text or "=" in text or "\\" in text:
         return f'"{text}"'
     return text

@@ -1,5 +1,5 @@
 """
-The place where lines for people go: standard output, or the log of a daemon.
+The output of lines for people: standard output, or the log of a daemon.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def lineWriter(foreground: bool) -> Callable[[str], object]:
     """
     Return the function that writes one line for people.
 
-    @param foreground: whether somebody sees standard output.
+    @param foreground: true when the operator sees standard output.
     """
     return Terminal().write if foreground else _logLine
 
@@ -33,7 +33,7 @@ def _logLine(line: str) -> None:
 
 class Terminal:
     """
-    Standard output, for whole lines.
+    Standard output, written in whole lines.
 
     C{twistd -n} makes C{sys.stdout} a log; this is the real one.  A reader
     that goes away (C{txconnect | head}) ends the lines, not the proxy, and one
@@ -49,15 +49,17 @@ class Terminal:
         """Write one line, with or without its end."""
         if self._stream is None:
             return
+        # A write to a full pipe would block the reactor.
         if self._poll is not None and not self._poll.poll(0):
             self._lost += 1
             return
         lost, self._lost = self._lost, 0
-        said = f"(lines lost, nobody read them: {lost})\n" if lost else ""
+        note = f"(lines lost, nobody read them: {lost})\n" if lost else ""
         try:
-            self._stream.write(said + text.rstrip("\n") + "\n")
+            self._stream.write(note + text.rstrip("\n") + "\n")
             self._stream.flush()
         except (OSError, ValueError) as error:
+            # Not tried again: every further line would fail, and be logged.
             self._stream = None
             _log.warn(
                 "Standard output is gone, its lines end here: {error}", error=error
@@ -65,7 +67,7 @@ class Terminal:
 
 
 def _pollOf(stream: TextIO | None) -> select.poll | None:
-    """What says whether a pipe or a terminal has room; a file always has."""
+    """Return a poll for a pipe's or a terminal's room; L{None} for a file."""
     try:
         if stream is None or stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
             return None

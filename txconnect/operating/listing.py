@@ -13,7 +13,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from txconnect.observers.lines import cut, peer, printable
+from txconnect.observers.lines import cutText, peerText, printable
 from txconnect.tunnel.registry import LiveTunnel
 
 _log = Logger()
@@ -75,12 +75,12 @@ def _lines(tunnels: Sequence[LiveTunnel]) -> list[str]:
 
 def _line(live: LiveTunnel) -> str:
     tunnel, request = live.info, live.info.request
-    client = printable(cut(peer(request.client) or "?", _CLIENT))
+    client = printable(cutText(peerText(request.client) or "?", _CLIENT))
     if request.identity is not None:
-        client = f"{printable(cut(request.identity.user, _USER))}@{client}"
+        client = f"{printable(cutText(request.identity.user, _USER))}@{client}"
     address = "" if tunnel.address is None else f" [{tunnel.address}]"
     return (
         f"tunnel {request.id} {client} -> {request.authority}{address}  "
-        f"{printable(cut(tunnel.route, _ROUTE))}  {live.seconds:.1f} s  "
+        f"{printable(cutText(tunnel.route, _ROUTE))}  {live.seconds:.1f} s  "
         f"up {live.up} B  down {live.down} B"
     )
