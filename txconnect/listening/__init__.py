@@ -1,11 +1,11 @@
 """
-Listening: the endpoints that a proxy is reached by, and the service that opens
-them.
+Listening: the endpoints at which clients reach a proxy, and the service that
+opens them.
 
-An open proxy is somebody else's weapon, so a listener that others can reach
-and that nothing guards stops start-up.  Only the port itself knows where it
-listens (C{systemd:} and nested endpoints tell nothing earlier): it is judged
-before the first connection is passed on.
+An open proxy serves attackers, so a listener that others can reach and that
+nothing guards stops start-up.  Only the port itself knows where it listens
+(C{systemd:} and nested endpoints tell nothing earlier): it is judged before the
+first connection is passed on.
 """
 
 from txconnect.listening.ending import CannotStart, Exit

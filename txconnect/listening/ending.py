@@ -1,15 +1,16 @@
 """
-How the program ends when it cannot listen: a line and a status for whoever
-waits, an exception for the parent of a daemon.
+The end of a program that cannot listen: a line and an exit status in the
+foreground, an exception for the parent of a daemon.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import attrs
+from twisted.internet.interfaces import IReactorCore
 from twisted.logger import Logger
 
 _log = Logger()
@@ -17,10 +18,10 @@ _log = Logger()
 
 class CannotStart(Exception):
     """
-    The proxy cannot listen as it was told to.
+    The proxy cannot listen as its configuration says.
 
-    @ivar short: the same in a few words, the address and the reason first: of
-        a daemon's exception C{twistd} shows about 98 octets.
+    @ivar short: the same in a few words, the address and the reason first,
+        because C{twistd} shows about 98 octets of a daemon's exception.
     """
 
     def __init__(self, line: str, short: str) -> None:
@@ -31,17 +32,17 @@ class CannotStart(Exception):
 @attrs.frozen
 class Exit:
     """
-    How the program ends when it cannot listen.
+    The end of this program when it cannot listen.
 
-    @ivar foreground: whether somebody waits for the exit status: one line and
-        status 1.  A daemon must raise instead, so that its parent hears of it;
-        C{SystemExit} there leaves the parent waiting.
-    @ivar program: what the line begins with.
-    @ivar pidfile: the file that C{twistd} wrote and, on these ways out, does
-        not remove; or empty.
+    @ivar foreground: true when a caller waits for the exit status: it gets one
+        line and status 1.  A daemon must raise instead, which is how C{twistd}
+        reports to its parent; C{SystemExit} there leaves the parent waiting.
+    @ivar program: the name at the beginning of the line.
+    @ivar pidfile: the file that C{twistd} wrote and, when the program ends
+        here, does not remove; or empty.
     """
 
-    reactor: Any
+    reactor: IReactorCore
     foreground: bool
     program: str = "txconnect"
     pidfile: str = ""
@@ -50,27 +51,28 @@ class Exit:
         """End the start-up that is under way."""
         if not self.foreground:
             raise CannotStart(reason.short, reason.short) from None
-        self._say(reason)
+        self._writeLine(reason)
         self._removePidfile()
         raise SystemExit(1)
 
     def later(self, reason: CannotStart) -> None:
         """Stop the running reactor; the exit status is 1."""
         if self.foreground:
-            self._say(reason)
+            self._writeLine(reason)
         else:
             _log.error("{reason}", reason=str(reason))
-        self.reactor.addSystemEventTrigger("after", "shutdown", self._leave)
+        self.reactor.addSystemEventTrigger("after", "shutdown", self._exitProcess)
         self.reactor.stop()
 
-    def _say(self, reason: CannotStart) -> None:
-        # sys.stderr is the log by now.
+    def _writeLine(self, reason: CannotStart) -> None:
+        # sys.stderr is the log by now: the line would not reach the caller.
         stream = sys.__stderr__ or sys.stderr
         stream.write(f"{self.program}: {reason}\n")
         stream.flush()
 
-    def _leave(self) -> None:
-        # twistd ends with status 0 whatever its services did.
+    def _exitProcess(self) -> None:
+        # twistd ends with status 0 whatever its services did, and the reactor
+        # only logs a SystemExit that a trigger raises.
         self._removePidfile()
         sys.stdout.flush()
         os._exit(1)

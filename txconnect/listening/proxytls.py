@@ -5,8 +5,8 @@ neither C{ssl:} nor C{tls:} of Twisted can ask for.
 C{proxytls:PORT:cert=PATH:key=PATH:clientCA=PATH[:interface=ADDR][:backlog=N]}
 
 All files are read when the string is parsed, before the program forks,
-changes its directory or gives up its rights; a new certificate is taken up at
-the next start.
+changes its directory or drops its privileges; a new certificate is used from
+the next start on.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ FORM = "proxytls:PORT:cert=PATH:key=PATH:clientCA=PATH[:interface=ADDRESS][:back
 @implementer(IStreamServerEndpoint)
 class ProxyTLSServerEndpoint:
     """
-    Listens with TLS, and lets nobody speak who has no valid certificate.
+    An endpoint with TLS that requires a valid certificate of each client.
 
-    @cvar requiresClientCertificate: what guards this endpoint: a proxy that
-        listens on it is no open proxy.
+    @cvar requiresClientCertificate: true: the certificate guards this
+        endpoint, so a proxy that listens on it is no open proxy.
     """
 
     requiresClientCertificate = True
@@ -63,7 +63,7 @@ class ProxyTLSServerEndpoint:
         @param options: from L{clientCertificateOptions}.
         @param interface: an address of this machine; empty: all IPv4 ones.
         """
-        # mypy cannot see that CertificateOptions is what listenSSL takes.
+        # listenSSL takes CertificateOptions, which mypy cannot see.
         self._reactor: Any = reactor
         self._port = port
         self._options = options
@@ -85,12 +85,12 @@ class ProxyTLSServerEndpoint:
 
 
 def parseProxyTLS(
-    reactor: Any, *arguments: str, **options: str
+    reactor: IReactorSSL, *arguments: str, **options: str
 ) -> ProxyTLSServerEndpoint:
     """
-    Make the endpoint from what stands behind C{proxytls:}.
+    Make the endpoint from the arguments of C{proxytls:}.
 
-    @raise ConfigurationError: one sentence on what is wrong.
+    @raise ConfigurationError: one sentence that names the wrong argument.
     """
     known = {"cert", "key", "clientCA", "interface", "backlog"}
     if unknown := sorted(set(options) - known):
@@ -108,10 +108,10 @@ def parseProxyTLS(
         )
     return ProxyTLSServerEndpoint(
         reactor,
-        _number("port", arguments[0], 0, 65535),
+        _parseNumber("port", arguments[0], 0, 65535),
         clientCertificateOptions(options["cert"], options["key"], options["clientCA"]),
         interface,
-        _number("backlog", options.get("backlog", str(BACKLOG)), 1, 65535),
+        _parseNumber("backlog", options.get("backlog", str(BACKLOG)), 1, 65535),
     )
 
 
@@ -119,16 +119,16 @@ def clientCertificateOptions(
     certificate: str, key: str, clientCA: str
 ) -> CertificateOptions:
     """
-    TLS 1.2 or newer for a server that requires a client's certificate.
+    Make the options of TLS 1.2 or newer for a server that requires a client's
+    certificate.
 
-    @param certificate: the path of the server's certificate in PEM, with the
-        chain behind it.
+    @param certificate: the path of the server's certificate in PEM, followed by
+        its chain.
     @param key: the path of its key in PEM, without a passphrase.
     @param clientCA: the path of the certificates in PEM, one of which must
-        have signed a client's.  An intermediate may stand there without its
-        root.
-    @raise ConfigurationError: when a file cannot be read, is not what it
-        should be, or the key is another certificate's.
+        have signed a client's.  An intermediate may be there without its root.
+    @raise ConfigurationError: when a file cannot be read or has other content,
+        or the key is another certificate's.
     """
     own, *chain = readCertificates(f"proxytls: cert={certificate}", certificate)
     options = CertificateOptions(
@@ -143,6 +143,7 @@ def clientCertificateOptions(
         ),
         raiseMinimumTo=TLSVersion.TLSv1_2,
     )
+    # The key is compared with the certificate when the context is made.
     try:
         store = options.getContext().get_cert_store()
     except SSL.Error as error:
@@ -150,7 +151,8 @@ def clientCertificateOptions(
             f"proxytls: cert={certificate} and key={key} do not work together: "
             f"{_opensslReason(error)}"
         ) from None
-    # What is in the file is trusted, not only what is self-signed there.
+    # Every certificate in the file is trusted.  Without the flag OpenSSL trusts
+    # only the self-signed ones, and an intermediate would need its root.
     store.set_flags(X509StoreFlags.PARTIAL_CHAIN)
     return options
 
@@ -160,9 +162,10 @@ def _opensslReason(error: SSL.Error) -> str:
     return "; ".join(str(entry[-1]) for entry in reasons) or "OpenSSL gives no reason"
 
 
-def _number(what: str, text: str, least: int, most: int) -> int:
+def _parseNumber(field: str, text: str, least: int, most: int) -> int:
+    # isdigit alone takes digits of other scripts, and some that int() refuses.
     if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
         raise ConfigurationError(
-            f"proxytls: the {what} {text!r} is not {least} to {most}; write {FORM}"
+            f"proxytls: the {field} {text!r} is not {least} to {most}; write {FORM}"
         )
     return int(text)

@@ -1,12 +1,17 @@
 """
 The service that binds the ports, judges them, and runs the proxy.
+
+An endpoint listens before it tells where, so each port is bound with a closed
+L{Gate} as its factory: a connection that arrives before the port has been judged
+gets no protocol, and Twisted closes it.  The judgement comes from the port's own
+address, because the string of C{systemd:} or of a nested endpoint tells nothing.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
@@ -29,13 +34,23 @@ from txconnect.listening.strings import Listener, shownAddress
 _log = Logger()
 
 _EXPECTED = (CannotStart, ConfigurationError, OSError, OverflowError)
-"""With C{CannotListenError}, what says in a line why nothing listens."""
+"""
+With C{CannotListenError}, the exceptions whose message is enough for the operator;
+any other is logged with its traceback.
+"""
+
+
+class ListenedProxy(Protocol):
+    """The proxy of a L{ListeningService}, which is an C{IService} too."""
+
+    def addListener(self, address: IAddress) -> None:
+        """Add an address at which this proxy listens."""
 
 
 class Gate(Factory):
     """
-    Holds connections off until their listener has been judged; then adds one
-    call a connection and nothing a byte.
+    A factory that refuses connections until their listener has been judged;
+    then it adds one call a connection and nothing a byte.
     """
 
     noisy = False
@@ -43,6 +58,7 @@ class Gate(Factory):
     def __init__(self, factory: IProtocolFactory) -> None:
         self.open = False
         self._factory: Any = factory
+        # TLS looks for the interface on the factory that it was given: ours.
         if IProtocolNegotiationFactory.providedBy(factory):
             alsoProvides(self, IProtocolNegotiationFactory)
 
@@ -52,11 +68,11 @@ class Gate(Factory):
     def stopFactory(self) -> None:
         self._factory.doStop()
 
-    def buildProtocol(self, addr: Any) -> Any:
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         return self._factory.buildProtocol(addr) if self.open else None
 
     def acceptableProtocols(self) -> list[bytes]:
-        """What TLS may agree on, where the factory behind this one says so."""
+        """Return the protocols that the proxy's factory offers for ALPN."""
         return list(self._factory.acceptableProtocols())
 
 
@@ -68,13 +84,13 @@ class ListeningService(Service):
     C{startService}; starts the proxy once all ports are bound, and stops it
     once all are closed.
 
-    @ivar proxy: the L{txconnect.proxy.ConnectProxy}: an C{IService} that
-        also has C{addListener(host)}.
+    @ivar proxy: the L{txconnect.proxy.ConnectProxy}: an C{IService} that is
+        also a L{ListenedProxy}.
     """
 
     def __init__(
         self,
-        proxy: Any,
+        proxy: ListenedProxy,
         factory: IProtocolFactory,
         listeners: Sequence[Listener],
         exit: Exit,
@@ -83,12 +99,13 @@ class ListeningService(Service):
         announce: Callable[[Sequence[tuple[Listener, IAddress]]], object],
     ) -> None:
         """
-        @param guarded: whether nobody gets through unasked on any listener:
-            users are authenticated, or the operator wants an open proxy.
+        @param guarded: true when every listener may be reached by others: users
+            are authenticated, or the operator wants an open proxy.
         @param announce: called once, when all listen and the proxy runs.
-        @param exit: what to do when they cannot.
+        @param exit: the end of the program when they cannot.
         """
-        self.proxy = proxy
+        # Its readers know which it is: the proxy, or the parent of workers.
+        self.proxy: Any = proxy
         self._factory = factory
         self._listeners = listeners
         self._exit = exit
@@ -104,17 +121,18 @@ class ListeningService(Service):
         """Bind the ports.  Only C{twistd} calls this."""
         Service.privilegedStartService(self)
         IService(self.proxy).privilegedStartService()
-        self._listen()
+        self._bindPorts()
 
     def startService(self) -> None:
-        """Bind the ports if they are not, then run the proxy."""
+        """Bind the ports unless they are bound, then run the proxy."""
         Service.startService(self)
         if not self._listening:
-            self._listen()
+            self._bindPorts()
         self._startProxy()
-        # Nearly always fired by now; a port that comes late is announced late.
+        # Nearly always fired by now; with a port that is bound late, all are
+        # announced late.
         ready = DeferredList(self._waiting)
-        ready.addCallback(lambda _: self._ready())
+        ready.addCallback(lambda _: self._announcePorts())
 
     def stopService(self) -> Deferred[None]:
         """Close the ports, then stop the proxy."""
@@ -127,40 +145,45 @@ class ListeningService(Service):
         try:
             IService(self.proxy).startService()
         except (ConfigurationError, OSError) as error:
-            # A plugin that is a service: a log that cannot be opened.  Threads
-            # that run already would keep the program from ending.
+            # From a plugin that is a service: a log that cannot be opened, say.
+            # Threads that run already would keep the program from ending.
             self._closePorts()
             maybeDeferred(IService(self.proxy).stopService)
             self._exit.now(CannotStart(f"cannot start: {error}", str(error)))
 
-    def _listen(self) -> None:
+    def _bindPorts(self) -> None:
         self._starting = self._listening = True
         self._waiting.clear()
         raiseDescriptorLimit()
+        # A failure of one is kept in self._failure and raised after the loop: from
+        # a callback it would only fail that listener's Deferred.
         for number, listener in enumerate(self._listeners):
             gate = Gate(self._factory)
             waiting = maybeDeferred(listener.endpoint.listen, gate)
-            bound = waiting.addCallback(self._bound, number, listener, gate)
-            self._waiting.append(bound.addErrback(self._failed, listener))
+            bound = waiting.addCallback(self._portBound, number, listener, gate)
+            self._waiting.append(bound.addErrback(self._listenFailed, listener))
         self._starting = False
         if self._failure is not None:
             self._closePorts()
-            self._exit.now(_cannotStart(self._failure))
+            self._exit.now(_startError(self._failure))
 
-    def _bound(
+    def _portBound(
         self, port: IListeningPort, number: int, listener: Listener, gate: Gate
     ) -> None:
-        if not self._listening:  # stopped, and the endpoint could not be cancelled
+        # Stopped meanwhile, and the endpoint could not be cancelled.
+        if not self._listening:
             port.stopListening()
             return
         self._ports[number] = port
         host = port.getHost()
         if not (self._guarded or listener.certified or listener.isLocal(host)):
-            raise _unguarded(host, listener.forwarded)
+            raise _unguardedError(host, listener.forwarded)
+        # Before the first connection: a request to this address is a loop.
         self.proxy.addListener(host)
         gate.open = True
 
-    def _failed(self, failure: Failure, listener: Listener) -> None:
+    def _listenFailed(self, failure: Failure, listener: Listener) -> None:
+        # Only the first is reported: by it the program ends.
         if failure.check(CancelledError) or self._failure is not None:
             return
         self._failure = failure
@@ -169,9 +192,9 @@ class ListeningService(Service):
                 "Listening on {where} failed", failure, where=listener.description
             )
         if not self._starting:
-            self._exit.later(_cannotStart(failure))
+            self._exit.later(_startError(failure))
 
-    def _ready(self) -> None:
+    def _announcePorts(self) -> None:
         if self._failure is None and self.running:
             self._announce(
                 [
@@ -189,7 +212,7 @@ class ListeningService(Service):
         return DeferredList(closing, consumeErrors=True).addCallback(lambda _: None)
 
 
-def _unguarded(host: IAddress, forwarded: bool) -> CannotStart:
+def _unguardedError(host: IAddress, forwarded: bool) -> CannotStart:
     where = shownAddress(host)
     reach, instead = "is within reach of others", "listen on 127.0.0.1, "
     if forwarded:
@@ -202,7 +225,7 @@ def _unguarded(host: IAddress, forwarded: bool) -> CannotStart:
     )
 
 
-def _cannotStart(failure: Failure) -> CannotStart:
+def _startError(failure: Failure) -> CannotStart:
     error = failure.value
     if isinstance(error, CannotStart):
         return error
@@ -210,11 +233,11 @@ def _cannotStart(failure: Failure) -> CannotStart:
         text = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return CannotStart(f"cannot listen: {text}", text)
     reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
-    short = f"{_whereOf(error)}: {reason}"
+    short = f"{_failedAddress(error)}: {reason}"
     return CannotStart(f"cannot listen on {short}", short)
 
 
-def _whereOf(error: CannotListenError) -> str:
+def _failedAddress(error: CannotListenError) -> str:
     if isinstance(error.port, (bytes, str)):
         return "unix:" + os.fsdecode(error.port)
     host = error.interface or "*"

@@ -1,5 +1,8 @@
 """
-Where to listen, as the operator writes it, and where that turns out to be.
+The strings that say where to listen, and the addresses that ports have.
+
+A string is taken apart only for its defaults and for its flags; Twisted parses
+it.  So every endpoint plugin that is installed works here.
 """
 
 from __future__ import annotations
@@ -7,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 from ipaddress import IPv6Address, ip_address
-from typing import Any
 
 import attrs
 from twisted.internet.address import IPv4Address, IPv6Address as Address6, UNIXAddress
@@ -19,10 +21,11 @@ from txconnect.errors import ConfigurationError
 DEFAULT_LISTEN = "tcp:3128:interface=127.0.0.1"
 BACKLOG = 1024
 
-# What Twisted calls its parsers says nothing to an operator.
+# The names of Twisted's parsers in its messages say nothing to an operator.
 _PARSER = re.compile(r"^[\w.<>]+\(\) ")
 _BACKLOGGED = ("tcp", "tcp6", "ssl", "unix", "proxytls")
 _ENCRYPTED = ("ssl", "tls", "proxytls")
+# A colon after a backslash is part of an argument, as in serverFromString.
 _PART = re.compile(r"(?:\A|:)((?:\\.|[^:\\])*)", re.DOTALL)
 _SPECIFIC = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w-]*\.[\w.-]*|localhost):([0-9]+)")
 
@@ -32,11 +35,11 @@ class Listener:
     """
     One endpoint to listen on.
 
-    @ivar description: as the operator wrote it.
-    @ivar endpoint: what it means.
-    @ivar encrypted: whether clients speak TLS to it.
-    @ivar forwarded: whether it is a balancer that connects to it, for clients
-        that may be anywhere.
+    @ivar description: the string that the operator wrote.
+    @ivar endpoint: the endpoint that it describes.
+    @ivar encrypted: true when clients speak TLS to it.
+    @ivar forwarded: true when a balancer connects to it, for clients that may
+        be anywhere.
     """
 
     description: str
@@ -46,15 +49,15 @@ class Listener:
 
     @property
     def certified(self) -> bool:
-        """Whether no client gets through without a valid certificate."""
+        """True when the endpoint requires a valid certificate of each client."""
         return bool(getattr(self.endpoint, "requiresClientCertificate", False))
 
     def isLocal(self, host: IAddress) -> bool:
-        """Whether only this machine's programs get through to it at C{host}."""
+        """Tell whether only this machine's programs can reach it at C{host}."""
         return not self.forwarded and isLocal(host)
 
 
-def parseListener(reactor: Any, description: str) -> Listener:
+def parseListener(reactor: object, description: str) -> Listener:
     """
     Read one C{--listen}: an endpoint string, or C{3128} (this machine only),
     C{host:3128}, C{[::1]:3128}.
@@ -64,26 +67,27 @@ def parseListener(reactor: Any, description: str) -> Listener:
 
     @raise ConfigurationError: when it is neither.
     """
-    text = _withDefaults(_fromShort(description))
+    text = _addDefaults(_expandShort(description))
     try:
         endpoint = serverFromString(reactor, text)
-    except ConfigurationError:  # of an endpoint of ours, that says it better
+    except ConfigurationError:
+        # From proxytls:, whose own sentence is better than the one below.
         raise
     except Exception as error:
-        if "systemd" in _split(text)[:2] and isinstance(error, LookupError):
-            raise _notHandedOver(description, error) from error
+        if "systemd" in _splitParts(text)[:2] and isinstance(error, LookupError):
+            raise _missingSocketError(description, error) from error
         reason = _PARSER.sub("", str(error)) or type(error).__name__
         raise ConfigurationError(
             f"--listen {description!r} is no endpoint: {reason} (write such as "
             f"{DEFAULT_LISTEN}, or 127.0.0.1:3128)"
         ) from error
-    kinds = set(_split(text)[:2])
+    kinds = set(_splitParts(text)[:2])
     return Listener(
         description, endpoint, bool(kinds & set(_ENCRYPTED)), "haproxy" in kinds
     )
 
 
-def _notHandedOver(description: str, error: LookupError) -> ConfigurationError:
+def _missingSocketError(description: str, error: LookupError) -> ConfigurationError:
     # Twisted looks a name up in a dict, and an index in a list.
     which = f"named {error.args[0]!r}" if isinstance(error, KeyError) else "so numbered"
     return ConfigurationError(
@@ -92,7 +96,7 @@ def _notHandedOver(description: str, error: LookupError) -> ConfigurationError:
     )
 
 
-def _fromShort(text: str) -> str:
+def _expandShort(text: str) -> str:
     if text.isascii() and text.isdigit():
         return f"tcp:{text}:interface=127.0.0.1"
     match = _SPECIFIC.fullmatch(text)
@@ -103,26 +107,27 @@ def _fromShort(text: str) -> str:
     return f"{kind}:{match[2]}:interface={quoteStringArgument(host)}"
 
 
-def _withDefaults(text: str) -> str:
-    parts = _split(text)
-    # haproxy:tcp:3128 hands all but its own name on.
+def _addDefaults(text: str) -> str:
+    parts = _splitParts(text)
+    # haproxy:tcp:3128 passes on all but its own name.
     kind = 1 if parts[0] == "haproxy" and len(parts) > 1 else 0
     if parts[kind] == "unix":
-        parts = [_absolute(part, i == kind + 1) for i, part in enumerate(parts)]
+        parts = [_absolutePath(part, i == kind + 1) for i, part in enumerate(parts)]
     if parts[kind] in _BACKLOGGED and len(parts) > kind + 1:
         if not any(part.startswith("backlog=") for part in parts):
             parts.append(f"backlog={BACKLOG}")
     return ":".join(parts)
 
 
-def _split(text: str) -> list[str]:
-    """The parts of an endpoint string, still quoted."""
+def _splitParts(text: str) -> list[str]:
+    """Split an endpoint string into its parts, still quoted."""
     return [str(part) for part in _PART.findall(text)]
 
 
-def _absolute(part: str, isPath: bool) -> str:
+def _absolutePath(part: str, isPath: bool) -> str:
     if part.startswith("address="):
-        return "address=" + _absolute(part.removeprefix("address="), True)
+        return "address=" + _absolutePath(part.removeprefix("address="), True)
+    # An abstract socket's name begins with NUL, and belongs to no directory.
     if not isPath or not part or part.startswith(("/", "\\0", "\0")):
         return part
     plain = re.sub(r"\\(.)", r"\1", part)
@@ -131,9 +136,10 @@ def _absolute(part: str, isPath: bool) -> str:
 
 def isLocal(host: IAddress) -> bool:
     """
-    Whether only this machine can reach an address: the judge of open proxies.
+    Tell whether only this machine can reach an address.
 
-    An address of a kind that is not known is not.
+    By this an open proxy is refused, so an address of an unknown kind counts as
+    one that others can reach.
     """
     if isinstance(host, UNIXAddress):
         return True
@@ -149,7 +155,9 @@ def isLocal(host: IAddress) -> bool:
 
 
 def shownAddress(host: IAddress) -> str:
-    """An address for people: C{127.0.0.1:3128}, C{[::1]:3128}, C{unix:/path}."""
+    """
+    Format an address for people: C{127.0.0.1:3128}, C{[::1]:3128}, C{unix:/path}.
+    """
     if isinstance(host, UNIXAddress):
         return "unix:" + os.fsdecode(host.name or b"")
     name, port = getattr(host, "host", None), getattr(host, "port", None)
