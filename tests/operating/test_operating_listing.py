@@ -40,7 +40,7 @@ def lines(clock: Clock, listing: Listing) -> list[list[str | None]]:
     """What is written at once, and after each pause."""
     written = []
     with logging() as logged:
-        listing.begin()
+        listing.beginList()
         while True:
             written.append([formatEvent(event) for event in logged.events])
             logged.events.clear()
@@ -58,7 +58,7 @@ def test_aLineHasEveryFigure() -> None:
     waiting = rig.client()
     rig.network.advance(2.5)
     with logging() as logged:
-        Listing(rig.network, rig.proxy).begin()
+        Listing(rig.network, rig.proxy).beginList()
     count, line = [formatEvent(event) for event in logged.events]
     assert count == "open tunnels: 1; connections of clients: 2"
     (established,) = rig.events.events
@@ -109,7 +109,7 @@ def test_oneListAtATime() -> None:
     clock = Clock()
     proxy = Proxy([liveTunnel()] * (PORTION + 1))
     listing = Listing(clock, proxy)
-    listing.begin()
+    listing.beginList()
     said = lines(clock, listing)
     assert said[0] == ["the list of tunnels before this one is still being written"]
     assert [len(each) for each in lines(clock, listing)] == [PORTION + 1, 1]

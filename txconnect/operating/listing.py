@@ -1,28 +1,31 @@
 """
-The tunnels that are open, listed in the log.
+A list of the open tunnels, in the log.
 
 The list is bounded, and written in portions: a worker's log goes through a pipe
 that takes some hundred lines at once and loses the others, and a terminal that is
-slow would hold the reactor.  What is listed is as it was at the beginning.
+slow would hold the reactor.  The tunnels and their figures are those of the
+beginning of the list.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from txconnect.exchange import Resources
 from txconnect.observers.lines import cutText, peerText, printable
 from txconnect.tunnel.registry import LiveTunnel
 
 _log = Logger()
 
 MOST = 1000
-"""Tunnels that are listed; of the others the number is said."""
+"""The most tunnels that are listed; the last line has the number of the others."""
 
 PORTION = 50
-"""Lines at once."""
+"""Lines written at once."""
 
 PAUSE = 0.1
 """Seconds between two portions."""
@@ -30,22 +33,39 @@ PAUSE = 0.1
 _CLIENT, _USER, _ROUTE = 64, 100, 64
 
 
-class Listing:
+class ListedProxy(Protocol):
     """
-    Lists the tunnels of one proxy.
+    The part of a L{ConnectProxy<txconnect.proxy.ConnectProxy>} that a list needs.
+
+    A protocol, because this room may not import the proxy, which is built on it.
     """
 
-    def __init__(self, clock: Any, proxy: Any) -> None:
+    @property
+    def resources(self) -> Resources:
+        """The resources, among them the registry of live tunnels."""
+
+    @property
+    def connections(self) -> int:
+        """The number of clients' connections, with or without a tunnel."""
+
+
+class Listing:
+    """
+    The list of one proxy's tunnels.
+    """
+
+    def __init__(self, clock: IReactorTime, proxy: ListedProxy) -> None:
         """
-        @param clock: provides C{IReactorTime}.
-        @param proxy: a L{ConnectProxy<txconnect.proxy.ConnectProxy>}.
+        @param clock: the time of the pauses between portions.
+        @param proxy: the proxy whose tunnels are listed.
         """
         self._clock = clock
         self._proxy = proxy
         self._left: list[str] = []
 
-    def begin(self) -> None:
-        """Write the list, but not into one that is still being written."""
+    def beginList(self) -> None:
+        """Write the list, unless one is still being written."""
+        # Two at once would mix their lines, and take twice the pipe's room.
         if self._left:
             _log.info("the list of tunnels before this one is still being written")
             return
@@ -55,25 +75,26 @@ class Listing:
             tunnels=len(tunnels),
             connections=self._proxy.connections,
         )
-        self._left = _lines(tunnels)
-        self._write()
+        self._left = _listLines(tunnels)
+        self._writePortion()
 
-    def _write(self) -> None:
+    def _writePortion(self) -> None:
         portion, self._left = self._left[:PORTION], self._left[PORTION:]
         for line in portion:
             _log.info("{line}", line=line)
         if self._left:
-            self._clock.callLater(PAUSE, self._write)
+            self._clock.callLater(PAUSE, self._writePortion)
 
 
-def _lines(tunnels: Sequence[LiveTunnel]) -> list[str]:
-    lines = [_line(live) for live in tunnels[:MOST]]
+def _listLines(tunnels: Sequence[LiveTunnel]) -> list[str]:
+    lines = [_tunnelLine(live) for live in tunnels[:MOST]]
     if len(tunnels) > MOST:
         lines.append(f"open tunnels that are not listed: {len(tunnels) - MOST}")
     return lines
 
 
-def _line(live: LiveTunnel) -> str:
+def _tunnelLine(live: LiveTunnel) -> str:
+    # Text of clients and plugins: cut and escaped, as in the access log.
     tunnel, request = live.info, live.info.request
     client = printable(cutText(peerText(request.client) or "?", _CLIENT))
     if request.identity is not None:

@@ -1,5 +1,5 @@
 """
-The log files of plugins, opened again after somebody has renamed them.
+The log files of plugins, opened again after a log rotation has renamed them.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ class Reopening:
 
     def __init__(self, plugins: Iterable[Named]) -> None:
         """
-        @param plugins: all that there are; an object that is several of them is
-            one to reopen.
-        @raise ConfigurationError: one says that it provides L{IReopens}, and
+        @param plugins: all plugins of the proxy; an object that is several of
+            them is reopened once.
+        @raise ConfigurationError: one declares that it provides L{IReopens}, and
             does not.
         """
+        # By identity: plugins may compare equal and yet have a file each.
         found: dict[int, Named] = {}
         for each in plugins:
             if IReopens.providedBy(each.plugin):
@@ -35,9 +36,10 @@ class Reopening:
 
     def reopen(self) -> list[str]:
         """
-        Have each open its file again, whatever becomes of the others.
+        Make each open its file again, even when others fail.
 
-        @return: the names of those that have; of the others the log says why.
+        @return: the names of those that have opened it; for the others the log
+            has the reason.
         """
         return [each.name for each in self._plugins if _hasReopened(each)]
 
@@ -49,16 +51,17 @@ def _hasReopened(each: Named) -> bool:
         _log.error(
             "{name}: its file cannot be opened again, the old one stays in use: {reason}",
             name=each.name,
-            reason=_reason(error),
+            reason=_openErrorText(error),
         )
     except BaseException:
+        # A plugin's own fault: the next one must still open its file.
         _log.failure("{name} failed to open its file again", name=each.name)
     else:
         return True
     return False
 
 
-def _reason(error: OSError) -> str:
+def _openErrorText(error: OSError) -> str:
     if error.filename is None or error.strerror is None:
         return str(error)
     return f"{error.filename}: {error.strerror}"

@@ -1,21 +1,22 @@
 """
-The requests that signals stand for, and the proxy of one process, which answers
-them.
+The operator's requests that signals carry, and the proxy of one process, which
+carries them out.
 
-SIGHUP asks most programs to read their configuration again.  This one cannot:
-it says so each time, and opens its logs again, which the other half of those who
-send it want.
+SIGHUP makes most programs read their configuration again.  This one cannot: it
+reports so each time, and opens its logs again, which is the other common reason
+to send it.
 """
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.logger import Logger
 
-from txconnect.operating.listing import Listing
+from txconnect.operating.listing import ListedProxy, Listing
 from txconnect.operating.signals import Action, SignalHandlers
 
 _log = Logger()
@@ -23,15 +24,22 @@ _log = Logger()
 
 class Operated(Protocol):
     """
-    The part of a program that answers its operator: the proxy of this process,
-    or the parent of workers.
+    The part of a program that serves its operator: the proxy of this process, or
+    the parent of workers.
     """
 
     def reopenLogs(self) -> str:
-        """Open all log files again; returns what has been done, for the log."""
+        """Open all log files again; return a report for the log."""
 
     def listTunnels(self) -> None:
         """List the open tunnels in the log."""
+
+
+class ReopeningProxy(ListedProxy, Protocol):
+    """The part of a L{ConnectProxy<txconnect.proxy.ConnectProxy>} that is needed."""
+
+    def reopenLogs(self) -> list[str]:
+        """Open the files of all plugins again; return the plugins' names."""
 
 
 class OperatedProxy:
@@ -39,37 +47,37 @@ class OperatedProxy:
     The proxy of one process, as L{Operated}.
     """
 
-    def __init__(self, clock: Any, proxy: Any) -> None:
+    def __init__(self, clock: IReactorTime, proxy: ReopeningProxy) -> None:
         """
-        @param clock: provides C{IReactorTime}.
-        @param proxy: a L{ConnectProxy<txconnect.proxy.ConnectProxy>}.
+        @param clock: the time of the list's pauses.
+        @param proxy: the proxy of this process.
         """
         self._proxy = proxy
         self._listing = Listing(clock, proxy)
 
     def reopenLogs(self) -> str:
-        """Open the files of all plugins again; returns that in words."""
+        """Open the files of all plugins again; return a report in words."""
         names = self._proxy.reopenLogs()
         if not names:
             return "no log file was opened again"
         return f"opened the log files again ({', '.join(names)})"
 
     def listTunnels(self) -> None:
-        """Begin the list."""
-        self._listing.begin()
+        """Begin to list the open tunnels in the log."""
+        self._listing.beginList()
 
 
 def signalHandlers(
-    reactor: Any, operated: Operated, program: Callable[[], int]
+    reactor: IReactorFromThreads, operated: Operated, program: Callable[[], int]
 ) -> SignalHandlers:
     """
     Make the handlers of one process.
 
-    @param program: returns the process that SIGTERM ends the program by; asked
-        when a signal has come, as twistd forks.
+    @param program: returns the id of the process to which SIGTERM must be sent to
+        end the program; called when a signal has come, because twistd forks.
     """
 
-    def hungUp(name: str) -> None:
+    def reopenOnHangup(name: str) -> None:
         _log.info(
             "{signal}: {done}; nothing was reloaded: a changed configuration needs a "
             "restart",
@@ -77,10 +85,10 @@ def signalHandlers(
             done=operated.reopenLogs(),
         )
 
-    def reopen(name: str) -> None:
+    def reopenFiles(name: str) -> None:
         _log.info("{signal}: {done}", signal=name, done=operated.reopenLogs())
 
-    def ignored(name: str) -> None:
+    def reportIgnored(name: str) -> None:
         _log.info(
             "{signal} has no meaning here and is ignored; SIGTERM to process {program} "
             "ends the program",
@@ -88,9 +96,11 @@ def signalHandlers(
             program=program(),
         )
 
+    # All three are free in Twisted; twistd takes SIGUSR1 for its own log, and its
+    # handler is called too (see signals).
     actions: dict[int, Action] = {
-        signal.SIGHUP: hungUp,
-        signal.SIGUSR1: reopen,
+        signal.SIGHUP: reopenOnHangup,
+        signal.SIGUSR1: reopenFiles,
         signal.SIGUSR2: lambda name: operated.listTunnels(),
     }
-    return SignalHandlers(reactor, actions, ignored)
+    return SignalHandlers(reactor, actions, reportIgnored)

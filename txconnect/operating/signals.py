@@ -1,15 +1,15 @@
 """
 Signals: none but SIGINT and SIGTERM ends the program.
 
-By default some forty signals end a process at once: no tunnel is reset, so what
-was cut short looks complete, and no log has a line of it.  And they are sent:
+By default some forty signals end a process at once: no tunnel is reset, so a
+truncated stream looks complete, and no log has a line of it.  And they are sent:
 by logrotate, by C{ExecReload=}, by a terminal that is closed, by a typing error.
 So each of them gets a handler here.
 
   - A handler only passes the signal on to the reactor.  It may run between any
     two instructions of the program, and C{callFromThread} is what Twisted
     allows there.  A signal that waits already is not queued twice: the kernel
-    does the same with those that it has not delivered.
+    treats a signal that it has not delivered in the same way.
   - Nothing is set to C{SIG_IGN}, which programs that a plugin starts would
     inherit; a handler is gone after C{exec}.
   - A handler that is there already belongs to a plugin, a debugger or C{twistd}
@@ -27,10 +27,15 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from types import FrameType
+from typing import Protocol
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IReactorFromThreads
+
+SignalHandler = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
+"""A handler as the module C{signal} has it; L{None}: one not set by Python."""
 
 Action = Callable[[str], object]
 """Called in the reactor with the name of a signal."""
@@ -43,26 +48,41 @@ _KEPT = """
     SIGTSTP SIGTTIN SIGTTOU
 """.split()
 """
-The signals that are left alone: the reactor's, those that nobody can catch, the
-program's faults, those that are ignored by default, and those that a terminal
-stops a program with.
+The signals that are left alone: the reactor's, those that cannot be caught, the
+program's faults, those that are ignored by default, and those by which a terminal
+stops a program.
 """
+
+
+class SignalModule(Protocol):
+    """The functions of the module C{signal} that the handlers need."""
+
+    def signal(self, number: int, handler: SignalHandler, /) -> SignalHandler:
+        """Set the handler of a signal; return the one before."""
+
+    def getsignal(self, number: int, /) -> SignalHandler:
+        """Return the handler of a signal."""
+
+    def siginterrupt(self, number: int, flag: bool, /) -> None:
+        """Set whether the signal interrupts system calls."""
 
 
 def endingSignals() -> list[int]:
     """
-    Every signal of this system that would end the program by default, but for
-    those that are meant to, and for the program's faults.
+    Return every signal of this system that would end the program by default, but
+    for those that are meant to, and for the program's faults.
     """
+    # Not every system has every name: SIGEMT and SIGINFO are of BSD.
     kept = {getattr(signal, name, None) for name in _KEPT}
     return sorted(number for number in signal.valid_signals() if number not in kept)
 
 
 def signalName(number: int) -> str:
-    """C{SIGHUP}, C{SIGRTMIN+2}."""
+    """Return the name of a signal: C{SIGHUP}, C{SIGRTMIN+2}."""
     try:
         return signal.Signals(number).name
     except ValueError:
+        # Of the real-time signals Python names the first and the last only.
         return f"SIGRTMIN+{number - signal.SIGRTMIN}"
 
 
@@ -73,72 +93,77 @@ class SignalHandlers:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactorFromThreads,
         actions: Mapping[int, Action],
         otherwise: Action,
-        system: Any = signal,
+        system: SignalModule = signal,
     ) -> None:
         """
-        @param reactor: provides C{IReactorFromThreads}.
-        @param actions: what a signal asks for, by its number.
-        @param otherwise: called for every other one.
-        @param system: the module C{signal}, or what a test has in its place.
+        @param reactor: the reactor in which the actions run.
+        @param actions: the action of each signal that has a meaning, by number.
+        @param otherwise: the action of every other signal.
+        @param system: the module C{signal}, or a test's replacement.
         """
         self._reactor = reactor
         self._actions = actions
         self._otherwise = otherwise
         self._system = system
-        self._before: dict[int, Any] = {}
+        self._before: dict[int, SignalHandler] = {}
         self._waiting: set[int] = set()
 
     def install(self) -> None:
-        """Catch the signals; called in the main thread."""
+        """Catch the signals; call it in the main thread."""
         for number in endingSignals():
-            if number not in self._before and self._isCaught(number):
-                self._before[number] = self._system.signal(number, self._caught)
-                # A read or a write of a plugin's own goes on behind the signal.
+            if number not in self._before and self._mayCatch(number):
+                self._before[number] = self._system.signal(number, self._signalCaught)
+                # So a system call of a plugin's C library goes on after the
+                # signal: it may not expect EINTR.
                 self._system.siginterrupt(number, False)
 
     def remove(self) -> None:
-        """Put back what was there, but where somebody else has come since."""
+        """Put the handlers before back, except where one was set since."""
+        # One that was set since may call ours: it stays, and ours with it.
         for number, before in self._before.items():
-            if self._system.getsignal(number) == self._caught:
+            if self._system.getsignal(number) == self._signalCaught:
                 self._system.signal(number, before)
         self._before.clear()
 
-    def _isCaught(self, number: int) -> bool:
+    def _mayCatch(self, number: int) -> bool:
         before = self._system.getsignal(number)
         if number in self._actions:
-            # None is a handler that was not set by Python: it cannot be put back.
+            # None is a handler that was not set by Python, and which Python cannot
+            # put back.
             return before is not None
+        # Neither a handler nor SIG_IGN is touched where there is nothing to do.
         return bool(before == signal.SIG_DFL)
 
-    def _caught(self, number: int, frame: Any) -> None:
+    def _signalCaught(self, number: int, frame: FrameType | None) -> None:
         before = self._before.get(number)
         try:
-            # First, so that our line comes into the log that twistd opens.
+            # First, so that our line goes to the log file that twistd opens anew.
             if callable(before):
                 before(number, frame)
         finally:
             if number not in self._waiting:
                 self._waiting.add(number)
-                self._reactor.callFromThread(self._act, number)
+                self._reactor.callFromThread(self._runAction, number)
 
-    def _act(self, number: int) -> None:
+    def _runAction(self, number: int) -> None:
+        # Before the action: a signal that comes during it is another request.
         self._waiting.discard(number)
         self._actions.get(number, self._otherwise)(signalName(number))
 
 
 class SignalService(MultiService):
     """
-    A service during whose life signals are caught.
+    A service that catches signals from the start of another to its end.
 
-    @ivar service: that one.
+    @ivar service: the other service.
     """
 
     def __init__(self, service: IService, handlers: SignalHandlers) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.service: Any = service
+        self.service = service
         self._handlers = handlers
         self.service.setServiceParent(self)
 
@@ -151,12 +176,12 @@ class SignalService(MultiService):
             self._handlers.remove()
             raise
 
-    def stopService(self) -> Deferred[Any]:
+    def stopService(self) -> Deferred[object]:
         """Stop the service, and catch the signals until it has stopped."""
         stopping = super().stopService()  # type: ignore[no-untyped-call]
-        return maybeDeferred(lambda: stopping).addBoth(self._stopped)
+        return maybeDeferred(lambda: stopping).addBoth(self._removeHandlers)
 
-    def _stopped(self, result: Any) -> Any:
+    def _removeHandlers(self, result: object) -> object:
         self._handlers.remove()
         return result
 
@@ -164,11 +189,13 @@ class SignalService(MultiService):
 @contextmanager
 def signalsHeld() -> Iterator[None]:
     """
-    Have signals wait, SIGINT and SIGTERM too, in this thread and in every process
+    Make signals wait, SIGINT and SIGTERM too, in this thread and in every process
     that is started here, until that calls L{releaseSignals}: a new interpreter has
     no handlers.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _held())
+    # Blocked, not ignored: a blocked signal is delivered later, and SIG_IGN would
+    # be inherited by each program that a worker starts.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _heldSignals())
     try:
         yield
     finally:
@@ -177,8 +204,8 @@ def signalsHeld() -> Iterator[None]:
 
 def releaseSignals() -> None:
     """Deliver the signals that wait, and those that come."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _held())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _heldSignals())
 
 
-def _held() -> list[int]:
+def _heldSignals() -> list[int]:
     return [*endingSignals(), signal.SIGINT, signal.SIGTERM]

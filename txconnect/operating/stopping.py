@@ -1,10 +1,10 @@
 """
-SIGINT and SIGTERM, which stop the program: once.
+SIGINT and SIGTERM, which stop the program once.
 
 Twisted's handlers call C{reactor.stop}, which raises for a reactor that is
 stopping already, and that is logged as a critical error.  But a second signal
 is common: C{systemd} and C{timeout} send SIGTERM to every process of a group,
-so a worker gets it from them and is told to stop by its parent as well.
+so a worker gets it from them, and its parent orders it to stop as well.
 """
 
 from __future__ import annotations
@@ -12,24 +12,27 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from types import FrameType
 
 from twisted.internet.error import ReactorNotRunning
+from twisted.internet.interfaces import IReactorCore
 
-Handler = Callable[[int, Any], object]
+from txconnect.operating.signals import SignalModule
+
+Handler = Callable[[int, FrameType | None], object]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopOnce:
     """
-    Stops a reactor, however often and by whomever it is asked to.
+    A stop of the reactor that may be requested any number of times.
     """
 
-    def __init__(self, reactor: Any, system: Any = signal) -> None:
+    def __init__(self, reactor: IReactorCore, system: SignalModule = signal) -> None:
         """
         @param reactor: installs its handlers when it starts, after the services.
-        @param system: the module C{signal}, or what a test has in its place.
+        @param system: the module C{signal}, or a test's replacement.
         """
         self._reactor = reactor
         self._system = system
@@ -37,15 +40,15 @@ class StopOnce:
 
     def install(self) -> None:
         """
-        Have the reactor's handlers called for the first signal only; called in the
+        Let only the first signal through to the reactor's handlers; call it in the
         main thread, once the reactor runs and has installed them.
         """
-        self._reactor.addSystemEventTrigger("before", "shutdown", self._begin)
+        self._reactor.addSystemEventTrigger("before", "shutdown", self._shutdownBegins)
         for number in _SIGNALS:
             before = self._system.getsignal(number)
             # Another one, such as a debugger's, does not stop the reactor.
-            if getattr(before, "__self__", None) is self._reactor:
-                self._system.signal(number, partial(self._caught, before))
+            if callable(before) and getattr(before, "__self__", None) is self._reactor:
+                self._system.signal(number, partial(self._stopSignalCaught, before))
 
     def stop(self) -> None:
         """Stop the reactor, unless it is stopping."""
@@ -55,12 +58,15 @@ class StopOnce:
         try:
             self._reactor.stop()
         except ReactorNotRunning:
-            pass  # Somebody else has stopped it in this turn.
+            # Other code has stopped it in this turn, before its shutdown began.
+            pass
 
-    def _begin(self) -> None:
+    def _shutdownBegins(self) -> None:
         self._stopping = True
 
-    def _caught(self, before: Handler, number: int, frame: Any) -> None:
+    def _stopSignalCaught(
+        self, before: Handler, number: int, frame: FrameType | None
+    ) -> None:
         # It may run between any two instructions, those of stop() included.
         if not self._stopping:
             self._stopping = True
