@@ -418,8 +418,8 @@ def test_commentsAndBlankLines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "names nobody; add a user: txconnect passwd"),
-        (b"# nobody\n\n", "names nobody"),
+        (b"", "has no user; add one: txconnect passwd"),
+        (b"# nobody\n\n", "has no user"),
         (b"# x\nbob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n", r":2: user 'bob'.*SHA-1"),
         (b"bob:$apr1$lZL6V/ci$eIMz/iKDkbtys/uU7LEK00\n", r":1: user 'bob'.*MD5"),
         (b"bob:rl.3StKT.4T8M\n", r":1: .*old crypt.*txconnect passwd .*users'? bob"),

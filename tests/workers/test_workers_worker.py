@@ -251,11 +251,11 @@ def test_workerThatCannotStartSaysWhy(
 def test_workerThatCannotListenSaysWhy(started: Started) -> None:
     """Also when its endpoint fails later."""
     started.start()
-    started.exit.later(CannotStart("a long line", "short"))
+    started.exit.endRunning(CannotStart("a long line", "short"))
     assert started.answers() == [{"answer": 1, "error": "short"}]
     assert (started.worker.status, started.reactor.stopped) == (1, 1)
     with pytest.raises(CannotStart):
-        started.exit.now(CannotStart("a long line", "short"))
+        started.exit.endStartup(CannotStart("a long line", "short"))
 
 
 def test_workerCannotEnterTheDirectory(started: Started, tmp_path: Path) -> None:

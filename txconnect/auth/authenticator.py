@@ -93,7 +93,7 @@ class Authenticator:
         self._schemes = _schemesByName(schemes or (BasicScheme(),))
         self._checkers = tuple(_withName(checker) for checker in checkers)
         if not self._checkers:
-            raise ConfigurationError("there is no checker: nobody could log in")
+            raise ConfigurationError("there is no checker: no client could log in")
         for _, checker in self._checkers:
             _verifyProvider(ICredentialsChecker, checker)
         # Made at once, so that a realm which no challenge can hold stops the
@@ -166,7 +166,7 @@ class Authenticator:
         if scheme is None:
             raise Refused(
                 Cause.CREDENTIALS_MALFORMED,
-                "the client used a scheme that is not asked for here",
+                "the client used a scheme that this proxy does not offer",
             )
         try:
             parsed: ICredentials = scheme.parse(AuthAttempt(match[2] or b"", request))
@@ -234,7 +234,7 @@ class _Login:
         if not isinstance(answer, Failure):
             identity = self._identityOf(attempt.name, answer)
             if identity is None:
-                self._noteRefusal(f"{attempt.name}: accepted nobody in particular")
+                self._noteRefusal(f"{attempt.name}: accepted without naming a user")
             return identity
         if answer.check(UnauthorizedLogin):
             said = self._secrets.describe(answer.value)

@@ -79,13 +79,13 @@ def readUsers(path: str) -> Users:
         try:
             user, stored = _readLine(line, path)
             if user in hashes:
-                raise BadHash(f"the user {user.decode()!r} stands here a second time")
+                raise BadHash(f"the user {user.decode()!r} is listed a second time")
         except BadHash as error:
             raise ConfigurationError(f"{path}:{number}: {error}") from None
         hashes[user] = stored
     if not hashes:
         raise ConfigurationError(
-            f"{path}: the password file names nobody; add a user: "
+            f"{path}: the password file has no user; add one: "
             f"txconnect passwd {quote(path)} USER"
         )
     return Users(hashes, _chooseDecoy(hashes))

@@ -47,7 +47,7 @@ class Exit:
     program: str = "txconnect"
     pidfile: str = ""
 
-    def now(self, reason: CannotStart) -> NoReturn:
+    def endStartup(self, reason: CannotStart) -> NoReturn:
         """End the start-up that is under way."""
         if not self.foreground:
             raise CannotStart(reason.short, reason.short) from None
@@ -55,8 +55,8 @@ class Exit:
         self._removePidfile()
         raise SystemExit(1)
 
-    def later(self, reason: CannotStart) -> None:
-        """Stop the running reactor; the exit status is 1."""
+    def endRunning(self, reason: CannotStart) -> None:
+        """Stop the reactor, which runs already; the exit status is 1."""
         if self.foreground:
             self._writeLine(reason)
         else:

@@ -149,7 +149,7 @@ class ListeningService(Service):
             # Threads that run already would keep the program from ending.
             self._closePorts()
             maybeDeferred(IService(self.proxy).stopService)
-            self._exit.now(CannotStart(f"cannot start: {error}", str(error)))
+            self._exit.endStartup(CannotStart(f"cannot start: {error}", str(error)))
 
     def _bindPorts(self) -> None:
         self._starting = self._listening = True
@@ -165,7 +165,7 @@ class ListeningService(Service):
         self._starting = False
         if self._failure is not None:
             self._closePorts()
-            self._exit.now(_startError(self._failure))
+            self._exit.endStartup(_startError(self._failure))
 
     def _portBound(
         self, port: IListeningPort, number: int, listener: Listener, gate: Gate
@@ -192,7 +192,7 @@ class ListeningService(Service):
                 "Listening on {where} failed", failure, where=listener.description
             )
         if not self._starting:
-            self._exit.later(_startError(failure))
+            self._exit.endRunning(_startError(failure))
 
     def _announcePorts(self) -> None:
         if self._failure is None and self.running:
@@ -216,7 +216,7 @@ def _unguardedError(host: IAddress, forwarded: bool) -> CannotStart:
     where = shownAddress(host)
     reach, instead = "is within reach of others", "listen on 127.0.0.1, "
     if forwarded:
-        reach, instead = "is where a balancer hands others on", ""
+        reach, instead = "receives clients of a balancer", ""
     return CannotStart(
         f"refusing to start: {where} {reach} and nothing guards it; ask for "
         f"passwords (--auth htpasswd:users), {instead}or say --open-proxy to let "

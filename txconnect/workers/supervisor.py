@@ -155,7 +155,7 @@ class Supervisor(Service):
     def _giveUp(self, line: str, short: str) -> None:
         if not self._failed:
             self._failed = True
-            self._exit.later(CannotStart(line, short))
+            self._exit.endRunning(CannotStart(line, short))
 
     def _process(self, slot: WorkerSlot) -> WorkerProcess:
         sockets = self._descriptors()

@@ -49,10 +49,10 @@ class WorkerExit(Exit):
 
     failed: Callable[[str], object] = attrs.field(kw_only=True)
 
-    def now(self, reason: CannotStart) -> NoReturn:
+    def endStartup(self, reason: CannotStart) -> NoReturn:
         raise reason from None
 
-    def later(self, reason: CannotStart) -> None:
+    def endRunning(self, reason: CannotStart) -> None:
         self.failed(reason.short)
 
 
