@@ -31,9 +31,9 @@ TABLES, pageWith, tableText = (
     _tables[name] for name in ("TABLES", "pageWith", "tableText")
 )
 PAGES = sorted(DOCS.rglob("*.rst"))
-# Of twistd, of txconnect-nc, and of other programs that the pages mention.
+# Of twistd, txconnect-nc, the benchmarks, and other programs that the pages mention.
 FOREIGN = """
-    credentials gid logfile pidfile proxy proxy-cacert proxy-server retries rundir
+    against checkout credentials gid logfile pidfile proxy proxy-cacert proxy-server retries rundir
     syslog uid
 """.split()
 
