@@ -9,11 +9,11 @@ plugin objects, the listeners and the proxy of it, or raises
 L{ConfigurationError<txconnect.errors.ConfigurationError>} with one line that
 names the option.
 
-Building opens no file for good, binds no port, starts no thread and changes
-nothing of a proxy that runs: a configuration can be checked by building it.
+Building keeps no file open, binds no port, starts no thread and changes
+nothing of a running proxy: a configuration can be checked by building it.
 
-What is built has two parts.  L{PluginSet} holds everything that can be replaced,
-as a whole or not at all: plugins, checkers, schemes, settings, of which the
+The result has two parts.  L{PluginSet} holds everything that can be replaced,
+as a whole or not at all: plugins, checkers, schemes, settings, from which the
 proxy makes its L{Rules<txconnect.admission.rules.Rules>}.
 L{BuiltProxy} adds what lives as long as the process: the listeners, which own
 ports, and the L{ConnectProxy<txconnect.proxy.ConnectProxy>}, which owns

@@ -1,13 +1,18 @@
 """
-From a configuration to a proxy with its listeners, not yet started.
+The builder: from a configuration to a proxy with its listeners, not yet started.
+
+The order is chosen for the operator.  Plugins come first, as most mistakes are
+theirs; endpoints next; the proxy last, which checks that the parts go together.
+The first mistake ends it, and as nothing has been opened there is nothing to
+undo.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import attrs
+from twisted.internet.interfaces import IReactorTime
 
 from txconnect.configuration.configuration import Configuration
 from txconnect.configuration.pluginset import PluginSet, buildPluginSet
@@ -19,7 +24,7 @@ from txconnect.proxy import ConnectProxy
 @attrs.frozen
 class BuiltProxy:
     """
-    A proxy, its rules, and the listeners that clients will reach it by.
+    A proxy, its rules, and the listeners through which clients will reach it.
 
     The listeners and the proxy live as long as the process; C{pluginSet} holds
     the rules that the proxy was made with.
@@ -31,47 +36,51 @@ class BuiltProxy:
 
     @property
     def configuration(self) -> Configuration:
-        """The configuration that all of it is made of."""
+        """The configuration from which all of it was made."""
         return self.pluginSet.configuration
 
 
 def build(
-    reactor: Any,
+    reactor: IReactorTime,
     configuration: Configuration,
     write: Callable[[str], object],
-    listenWith: Sequence[Any] | None = None,
+    listenWith: Sequence[object] | None = None,
 ) -> BuiltProxy:
     """
-    Make everything of a configuration.  Opens and binds nothing.
+    Make everything that a configuration describes.  Opens and binds nothing.
 
     @param write: takes one line for people; used where the configuration names
         no observer.
     @param listenWith: as of L{buildProxy}.
-    @raise ConfigurationError: with the first thing that cannot be made, in one
+    @raise ConfigurationError: with the first part that cannot be made, in one
         line that names its option.
     """
     return buildProxy(reactor, buildPluginSet(configuration, write), listenWith)
 
 
 def buildProxy(
-    reactor: Any, pluginSet: PluginSet, listenWith: Sequence[Any] | None = None
+    reactor: IReactorTime,
+    pluginSet: PluginSet,
+    listenWith: Sequence[object] | None = None,
 ) -> BuiltProxy:
     """
-    Make the part that lives with the process, with its first rules.
+    Make the part that lives as long as the process, with its first rules.
 
     @param listenWith: for each listener the reactor that its endpoint asks to
         listen; by default C{reactor} for all.
-    @raise ConfigurationError: an endpoint string means nothing, a key cannot be
+    @raise ConfigurationError: an endpoint string is not valid, a key cannot be
         read, the rules do not go together.
     """
+    # Workers listen on sockets that their parent has bound: each endpoint gets
+    # a reactor that finds its own among them, and the proxy the real one.
     texts = pluginSet.configuration.listeners
     reactors = [reactor] * len(texts) if listenWith is None else listenWith
     listeners = tuple(map(parseListener, reactors, texts))
     pluginSet.checkListeners(listeners)
-    return BuiltProxy(pluginSet, listeners, _proxy(reactor, pluginSet))
+    return BuiltProxy(pluginSet, listeners, _makeProxy(reactor, pluginSet))
 
 
-def _proxy(reactor: Any, pluginSet: PluginSet) -> ConnectProxy:
+def _makeProxy(reactor: IReactorTime, pluginSet: PluginSet) -> ConnectProxy:
     try:
         return ConnectProxy(
             reactor,
@@ -86,5 +95,5 @@ def _proxy(reactor: Any, pluginSet: PluginSet) -> ConnectProxy:
             settings=pluginSet.settings,
         )
     except ConfigurationError as error:
-        # zope's sentences come on several lines.
+        # zope writes its messages on several lines; an operator gets one.
         raise ConfigurationError(" ".join(str(error).split())) from error

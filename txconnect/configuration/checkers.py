@@ -1,17 +1,17 @@
 """
 Checkers of C{twisted.cred}, by name: C{htpasswd:PATH}, C{file:PATH}.
 
-C{strcred} alone lets a missing password file pass with a warning, and says
-little about what went wrong.
+C{strcred} alone accepts a missing password file with a warning, and says
+little about the cause of an error.
 """
 
 from __future__ import annotations
 
 import os
 from difflib import get_close_matches
-from typing import Any
 
 from twisted.cred import strcred
+from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
 
 from txconnect.errors import ConfigurationError
@@ -25,13 +25,14 @@ def loadChecker(text: str) -> Named:
     @param text: C{NAME} or C{NAME:ARGUMENT}.
     @return: an L{ICredentialsChecker<twisted.cred.checkers.ICredentialsChecker>}
         provider of user names and passwords, under C{NAME}.
-    @raise ConfigurationError: there is none; the argument is not repeated, as
-        it may be a password.
+    @raise ConfigurationError: the checker cannot be made; the argument is not
+        repeated, as it may be a password.
     """
     name, _, argument = text.partition(":")
-    factory = _factory(name)
+    factory = _findFactory(name)
     if name == "file":
-        argument = _readable(argument)
+        # cred only warns when the file is missing.
+        argument = _readablePath(argument)
     try:
         checker = factory.generateChecker(argument)
     except (ValueError, OSError, strcred.StrcredException) as error:
@@ -42,13 +43,14 @@ def loadChecker(text: str) -> Named:
         raise ConfigurationError(
             f"--auth {name}: the checker failed with {type(error).__name__}"
         ) from error
+    # A factory may make a checker of less than it announces.
     if not _checksPasswords(checker):
         raise _noPasswords(name)
     return Named(name, checker)
 
 
-def _factory(name: str) -> Any:
-    factories = list(strcred.findCheckerFactories())
+def _findFactory(name: str) -> strcred.ICheckerFactory:
+    factories: list[strcred.ICheckerFactory] = [*strcred.findCheckerFactories()]
     for factory in factories:
         if factory.authType == name:
             if not _checksPasswords(factory):
@@ -62,12 +64,15 @@ def _factory(name: str) -> Any:
     )
 
 
-def _checksPasswords(checker: Any) -> bool:
+def _checksPasswords(checker: strcred.ICheckerFactory | ICredentialsChecker) -> bool:
     return IUsernamePassword in checker.credentialInterfaces
 
 
-def _readable(path: str) -> str:
-    """An existing file's absolute path: C{twistd} may change the directory."""
+def _readablePath(path: str) -> str:
+    """
+    Return the absolute path of a file that can be read: C{twistd} may change
+    the directory.
+    """
     if not path.strip():
         raise ConfigurationError("--auth file: say which, as file:PATH")
     path = os.path.abspath(path)

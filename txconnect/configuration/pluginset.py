@@ -4,14 +4,14 @@ The replaceable part of a proxy: every object that the operator's rules name.
 Nothing in it owns a port, a thread, a timer or a tunnel, so a second one can be
 built while the first serves, and dropped when it cannot be built.
 
-It is not yet L{Rules<txconnect.admission.rules.Rules>}: of these objects the
-proxy makes them, with the default policies and the authenticator.
+These are not yet the L{Rules<txconnect.admission.rules.Rules>}: the proxy makes
+those from these objects, the default policies and the authenticator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -35,15 +35,17 @@ from txconnect.policy.users import UsersPolicy
 from txconnect.settings import Settings
 from txconnect.values import Named
 
+if TYPE_CHECKING:
+    from txconnect.routing.rules import Rule
+
 
 @attrs.frozen(kw_only=True)
 class PluginSet:
     """
-    The objects that decide and observe, made of one configuration.
+    The objects that decide and observe, made from one configuration.
 
-    @ivar configuration: that one.
+    @ivar configuration: the one from which they were made.
     @ivar policies: without the defaults, which the proxy adds.
-    @ivar routes: L{Rule<txconnect.routing.rules.Rule>}s.
     @ivar schemes: empty where there are no checkers.
     @ivar pairFactory: L{None}: the stock pair.
     """
@@ -51,7 +53,7 @@ class PluginSet:
     configuration: Configuration
     policies: tuple[Named, ...]
     routers: tuple[Named, ...]
-    routes: tuple[Any, ...]
+    routes: tuple[Rule, ...]
     observers: tuple[Named, ...]
     taps: tuple[Named, ...]
     pairFactory: Named | None
@@ -60,20 +62,23 @@ class PluginSet:
 
     @property
     def settings(self) -> Settings:
+        """The settings of the configuration."""
         return self.configuration.settings
 
     @property
     def guarded(self) -> bool:
-        """Whether a listener within reach of others is meant to be there."""
+        """True when a listener within reach of others is intended."""
         return bool(self.checkers) or self.configuration.openProxy
 
     def checkListeners(self, listeners: Iterable[Listener]) -> None:
         """
         Check that these rules work with the clients of these listeners.
 
-        @raise ConfigurationError: users are listed, and no client says who it
-            is: everyone would be refused.
+        @raise ConfigurationError: users are listed, and no client is asked for a
+            user: everyone would be refused.
         """
+        # Found here, before the start: at run time it would look like a policy
+        # that works.
         judges = [rule.pattern for rule in self.routes]
         judges += [policy.plugin for policy in self.policies]
         listed = any(isinstance(judge, UsersPolicy) for judge in judges)
@@ -86,50 +91,51 @@ def buildPluginSet(
     configuration: Configuration, write: Callable[[str], object]
 ) -> PluginSet:
     """
-    Make all plugin objects of a configuration.
+    Make all plugin objects that a configuration names.
 
     @param write: takes one line for people; used where the configuration names
         no observer.
-    @raise ConfigurationError: with the first that cannot be made, in one line
-        that names its option.
+    @raise ConfigurationError: with the first object that cannot be made, in one
+        line that names its option.
     """
-    loading = _Loading()
+    loader = _PluginLoader()
     return PluginSet(
         configuration=configuration,
         checkers=tuple(map(loadChecker, configuration.checkers)),
-        policies=loading.plugins(POLICY, configuration.policies),
-        observers=loading.plugins(OBSERVER, configuration.observers)
+        policies=loader.loadPlugins(POLICY, configuration.policies),
+        observers=loader.loadPlugins(OBSERVER, configuration.observers)
         or (Named("console", ConsoleLog(write)),),
-        taps=loading.plugins(TAP, configuration.taps),
-        routers=loading.plugins(ROUTER, configuration.routers),
-        routes=loading.routes(configuration.routes),
-        pairFactory=loading.pairFactory(configuration.pair),
-        schemes=loading.plugins(AUTH_SCHEME, _schemes(configuration)),
+        taps=loader.loadPlugins(TAP, configuration.taps),
+        routers=loader.loadPlugins(ROUTER, configuration.routers),
+        routes=loader.loadRoutes(configuration.routes),
+        pairFactory=loader.loadPairFactory(configuration.pair),
+        schemes=loader.loadPlugins(AUTH_SCHEME, _schemesOf(configuration)),
     )
 
 
-class _Loading:
-    """Loads plugins of every kind, and looks once for those installed."""
+class _PluginLoader:
+    """A loader of plugins of every kind, which looks once for those installed."""
 
     def __init__(self) -> None:
         self._catalogue = Catalogue()
 
-    def plugins(self, kind: Kind, texts: Iterable[str]) -> tuple[Named, ...]:
+    def loadPlugins(self, kind: Kind, texts: Iterable[str]) -> tuple[Named, ...]:
         return tuple(loadPlugin(kind, text, self._catalogue) for text in texts)
 
-    def pairFactory(self, text: str | None) -> Named | None:
+    def loadPairFactory(self, text: str | None) -> Named | None:
         return None if text is None else loadPlugin(PAIR, text, self._catalogue)
 
-    def routes(self, texts: Sequence[str]) -> tuple[Any, ...]:
+    def loadRoutes(self, texts: Sequence[str]) -> tuple[Rule, ...]:
         if not texts:
             return ()
-        # It costs a good part of a start, for those who have parents.
+        # This import is a good part of the time of a start, and most proxies
+        # have no parents.
         from txconnect.routing.rules import parseRoute
 
         return tuple(parseRoute(text, self._catalogue) for text in texts)
 
 
-def _schemes(configuration: Configuration) -> Sequence[str]:
+def _schemesOf(configuration: Configuration) -> Sequence[str]:
     if configuration.checkers:
         return configuration.schemes or ["basic"]
     if configuration.schemes:
