@@ -2,8 +2,8 @@
 The command C{txconnect}, also C{python -m txconnect}: a thin wrapper over
 C{twistd -n --pidfile= connectproxy}.
 
-For what else C{twistd} can do (become a daemon, change the user, choose the
-reactor), call C{twistd} itself.
+To use the other functions of C{twistd} (become a daemon, change the user,
+choose the reactor), call C{twistd} itself.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ import sys
 
 def main() -> None:
     """
-    Run what C{sys.argv} says: C{passwd FILE USER}, or the proxy.
+    Run C{passwd FILE USER}, if C{sys.argv} says so, or the proxy.
     """
     arguments = sys.argv[1:]
     if arguments[:1] == ["passwd"]:
+        # Here, so that a password is set without loading twistd and plugins.
         from txconnect.command.passwd import main as passwd
 
         sys.exit(passwd(arguments[1:], sys.stdin, sys.stdout, sys.stderr))
-    # No import of a reactor before twistd had its say.
+    # Late: importing a reactor would install it, before twistd has read which
+    # one is wanted.
     from twisted.scripts.twistd import run
 
     from txconnect.command.terminallog import LOG_OBSERVER

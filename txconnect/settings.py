@@ -61,25 +61,25 @@ class Settings:
     realm: str = _setting("proxy", "the realm that a 407 names")
     errors: str = _setting(
         "brief",
-        "what a refusal tells the client: brief (the rule and the id) or full (addresses and the policy's own words too)",
+        "the detail of a refusal: brief (the rule and the id) or full (addresses and the policy's own words too)",
         choices=("brief", "full"),
     )
     keepAfterChallenge: str = _setting(
         "",
         "User-Agent prefixes between commas, such as curl/,git/: clients known to"
         " wait for the 200, whose connection stays open after a 407 (RFC 9931, 8);"
-        " unset: nobody's",
+        " unset: no client's",
     )
     relay: str = _setting(
         "auto",
-        "what moves a tunnel's bytes: auto (the kernel relay where it can serve) or"
+        "the relay that moves a tunnel's bytes: auto (the kernel relay where it can serve) or"
         " transport (always Twisted's transports)",
         choices=("auto", "transport"),
         fixed=True,
     )
     halfClose: str = _setting(
         "carry",
-        "what the end of one direction does: carry (FIN in, FIN out) or close-both (RFC 9110, 9.3.6)",
+        "the effect when one direction ends: carry (FIN in, FIN out) or close-both (RFC 9110, 9.3.6)",
         choices=("carry", "close-both"),
     )
     headLimit: int = _setting(16384, "largest request head, octets", 256)

@@ -1,5 +1,8 @@
 """
-What C{--help} shows: the options in groups, and examples.
+The text of C{--help}: the options in groups, the signals and examples.
+
+L{usage.Options} would list them in one alphabet, with the settings between the
+few options that a newcomer needs.
 """
 
 from __future__ import annotations
@@ -13,13 +16,13 @@ from txconnect.settings import Settings
 
 
 def optionName(field: str) -> str:
-    """C{headTimeout} as an option: C{head-timeout}."""
+    """Return the name of a field as an option: C{headTimeout} is C{head-timeout}."""
     return "".join("-" + c.lower() if c.isupper() else c for c in field)
 
 
 _LONG = """\
-An HTTP CONNECT proxy.  Without options it listens on 127.0.0.1:3128 and lets
-this machine's programs through to port 443 of public addresses.
+An HTTP CONNECT proxy.  Without options it listens only on 127.0.0.1:3128 and
+connects only to port 443 on public addresses.
 
 """
 _EXAMPLES = """
@@ -31,9 +34,9 @@ Examples:
 """
 _SIGNALS = """
 Signals:
-  TERM, INT   end the proxy; open tunnels are reset
-  HUP, USR1   open the log files of observers again, for logrotate
-  USR2        list the open tunnels in the log
+  TERM, INT   stop the proxy and reset open tunnels
+  HUP, USR1   reopen the log files of observers, for logrotate
+  USR2        write the list of open tunnels to the log
 """
 _MAIN = (
     "listen auth auth-scheme policy observer open-proxy workers route router tap pair "
@@ -43,9 +46,9 @@ _MAIN = (
 
 def usageText(options: usage.Options, width: int, console: bool) -> str:
     """
-    The help text below the synopsis.
+    Return the help text that follows the synopsis.
 
-    @param console: whether the program is C{txconnect}.
+    @param console: true when the program is C{txconnect}.
     """
     settings = [optionName(field.name) for field in attrs.fields(Settings)]
     examples = _EXAMPLES
@@ -54,22 +57,26 @@ def usageText(options: usage.Options, width: int, console: bool) -> str:
     return "".join(
         [
             "\n" + _LONG + "Options:\n",
-            *_chunks(options, _MAIN, width),
+            *_optionChunks(options, _MAIN, width),
             "\nSettings (times in seconds, sizes in octets):\n",
-            *_chunks(options, settings, width),
+            *_optionChunks(options, settings, width),
             _SIGNALS,
             examples,
         ]
     )
 
 
-def _chunks(options: usage.Options, names: Iterable[str], width: int) -> Iterable[str]:
+def _optionChunks(
+    options: usage.Options, names: Iterable[str], width: int
+) -> list[str]:
+    # In the form in which usage.Options describes its options to itself.
     described = [
         {
             "long": name,
             "short": "l" if name == "listen" else None,
             "doc": " ".join((options.docs[name] or "").split()),
             "optType": "parameter" if name + "=" in options.longOpt else "flag",
+            # An option that is a method has no default here: its text says it.
             "default": options.defaults.get(name),
         }
         for name in names

@@ -1,5 +1,8 @@
 """
-From parsed options to the service that C{twistd} runs.
+The service that C{twistd} runs, made from parsed options.
+
+C{twistd} makes it before it forks, and starts it after: a port or a thread that
+was opened here would belong to the process that ends.
 """
 
 from __future__ import annotations
@@ -7,9 +10,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import attrs
+from twisted.internet.interfaces import IReactorCore
 from twisted.internet.protocol import Factory
 
 from txconnect.command.options import Options
@@ -25,16 +28,17 @@ from txconnect.operating.stopping import StopOnce
 
 def makeService(options: Options) -> SignalService:
     """
-    The service that listens and proxies.  Nothing is opened before it starts.
+    Make the service that listens and proxies.  Nothing is opened before it starts.
 
     Called by C{twistd}, before it forks.
     """
-    from twisted.internet import reactor as imported
+    # Importing a reactor installs one: twistd has chosen it by now.
+    from twisted.internet import reactor
 
-    reactor: Any = imported
+    # Once it runs: the reactor installs its own handlers when it starts.
     reactor.callWhenRunning(StopOnce(reactor).install)
     lines = welcome(options["built"], type(reactor).__name__)
-    announce = partial(_announce, lines, options.write())
+    announce = partial(_writeLines, lines, options.write())
     operated: Operated
     if options["held"] is not None:
         service = _supervisorService(reactor, options, announce)
@@ -47,44 +51,49 @@ def makeService(options: Options) -> SignalService:
 
 
 def _supervisorService(
-    reactor: Any, options: Options, announce: Callable[[Listening], object]
+    reactor: IReactorCore, options: Options, announce: Callable[[Listening], object]
 ) -> ListeningService:
-    """The parent's: it binds and judges the ports, and starts the workers."""
+    """Make the parent's service: it binds and judges the ports, and starts the workers."""
+    # Late: without workers nothing of theirs is loaded.
     from txconnect.workers.supervisor import Supervisor
 
     built, exit = options["built"], options.exit(reactor)
     supervisor = Supervisor(
         reactor,
-        _named(built.configuration),
+        _withName(built.configuration),
         options["held"],
         exit,
         foreground=options.foreground,
     )
     return ListeningService(
         supervisor,
-        _Nobody(),
+        _NoConnections(),
         built.listeners,
         exit,
         guarded=built.pluginSet.guarded,
+        # The ports listen before the workers accept: announced then, the proxy
+        # would not answer yet.
         announce=lambda listening: supervisor.announce(partial(announce, listening)),
     )
 
 
-def _named(configuration: Configuration) -> Configuration:
-    """One name for all workers: a request that one of them forwarded has been
-    through this proxy (Via)."""
+def _withName(configuration: Configuration) -> Configuration:
+    """
+    Return the configuration with a name, one for all workers: a request that
+    one of them has forwarded has been through this proxy (Via).
+    """
     settings = configuration.settings
     named = attrs.evolve(settings, name=settings.name or freshName())
     return attrs.evolve(configuration, settings=named)
 
 
-class _Nobody(Factory):
-    """Accepts nothing: the parent of workers never does."""
+class _NoConnections(Factory):
+    """A factory that is never asked: the parent of workers accepts nothing."""
 
     noisy = False
 
 
-def _announce(
+def _writeLines(
     welcome: Welcome, write: Callable[[str], object], listening: Listening
 ) -> None:
     for line in welcome.lines(listening):

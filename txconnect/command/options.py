@@ -1,8 +1,10 @@
 """
 The options of C{twistd connectproxy}: arguments in, a L{Configuration} out.
 
-Parsing also builds everything that the configuration means, so that a mistake
-is one line and not a traceback.
+Parsing also builds everything that the configuration describes, so that a
+mistake is one line and not a traceback.
+
+The docstring of each C{opt_} method is the option's text in C{--help}.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from twisted.copyright import version as twistedVersion
 from twisted.cred import strcred
@@ -30,22 +32,29 @@ from txconnect.observers.terminal import lineWriter
 from txconnect.plugins import OBSERVER, POLICY, Kind
 from txconnect.plugins.listing import listed
 
+if TYPE_CHECKING:
+    from txconnect.workers.sockets import HeldSockets
+
 
 class Options(usage.Options, strcred.AuthOptionMixin):
     """
     The command line of C{twistd connectproxy}.
 
-    After parsing: C{["configuration"]}; C{["built"]}, the L{BuiltProxy} made of
-    it and not started; and C{["held"]}, where there are workers, the
+    After parsing: C{["configuration"]}; C{["built"]}, the L{BuiltProxy} made
+    from it and not started; and C{["held"]}, where there are workers, the
     L{HeldSockets<txconnect.workers.sockets.HeldSockets>} of each listener.
 
-    @ivar isConsole: whether this is C{txconnect}, not C{twistd}.
-    @ivar failed: whether parsing ended in an error.
+    @ivar isConsole: true when the program is C{txconnect}, not C{twistd}.
+    @ivar failed: true when parsing has ended in an error.
     """
 
     synopsis = "[options]"
     optFlags = [
-        ["open-proxy", None, "let everyone through who can reach a listener"],
+        [
+            "open-proxy",
+            None,
+            "allow everyone who can reach a listener to use the proxy",
+        ],
     ]
     optParameters = settingParameters()
     supportedInterfaces = (IUsernamePassword,)
@@ -59,76 +68,78 @@ class Options(usage.Options, strcred.AuthOptionMixin):
 
     def opt_listen(self, endpoint: str) -> None:
         """
-        where to listen: an endpoint string, or 3128 (this machine only),
+        listen on this endpoint: an endpoint string, or 3128 (this machine only),
         HOST:3128, [::1]:3128; repeatable [default: tcp:3128:interface=127.0.0.1]
         """
-        self._add("listeners", endpoint)
+        self._addText("listeners", endpoint)
 
     opt_l = opt_listen
 
     def opt_auth(self, checker: str) -> None:
         """
-        ask for passwords, and check them with this: htpasswd:PATH, file:PATH;
-        repeatable; see --help-auth
+        require a password, and check it with this checker: htpasswd:PATH,
+        file:PATH; repeatable; see --help-auth
         """
-        self._add("checkers", checker)
+        self._addText("checkers", checker)
 
     def opt_auth_scheme(self, scheme: str) -> None:
         """
-        how clients send who they are; repeatable [default: basic]
+        accept credentials in this scheme; repeatable [default: basic]
         """
-        self._add("schemes", scheme)
+        self._addText("schemes", scheme)
 
     def opt_policy(self, policy: str) -> None:
         """
-        allow only what this allows, too: NAME[:ARGUMENT], ./file.py:NAME or
-        package.module:NAME; repeatable; ports:443 and networks:public stand
-        until one of the same name is given; see --help-policy
+        allow only requests that this policy allows too: NAME[:ARGUMENT],
+        ./file.py:NAME or package.module:NAME; repeatable; ports:443 and
+        networks:public apply unless a policy of the same name is given; see
+        --help-policy
         """
-        self._add("policies", policy)
+        self._addText("policies", policy)
 
     def opt_observer(self, observer: str) -> None:
         """
-        tell this of every tunnel and refusal, written as a policy is;
-        repeatable [default: lines on the terminal, or in the log of a daemon];
+        send every event to this observer, written as a policy is; repeatable
+        [default: human-readable lines on the terminal, or in a daemon's log];
         see --help-observer
         """
-        self._add("observers", observer)
+        self._addText("observers", observer)
 
     def opt_tap(self, tap: str) -> None:
         """
-        show this the bytes of the tunnels that it picks; repeatable
+        show the bytes of tunnels to this tap, which selects them; repeatable
         """
-        self._add("taps", tap)
+        self._addText("taps", tap)
 
     def opt_router(self, router: str) -> None:
         """
-        ask this how a tunnel leaves; the first answer counts; repeatable
+        ask this router for a request's route; repeatable, the first answer
+        counts
         """
-        self._add("routers", router)
+        self._addText("routers", router)
 
     def opt_route(self, route: str) -> None:
         """
-        how tunnels leave: [PATTERN=]TARGET[|TARGET...]; PATTERN is a policy,
-        such as hosts:*.corp.example, and what it allows takes this route;
+        connect by this route: [PATTERN=]TARGET[|TARGET...]; PATTERN is a policy,
+        such as hosts:*.corp.example, and requests that it allows take this route;
         TARGET is http://HOST:PORT, https://HOST:PORT, socks5://HOST:PORT,
-        direct or bind:ADDRESS; behind it ,credentials=FILE or
-        ,credentials=env:NAME, and ,ca=FILE ,cert=FILE ,key=FILE for https;
-        several parents stand in for each other; repeatable, the first that
-        matches counts, behind every --router; none: direct
+        direct or bind:ADDRESS; it may be followed by ,credentials=FILE
+        or ,credentials=env:NAME, and for https by ,ca=FILE ,cert=FILE ,key=FILE;
+        several parents replace each other when one fails; repeatable, the first
+        route that matches counts, after every --router [default: direct]
         """
-        self._add("routes", route)
+        self._addText("routes", route)
 
     def opt_pair(self, pair: str) -> None:
         """
-        build the protocols of each tunnel with this
+        make the protocols of each tunnel with this pair factory
         """
-        self._add("pair", pair)
+        self._addText("pair", pair)
 
     def opt_workers(self, number: str) -> None:
         """
-        processes that share the listeners; with 1, there is but this one
-        [default: 1]
+        the number of processes that share the listeners; 1 means no workers, only
+        this process [default: 1]
         """
         if not (re.fullmatch("[0-9]{1,4}", number) and 1 <= int(number) <= 1024):
             raise usage.UsageError(f"--workers: {number!r} is not 1 to {MOST_WORKERS}")
@@ -136,7 +147,7 @@ class Options(usage.Options, strcred.AuthOptionMixin):
 
     def opt_help(self) -> None:
         """
-        show this and exit
+        show this help and exit
         """
         usage.Options.opt_help(self)
 
@@ -144,13 +155,13 @@ class Options(usage.Options, strcred.AuthOptionMixin):
         """
         list the installed policies and exit
         """
-        self._list(POLICY)
+        self._writeList(POLICY)
 
     def opt_help_observer(self) -> None:
         """
         list the installed observers and exit
         """
-        self._list(OBSERVER)
+        self._writeList(OBSERVER)
 
     def opt_help_auth(self) -> None:
         """
@@ -160,7 +171,7 @@ class Options(usage.Options, strcred.AuthOptionMixin):
 
     def opt_help_auth_type(self, authType: str) -> None:
         """
-        say more about one checker and exit
+        describe one checker and exit
         """
         strcred.AuthOptionMixin.opt_help_auth_type(self, authType)
 
@@ -172,19 +183,19 @@ class Options(usage.Options, strcred.AuthOptionMixin):
         raise SystemExit(0)
 
     def parseArgs(self, *rest: str) -> None:
-        """Everything is said by options."""
+        """Refuse arguments that are not options."""
         if rest:
             raise usage.UsageError(
                 f"{rest[0]!r} is no option (is it a value that lacks its option?)"
             )
 
-    def parseOptions(self, options: Any = None) -> None:
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """
-        As of C{usage.Options}; but below C{twistd}, which would write it on
-        standard output behind other lines, an error is one line on standard
-        error and status 1.
+        Parse as C{usage.Options} does; but an error below C{twistd} is one line
+        on standard error and status 1.  C{twistd} would write it on standard
+        output, after other lines.
         """
-        # Asked now: later it is the observer itself that stands there.
+        # Now, as twistd will put the observer in the place of its name.
         self.isConsole = self._parentOption("logger") == LOG_OBSERVER
         try:
             usage.Options.parseOptions(self, options)
@@ -192,65 +203,67 @@ class Options(usage.Options, strcred.AuthOptionMixin):
             self.failed = True
             if not self._belowTwistd():
                 raise
-            sys.stderr.write(f"{self._program()}: {error}\n")
+            sys.stderr.write(f"{self._programName()}: {error}\n")
             raise SystemExit(1) from None
 
     def postOptions(self) -> None:
         """
-        Make the configuration, and build it.
+        Make the configuration, and build the proxy from it.
 
-        @raise usage.UsageError: with what cannot be made, in one line.
+        @raise usage.UsageError: with the first mistake, in one line.
         """
         if self._workers > 1 and self._parentOption("chroot"):
             raise usage.UsageError(
                 "--workers: there is no program to start behind twistd --chroot"
             )
         try:
-            self["configuration"] = self._configuration()
-            self["built"] = self._build(self["configuration"])
+            self["configuration"] = self._makeConfiguration()
+            self["built"] = self._buildProxy(self["configuration"])
         except ConfigurationError as error:
             raise usage.UsageError(str(error)) from error
 
     @property
     def foreground(self) -> bool:
-        """Whether C{twistd} stays where it is, so that somebody sees its output."""
+        """True when C{twistd} does not become a daemon, so that its output is seen."""
         return bool(self._parentOption("nodaemon") or self._parentOption("debug"))
 
-    def exit(self, reactor: Any) -> Exit:
-        """How this program ends when it cannot start."""
+    def exit(self, reactor: object) -> Exit:
+        """Return the way in which this program ends when it cannot start."""
         parent = self.parent
         # twist never leaves the foreground.
         waits = parent is not None and (self.foreground or not self._belowTwistd())
-        pidfile = self._parentOption("pidfile") or ""
-        return Exit(reactor, waits, self._program(), pidfile)
+        pidfile = str(self._parentOption("pidfile") or "")
+        return Exit(reactor, waits, self._programName(), pidfile)
 
     def getSynopsis(self) -> str:
-        """The first line of the help."""
+        """Return the first line of the help."""
         if self.isConsole:
             return "Usage: txconnect [options]\n       txconnect passwd FILE USER"
         return super().getSynopsis()
 
     def getUsage(self, width: int | None = None) -> str:
-        """The options in groups; one line to look there when parsing failed."""
+        """Return the options in groups, or after a mistake one line that points there."""
+        # twist prints the usage after each error: the error would scroll away.
         if self.failed:
             return "See --help for the options."
         width = width or int(os.environ.get("COLUMNS", "80"))
         return usageText(self, width, self.isConsole)
 
     def write(self) -> Callable[[str], object]:
-        """Where lines for people go: the terminal, or a daemon's log."""
+        """Return the writer of lines for people: to the terminal, or a daemon's log."""
         return lineWriter(self.foreground)
 
-    def _add(self, field: str, text: str) -> None:
+    def _addText(self, field: str, text: str) -> None:
         self._texts.setdefault(field, []).append(text)
 
-    def _list(self, kind: Kind) -> None:
+    def _writeList(self, kind: Kind) -> None:
         sys.stdout.write(listed(kind))
         raise SystemExit(0)
 
-    def _configuration(self) -> Configuration:
-        texts: dict[str, Any] = {"listeners": [DEFAULT_LISTEN], **self._texts}
-        pairs: list[str] = texts.pop("pair", [])
+    def _makeConfiguration(self) -> Configuration:
+        texts = {"listeners": [DEFAULT_LISTEN], **self._texts}
+        pairs = texts.pop("pair", [])
+        # usage.Options would let the last of two win in silence.
         if len(pairs) > 1:
             raise ConfigurationError("--pair is given twice: a tunnel has one pair")
         return Configuration(
@@ -261,14 +274,17 @@ class Options(usage.Options, strcred.AuthOptionMixin):
             workers=self._workers,
         )
 
-    def _build(self, configuration: Configuration) -> BuiltProxy:
+    def _buildProxy(self, configuration: Configuration) -> BuiltProxy:
+        # Late: importing a reactor installs one, and --reactor comes first.
         from twisted.internet import reactor
 
-        held = self["held"] = self._held(reactor, configuration)
+        held = self["held"] = self._holdSockets(reactor, configuration)
         return build(reactor, configuration, self.write(), held)
 
-    def _held(self, reactor: Any, configuration: Configuration) -> Sequence[Any] | None:
-        """With workers, the parent binds the sockets and hands them on."""
+    def _holdSockets(
+        self, reactor: object, configuration: Configuration
+    ) -> Sequence[HeldSockets] | None:
+        """Make the parent's holders of sockets, one for each listener."""
         if configuration.workers == 1:
             return None
         from txconnect.workers.sockets import HeldSockets
@@ -279,10 +295,10 @@ class Options(usage.Options, strcred.AuthOptionMixin):
         # twist does not know the option.
         return self.parent is not None and "nodaemon" in self.parent
 
-    def _program(self) -> str:
+    def _programName(self) -> str:
         if self.isConsole:
             return "txconnect"
         return "twistd connectproxy" if self._belowTwistd() else "connectproxy"
 
-    def _parentOption(self, name: str) -> Any:
+    def _parentOption(self, name: str) -> object:
         return None if self.parent is None else self.parent.get(name)

@@ -1,5 +1,8 @@
 """
-Writing a password file: C{txconnect passwd FILE USER}.
+The command C{txconnect passwd FILE USER}, which writes a password file.
+
+A proxy may read the file at any time, and an operator may be interrupted at any
+time: so a new file is written whole beside the old one, and renamed over it.
 """
 
 from __future__ import annotations
@@ -19,12 +22,14 @@ __all__ = ["main", "setPassword"]
 USAGE = """\
 Usage: txconnect passwd FILE USER
 
-Set USER's password in FILE, for --auth htpasswd:FILE.  The file is made when
-it does not exist, readable by its owner alone (mode 0600).  The password is
-asked for twice; when standard input is no terminal, its first line is taken.
+Set USER's password in FILE, for --auth htpasswd:FILE.  The file is
+created if it does not exist, readable only by its owner (mode 0600).  The
+command asks for the password twice; if standard input is not a terminal, its
+first line is the password.
 """
 
 MODE = 0o600
+"""The mode of a password file."""
 
 # The scheme cannot carry control characters (RFC 7617, 2), nor C1 ones in a
 # way that two clients agree on.
@@ -34,19 +39,19 @@ def setPassword(path: str | os.PathLike[str], user: str, password: str | bytes) 
     """
     Give a user a password, with a new scrypt hash.
 
-    The file is replaced in one step: who reads it sees the old one or the new
-    one whole.  Other lines and comments stay as they are.  Its owner stays,
+    The file is replaced in one step: a reader sees the whole old one or the
+    whole new one.  Other lines and comments stay as they are.  Its owner stays,
     its mode becomes 0600, and a symbolic link stays one.
 
     @param password: a C{str} is taken as UTF-8, as the Basic scheme does.
-    @return: whether the user is new.
-    @raise ValueError: when the user or the password is one that no client
-        can send, or that the file cannot hold.
-    @raise OSError: when the file cannot be read or written.
+    @return: true when the user is new.
+    @raise ValueError: no client can send this user or password, or the file
+        cannot hold it.
+    @raise OSError: the file cannot be read or written.
     """
     name, octets = _checkUser(user), _checkPassword(password)
     target = os.path.realpath(path)
-    lines, owner = _read(target)
+    lines, owner = _readLines(target)
     entry = name + b":" + makeHash(octets).text
     theirs = [line.startswith(name + b":") for line in lines]
     new = not any(theirs)
@@ -57,7 +62,7 @@ def setPassword(path: str | os.PathLike[str], user: str, password: str | bytes) 
         # A second line of this user would keep the old password alive.
         extra = {at for at, his in enumerate(theirs) if his} - {theirs.index(True)}
         lines = [line for at, line in enumerate(lines) if at not in extra]
-    _replace(target, b"".join(line + b"\n" for line in lines), owner)
+    _replaceFile(target, b"".join(line + b"\n" for line in lines), owner)
     return new
 
 
@@ -69,12 +74,11 @@ def main(
     prompt: Callable[[str], str] = getpass.getpass,
 ) -> int:
     """
-    The command C{txconnect passwd}.
+    Run the command C{txconnect passwd}.
 
-    @param argv: what stands behind C{passwd}.
-    @param prompt: asks for a password without showing it.
-    @return: the exit status: 0, 1 when it could not be done, 2 for wrong
-        usage.
+    @param argv: the arguments after C{passwd}.
+    @param prompt: a function that asks for a password without showing it.
+    @return: the exit status: 0 for success, 1 for failure, 2 for wrong usage.
     """
     if list(argv) in (["-h"], ["--help"]):
         stdout.write(USAGE)
@@ -84,9 +88,9 @@ def main(
         return 2
     path, user = argv
     try:
-        # Before anything is typed.
+        # Now, so that nobody types a password twice for a user that is refused.
         _checkUser(user)
-        new = setPassword(path, user, _ask(user, stdin, prompt))
+        new = setPassword(path, user, _askPassword(user, stdin, prompt))
     except (EOFError, KeyboardInterrupt):
         stderr.write("\ntxconnect passwd: nothing was changed\n")
         return 1
@@ -100,19 +104,20 @@ def main(
     return 0
 
 
-def _ask(user: str, stdin: TextIO, prompt: Callable[[str], str]) -> str:
+def _askPassword(user: str, stdin: TextIO, prompt: Callable[[str], str]) -> str:
     if not stdin.isatty():
+        # One line: a password file's line holds no more, and echo adds its end.
         line = stdin.readline()
         if not line:
             raise ValueError("there is no password on standard input")
-        return _nonEmpty(line.removesuffix("\n").removesuffix("\r"))
-    password = _nonEmpty(prompt(f"Password for {user}: "))
+        return _requireNonEmpty(line.removesuffix("\n").removesuffix("\r"))
+    password = _requireNonEmpty(prompt(f"Password for {user}: "))
     if prompt("The same again: ") != password:
         raise ValueError("the two passwords differ; nothing was changed")
     return password
 
 
-def _nonEmpty(password: str) -> str:
+def _requireNonEmpty(password: str) -> str:
     if not password:
         raise ValueError("the password is empty; nothing was changed")
     return password
@@ -127,17 +132,19 @@ def _checkUser(user: str) -> bytes:
         raise ValueError("the user holds a control character")
     if user.startswith("#"):
         raise ValueError("the user starts with '#', as a comment does")
-    return _encode(user, "user")
+    return _encodeText(user, "user")
 
 
 def _checkPassword(password: str | bytes) -> bytes:
-    octets = _encode(password, "password") if isinstance(password, str) else password
+    octets = (
+        _encodeText(password, "password") if isinstance(password, str) else password
+    )
     if findControlOctet(octets):
         raise ValueError("the password holds a control character")
     return octets
 
 
-def _encode(text: str, what: str) -> bytes:
+def _encodeText(text: str, what: str) -> bytes:
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
@@ -145,7 +152,7 @@ def _encode(text: str, what: str) -> bytes:
         raise ValueError(f"the {what} is not UTF-8") from None
 
 
-def _read(path: str) -> tuple[list[bytes], os.stat_result | None]:
+def _readLines(path: str) -> tuple[list[bytes], os.stat_result | None]:
     try:
         with open(path, "rb") as file:
             content = file.read().removesuffix(b"\n")
@@ -155,7 +162,8 @@ def _read(path: str) -> tuple[list[bytes], os.stat_result | None]:
         return [], None
 
 
-def _replace(path: str, content: bytes, owner: os.stat_result | None) -> None:
+def _replaceFile(path: str, content: bytes, owner: os.stat_result | None) -> None:
+    # In the same directory, as only a file system can rename within itself.
     # mkstemp makes it 0600 before there is anything to read.
     descriptor, temporary = tempfile.mkstemp(
         prefix=".passwd-", dir=os.path.dirname(path)
@@ -168,6 +176,7 @@ def _replace(path: str, content: bytes, owner: os.stat_result | None) -> None:
             if owner is not None and owner.st_uid != os.geteuid():
                 # root changes the file of the user that the proxy runs as.
                 os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            # A crash after the rename must not leave an empty file.
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:

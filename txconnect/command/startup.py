@@ -1,5 +1,5 @@
 """
-The lines at start-up: where the proxy listens, who may use it and for what.
+The lines at start-up: where the proxy listens, its users and destinations.
 
 Nothing here opens anything or knows about tunnels: the lines for those are
 L{txconnect.observers.console}'s.
@@ -21,21 +21,22 @@ from txconnect.naming import VERSION
 _DEFAULT_POLICIES = {"ports": "ports:443", "networks": "networks:public"}
 _DEFAULTS = tuple(_DEFAULT_POLICIES.values())
 _WIDTH = 52
-"""Columns before what stands to the right in the lines at start-up."""
+"""Columns before the right part of a line at start-up."""
 
 
 @attrs.frozen
 class Welcome:
     """
-    What the lines at start-up are made of.
+    The facts that the lines at start-up show.
 
-    @ivar policies: the policies that stand, as on the command line.
-    @ivar checkers: the names of the checkers; none: nobody is asked.
+    @ivar policies: the policies that apply, as on the command line.
+    @ivar checkers: the names of the checkers; none: clients need no
+        credentials.
     @ivar reactor: the class name of the reactor.
-    @ivar processes: how many accept connections.
-    @ivar routes: the patterns of the routes, each with where it leads.
-    @ivar unasked: the policies that no parent's look-up lets judge addresses;
-        empty where no route leads through a parent.
+    @ivar processes: the number of processes that accept connections.
+    @ivar routes: the patterns of the routes, each with its targets.
+    @ivar unasked: the policies that cannot judge addresses, as a parent looks
+        names up itself; empty where no route leads through a parent.
     """
 
     policies: Sequence[str] = _DEFAULTS
@@ -47,27 +48,28 @@ class Welcome:
 
     def lines(self, listening: Sequence[tuple[Listener, IAddress]]) -> list[str]:
         """
-        Four lines: where it listens, who may, where to, what to try; and
-        where there are routes, those behind the third.
+        Return four lines: the listeners, the users, the destinations, a command
+        to try; and, where there are routes, theirs after the third.
 
-        @param listening: the listeners, and the addresses that they got.
+        @param listening: the listeners, each with its address.
         """
-        urls = [_url(listener, host) for listener, host in listening]
+        urls = [_listenerUrl(listener, host) for listener, host in listening]
         count = "1 process" if self.processes == 1 else f"{self.processes} processes"
         return [
-            _columns(
+            _twoColumns(
                 f"txconnect {VERSION} on {', '.join(urls)}",
                 f"(Twisted {twistedVersion}, {_reactorName(self.reactor)}, {count})",
             ),
-            "  who   " + self._who(listening),
-            "  where " + self._where(),
-            *self._ways(),
-            "  try   " + self._attempt(*listening[0]),
+            "  who   " + self._userLine(listening),
+            "  where " + self._destinationLine(),
+            *self._routeLines(),
+            "  try   " + self._attemptLine(*listening[0]),
         ]
 
-    def _who(self, listening: Sequence[tuple[Listener, IAddress]]) -> str:
+    def _userLine(self, listening: Sequence[tuple[Listener, IAddress]]) -> str:
         if self.checkers:
             return f"users that {' or '.join(self.checkers)} knows"
+        # The strictest statement first: each next one covers more clients.
         if all(listener.certified for listener, _ in listening):
             return "clients with a certificate"
         if all(
@@ -76,10 +78,11 @@ class Welcome:
             text = "anyone on this machine (loopback only)"
             if any(listener.certified for listener, _ in listening):
                 return text + ", and clients with a certificate"
-            return _columns("  who   " + text, "add users:  --auth htpasswd:users")[8:]
+            line = _twoColumns("  who   " + text, "add users:  --auth htpasswd:users")
+            return line.removeprefix("  who   ")
         return "ANYONE who can reach it, as --open-proxy says"
 
-    def _where(self) -> str:
+    def _destinationLine(self) -> str:
         if tuple(self.policies) == _DEFAULTS:
             return (
                 "public addresses, port 443; private, link-local and metadata "
@@ -87,7 +90,7 @@ class Welcome:
             )
         return "what all of these allow:  " + "  ".join(self.policies)
 
-    def _ways(self) -> list[str]:
+    def _routeLines(self) -> list[str]:
         lines = [
             f"  via   {way}  for what {pattern} allows"
             if pattern
@@ -101,29 +104,31 @@ class Welcome:
             )
         return lines
 
-    def _attempt(self, listener: Listener, host: IAddress) -> str:
+    def _attemptLine(self, listener: Listener, host: IAddress) -> str:
         user = "-U USER " if self.checkers else ""
         certificate = "--proxy-cert CERT --proxy-key KEY " if listener.certified else ""
         if shownAddress(host).startswith("unix:"):
+            # curl cannot speak to a proxy on a UNIX socket.
             return (
                 "printf 'CONNECT example.com:443 HTTP/1.1\\r\\n"
                 "Host: example.com:443\\r\\n\\r\\n' "
                 f"| nc -U {shownAddress(host)[5:]}"
             )
-        url = _url(listener, host)
-        # What is bound to every address is reached at this one.
+        url = _listenerUrl(listener, host)
+        # The any-address cannot be connected to everywhere; loopback can, and a
+        # listener on it answers there.
         url = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
         return f"curl {certificate}{user}-x {url} https://example.com/"
 
 
 def welcome(built: BuiltProxy, reactor: str) -> Welcome:
     """
-    Return what a proxy says of itself.
+    Return the facts about a proxy that the lines show.
 
     @param reactor: the class name of the reactor.
     """
     rules = built.pluginSet
-    # A parent resolves names itself, so these are not asked about its routes.
+    # A parent resolves names itself: these cannot judge addresses on its routes.
     judges = [
         p.name for p in built.proxy.policies if IAddressPolicy.providedBy(p.plugin)
     ]
@@ -139,19 +144,20 @@ def welcome(built: BuiltProxy, reactor: str) -> Welcome:
 
 def standingPolicies(rules: PluginSet) -> list[str]:
     """Return the policies with the defaults, as an operator would write them."""
+    # By name: a policy of the operator's replaces the default of that name.
     given = {policy.name for policy in rules.policies}
     defaults = [d for name, d in _DEFAULT_POLICIES.items() if name not in given]
     return [*defaults, *rules.configuration.policies]
 
 
-def _url(listener: Listener, host: IAddress) -> str:
+def _listenerUrl(listener: Listener, host: IAddress) -> str:
     shown = shownAddress(host)
     if shown.startswith("unix:"):
         return shown
     return f"{'https' if listener.encrypted else 'http'}://{shown}"
 
 
-def _columns(left: str, right: str) -> str:
+def _twoColumns(left: str, right: str) -> str:
     return f"{left:<{_WIDTH}}  {right}"
 
 

@@ -1,6 +1,9 @@
 """
-The log of C{txconnect} on a terminal: without Twisted's own boilerplate, but
-with every warning and error in full.
+The log of C{txconnect} on a terminal: without Twisted's own notices, but with
+every warning and error in full.
+
+Standard output is for the lines about tunnels; this goes to standard error, so
+that either can be redirected.
 """
 
 from __future__ import annotations
@@ -25,23 +28,26 @@ LOG_OBSERVER = "txconnect.command.terminallog.logObserver"
 
 def logObserver() -> ILogObserver:
     """
-    The log of C{txconnect}, on standard error: warnings and errors of
-    everything, tracebacks included, and the notices of all but Twisted.
+    Return the log of C{txconnect}, on standard error: the warnings and errors of
+    every namespace, tracebacks included, and the notices of all but Twisted.
 
     Called by C{twistd --logger}.
     """
+    # twistd may have put the log itself in the place of sys.stderr.
     return makeLogObserver(sys.__stderr__ or sys.stderr)
 
 
 def makeLogObserver(stream: TextIO) -> ILogObserver:
-    """L{logObserver} on another stream."""
+    """Return the observer of L{logObserver} for another stream."""
     levels = LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)
+    # log_legacy is the namespace of twisted.python.log: a service's start, a
+    # factory's, each port.
     for namespace in ("twisted", "log_legacy"):
         levels.setLogLevelForNamespace(namespace, LogLevel.warn)
-    return FilteringLogObserver(FileLogObserver(stream, _asLine), [levels])
+    return FilteringLogObserver(FileLogObserver(stream, _formatLine), [levels])
 
 
-def _asLine(event: LogEvent) -> str | None:
+def _formatLine(event: LogEvent) -> str | None:
     text = eventAsText(event, includeTimestamp=False, includeSystem=False)
     if not text:
         return None
