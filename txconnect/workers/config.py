@@ -1,6 +1,9 @@
 """
-The start of a worker: the program that its interpreter runs, and everything
-that the parent tells it.
+The start of a worker: the program that its interpreter runs, and the values
+that the parent sends.
+
+A worker is a new interpreter and no fork of the parent: a fork would inherit
+the parent's reactor, its descriptors and its signal handlers.
 """
 
 from __future__ import annotations
@@ -17,8 +20,8 @@ from txconnect.errors import ConfigurationError
 
 VERSION = 2
 """
-Of the messages between parent and worker: another one when a known message
-changes its meaning.
+The version of the messages between parent and worker: it changes when a known
+message changes its meaning.
 """
 
 CHANNEL = 3
@@ -28,13 +31,13 @@ FIRST_SOCKET = 4
 """The worker's first listening socket; all others follow, then the files."""
 
 STOP_TIMEOUT = 10.0
-"""Seconds that a worker has to end by itself."""
+"""Seconds that a worker has to end before it is killed."""
 
 START_TIMEOUT = 60.0
-"""Seconds until a worker must accept."""
+"""Seconds that a worker has until it must accept connections."""
 
 LONGEST_LINE = 1 << 15
-"""Characters of one event of a worker's log that are kept."""
+"""The most characters kept of one event of a worker's log."""
 
 BOOT = (
     "import json,sys;c=open(3,'rb',0,closefd=False);"
@@ -42,8 +45,8 @@ BOOT = (
     "from txconnect.workers.worker import main;main(b['reactor'])"
 )
 """
-The program of a worker.  It imports nothing of ours before it knows where the
-parent has found that.  It reads exactly one line: behind it the channel begins.
+The program of a worker.  It imports nothing of ours before it has the parent's
+C{sys.path}.  It reads exactly one line: after it the channel begins.
 """
 
 
@@ -53,21 +56,23 @@ def bootLine(reactor: str) -> bytes:
 
     @param reactor: the module whose C{install} makes the parent's reactor.
     """
+    # ASCII, as a path may hold surrogates that UTF-8 cannot carry.
     return json.dumps({"path": sys.path, "reactor": reactor}).encode("ascii") + b"\n"
 
 
 @attrs.frozen(kw_only=True)
 class WorkerConfig:
     """
-    Everything that a worker starts from, as the message C{start} carries it.
+    The values from which a worker starts, as the message C{start} carries them.
 
     @ivar configuration: the parent's, with the paths that the worker can read.
-    @ivar directory: where relative names in it count from.
+    @ivar directory: the directory from which relative names in it count.
     @ivar rundir: the current directory afterwards.
-    @ivar foreground: whether somebody sees standard output.
+    @ivar foreground: true when standard output is seen, as the parent is no
+        daemon.
     @ivar sockets: for each listener the number of its sockets.
     @ivar files: the number of descriptors with files' contents after those.
-    @ivar version: L{VERSION}, as the parent speaks it.
+    @ivar version: the parent's L{VERSION}.
     """
 
     configuration: Configuration
@@ -80,7 +85,7 @@ class WorkerConfig:
 
     @property
     def descriptors(self) -> range:
-        """Every descriptor that the worker has got besides the channel."""
+        """Every descriptor that the worker has inherited besides the channel."""
         return range(FIRST_SOCKET, FIRST_SOCKET + sum(self.sockets) + self.files)
 
     def toData(self) -> dict[str, Any]:
@@ -90,11 +95,12 @@ class WorkerConfig:
     @classmethod
     def fromData(cls, fields: Mapping[str, Any]) -> WorkerConfig:
         """
-        Return what L{toData} gave.
+        Make the value from the result of L{toData}.
 
         @raise ConfigurationError: the parent is of another version: the program
             was replaced while the parent went on running.
         """
+        # First: the other fields may mean something else in another version.
         if fields.get("version") != VERSION:
             raise ConfigurationError(
                 "txconnect has been replaced by another version since it was started: "

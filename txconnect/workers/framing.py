@@ -1,8 +1,12 @@
 """
 Frames: messages as the bytes of a stream.
 
-A frame is a length of four octets, in network order, and so many octets of
-JSON: one object.  The length is checked before anything is kept.
+A frame is a length of four octets, in network order, followed by that many
+octets of JSON: one object.  The length is checked before the body is awaited.
+
+The other side is our own program, but a plugin shares its process and may have
+written to the descriptor: so the decoder trusts nothing.  JSON, not pickle, for
+the same reason: reading a message runs no code.
 
 Pure: bytes in, values out.
 """
@@ -12,7 +16,6 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 LARGEST = 1 << 24
 """The most octets of a message: 16 MiB."""
@@ -28,11 +31,11 @@ class TooLarge(ValueError):
     """A message of ours is larger than the other side accepts."""
 
 
-def encodeFrame(message: Mapping[str, Any], largest: int = LARGEST) -> bytes:
+def encodeFrame(message: Mapping[str, object], largest: int = LARGEST) -> bytes:
     """
     Return the frame of one message.
 
-    @raise TooLarge: there is none.
+    @raise TooLarge: the message is larger than a frame may be.
     @raise TypeError: JSON cannot carry a value in it.
     """
     body = json.dumps(message, separators=(",", ":")).encode("ascii")
@@ -43,7 +46,7 @@ def encodeFrame(message: Mapping[str, Any], largest: int = LARGEST) -> bytes:
 
 class FrameDecoder:
     """
-    Cuts a stream into messages, in bounded memory.
+    A decoder that cuts a stream into messages, in bounded memory.
     """
 
     def __init__(self, largest: int = LARGEST) -> None:
@@ -52,24 +55,25 @@ class FrameDecoder:
 
     @property
     def isPartial(self) -> bool:
-        """Whether the stream is in the middle of a frame."""
+        """True when the stream is in the middle of a frame."""
         return bool(self._received)
 
-    def feed(self, data: bytes) -> Iterator[dict[str, Any]]:
+    def feed(self, data: bytes) -> Iterator[dict[str, object]]:
         """
         Yield the messages that C{data} completes, in order.
 
-        @raise BadMessage: behind the last good one; nothing may be fed then.
+        @raise BadMessage: after the last good message; nothing may be fed then.
         """
         self._received += data
         while (body := self._nextBody()) is not None:
-            yield _decode(body)
+            yield _decodeBody(body)
 
     def _nextBody(self) -> bytes | None:
         received = self._received
         if len(received) < _LENGTH.size:
             return None
         (length,) = _LENGTH.unpack_from(received)
+        # Now, not when the body is there: it would be kept until then.
         if length > self._largest:
             raise BadMessage(f"a message has {length} octets")
         end = _LENGTH.size + length
@@ -80,9 +84,10 @@ class FrameDecoder:
         return body
 
 
-def _decode(body: bytes) -> dict[str, Any]:
+def _decodeBody(body: bytes) -> dict[str, object]:
     try:
         message = json.loads(body)
+    # Deep nesting is an error of the other side too.
     except (ValueError, RecursionError):
         raise BadMessage("a message is not JSON") from None
     if not isinstance(message, dict):

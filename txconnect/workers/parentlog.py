@@ -1,7 +1,7 @@
 """
-The log of a worker: every event goes to the parent, who has the log.
+The log of a worker: every event is sent to the parent, which writes the log.
 
-A parent that does not keep up costs lines, and nobody waits for it.
+When the parent does not keep up, lines are lost and counted; no thread waits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from txconnect.workers.config import LONGEST_LINE
 @implementer(ILogObserver)
 class ParentLog:
     """
-    Sends the events of the log; called by any thread.
+    An observer that sends the events of the log; called by any thread.
     """
 
     def __init__(
@@ -26,11 +26,11 @@ class ParentLog:
     ) -> None:
         """
         @param send: L{Channel.send<txconnect.workers.channel.Channel.send>}.
-        @param hasRoom: whether the parent keeps up.
+        @param hasRoom: tells whether the parent keeps up.
         """
         self._send = send
         self._hasRoom = hasRoom
-        # An object that is collected meanwhile may log in this very thread.
+        # Reentrant: an object that is collected meanwhile may log in this thread.
         self._lock = threading.RLock()
         self._lost = 0
 
@@ -44,10 +44,12 @@ class ParentLog:
                 self._lost += 1
                 return
             lost, self._lost = self._lost, 0
+        # Outside the lock: other threads need not wait for this one's sending.
         if lost:
             text = f"({lost} lines of this log are lost) {text}"
         self._send(
             "log",
+            # Cut, as an event of any size must fit into one frame.
             namespace=str(event.get("log_namespace") or "txconnect")[:200],
             level=getattr(event.get("log_level"), "name", "info"),
             text=text[:LONGEST_LINE],
