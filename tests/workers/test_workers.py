@@ -184,7 +184,7 @@ def test_requestThatIsNotDoneIsTold(
             one.hear(answer)
         one.clock.advance(ASK_TIMEOUT)
     assert [formatEvent(event) for event in logged.events] == [
-        f"worker 1 has not done what it was told (reopen): {each}" for each in reasons
+        f"worker 1 has not done the request (reopen): {each}" for each in reasons
     ]
 
 

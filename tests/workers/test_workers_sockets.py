@@ -99,7 +99,7 @@ def test_parentBindsBelowTls() -> None:
 def test_whatOnlySomeReactorsDoCannotBeShared() -> None:
     """C{stdio:}, or an endpoint that asks others first."""
     for shared in (HeldSockets(Binding()), HandedSockets(Binding(), [])):
-        with pytest.raises(CannotShare, match="asks the reactor for connectTCP"):
+        with pytest.raises(CannotShare, match="needs the reactor's connectTCP"):
             shared.connectTCP("127.0.0.1", 1)
         assert not hasattr(shared, "nameResolver")
     with pytest.raises(ConfigurationError, match="no socket"):

@@ -261,7 +261,7 @@ def test_workerThatCannotListenSaysWhy(started: Started) -> None:
 def test_workerCannotEnterTheDirectory(started: Started, tmp_path: Path) -> None:
     started.start(attrs.evolve(CONFIG, directory=str(tmp_path / "no")))
     [answer] = started.answers()
-    assert re.match("a worker cannot enter .*/no, from where relative", answer["error"])
+    assert re.match("a worker cannot enter .*/no, from which relative", answer["error"])
     assert started.built == []
 
 

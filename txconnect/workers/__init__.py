@@ -1,7 +1,7 @@
 """
 Worker processes: several of them accept from the same listening sockets.
 
-The parent binds the ports, judges them, and starts the workers; it accepts
+The parent binds the ports, checks them, and starts the workers; it accepts
 nothing and runs no plugin.  Each worker is a complete proxy, with its own
 plugin objects, built from the same
 L{Configuration<txconnect.configuration.Configuration>}.  Between the two there
@@ -14,7 +14,6 @@ L{worker<txconnect.workers.worker>} is the other.
 
 The parent's messages: C{start}, asked once, with the fields of a
 L{WorkerConfig<txconnect.workers.config.WorkerConfig>}, and answered when the
-worker accepts; C{reopen} and C{list}, answered when they are handled; C{stop}.  The
-worker's message: C{log}, with C{namespace}, C{level}
-and C{text}.
+worker accepts; C{reopen} and C{list}, answered when they are handled; C{stop}.
+The worker's message: C{log}, with C{namespace}, C{level} and C{text}.
 """

@@ -1,11 +1,14 @@
 """
-Files that the configuration names and that only root may read: keys, passwords.
+Files that the configuration names and only root may read: keys, passwords.
 
-They are opened while C{twistd} still is root, and looked at again when it is
-not any more.  What can still be read then is left alone, so that a password
-file is read again when it changes.  Of the others the contents are kept in
-memory, and a worker, also one that is started much later, finds them under
-C{/proc/self/fd}: the configuration that it gets names that path instead.
+They are opened while C{twistd} is still root, and checked again after it has
+dropped its privileges.  A file that can still be read then keeps its path, so
+that a password file is read again when it changes.  The contents of the others
+are kept in memory, and a worker, even one that starts much later, finds them
+under C{/proc/self/fd}: its configuration names that path instead.
+
+A name is found by the shape of the text, as no plugin tells which files it will
+read.
 """
 
 from __future__ import annotations
@@ -23,8 +26,9 @@ from txconnect.configuration import Configuration
 from txconnect.errors import ConfigurationError
 
 LARGEST = 1 << 20
-"""Octets; what is larger is no key and no password file."""
+"""The most octets; a larger file is no key and no password file."""
 
+# Not blocking: opening a FIFO would wait for its writer.
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _SEALS = ("F_SEAL_WRITE", "F_SEAL_SHRINK", "F_SEAL_GROW", "F_SEAL_SEAL")
 _PART = re.compile(r"(?:\\.|[^:\\])+", re.DOTALL)
@@ -33,7 +37,7 @@ _TARGETS = re.compile(r"(?:\A|=)(?:https?|socks5h?)://", re.IGNORECASE)
 _TARGET_FILE = re.compile(r",(?:credentials|ca|cert|key)=(?!env:)([^,|]+)")
 
 Span = tuple[int, int, str]
-"""Where a path begins and ends in a text, and the path."""
+"""The start and the end of a path in a text, and the path."""
 
 
 @attrs.frozen
@@ -43,7 +47,7 @@ class FileReference:
 
     @ivar field: the field of the configuration.
     @ivar index: of the text in that field.
-    @ivar start: where the path begins in the text; C{end} likewise.
+    @ivar start: the index at which the path begins in the text; C{end} likewise.
     @ivar path: the file, absolute.
     """
 
@@ -64,13 +68,13 @@ def fileReferences(configuration: Configuration) -> list[FileReference]:
     return [
         FileReference(field, index, start, end, path)
         for field, find in _FINDERS.items()
-        for index, text in enumerate(_texts(configuration, field))
+        for index, text in enumerate(_fieldTexts(configuration, field))
         for start, end, name in find(text)
         if os.path.isfile(path := os.path.abspath(name))
     ]
 
 
-def _texts(configuration: Configuration, field: str) -> tuple[str, ...]:
+def _fieldTexts(configuration: Configuration, field: str) -> tuple[str, ...]:
     value = getattr(configuration, field)
     if field == "pair":
         return () if value is None else (value,)
@@ -89,23 +93,25 @@ def _inListener(text: str) -> Iterator[Span]:
     for part in _PART.finditer(text, len(kind) + len(colon)):
         key, equals, value = part[0].rpartition("=")
         path = re.sub(r"\\(.)", r"\1", value)
-        if not path.isdigit():  # a port
+        # A port is no file, even where one of that name exists.
+        if not path.isdigit():
             yield part.start() + len(key) + len(equals), part.end(), path
 
 
 def _inRoute(text: str) -> Iterator[Span]:
+    # The pattern before the targets is a policy, whose argument may be a file.
     found = _TARGETS.search(text)
     targets = found.start() if found else len(text)
-    yield from _arguments(text, targets)
+    yield from _pathArguments(text, targets)
     for file in _TARGET_FILE.finditer(text, targets):
         yield *file.span(1), file[1]
 
 
 def _inPlugin(text: str) -> Iterator[Span]:
-    return _arguments(text, len(text))
+    return _pathArguments(text, len(text))
 
 
-def _arguments(text: str, end: int) -> Iterator[Span]:
+def _pathArguments(text: str, end: int) -> Iterator[Span]:
     start = text.find(":") + 1 or len(text)
     for item in _ITEM.finditer(text, start, end):
         if "/" in item[0]:
@@ -132,18 +138,18 @@ class RootFiles:
         readable: Callable[[str], bool] | None = None,
     ) -> None:
         """
-        @param configuration: relative names in it count from the directory that
-            is the current one now.
-        @param readable: whether this process may read a path, now.
+        @param configuration: relative names in it count from the current
+            directory at this moment.
+        @param readable: tells whether this process may read a path now.
         """
         self._configuration = configuration
         self._references = fileReferences(configuration)
-        self._readable = readable or _readable
+        self._isReadable = readable or _isReadable
         self._opened: dict[str, int] = {}
         self._kept: dict[str, int] = {}
 
     def open(self) -> None:
-        """Open them all; called while the program has all its rights."""
+        """Open all files; called before the program drops its privileges."""
         for reference in self._references:
             if reference.path not in self._opened:
                 descriptor = _openFile(reference.path)
@@ -153,14 +159,14 @@ class RootFiles:
     def keep(self) -> None:
         """
         Keep the contents of the files that cannot be read any more; called with
-        the rights that the workers will have.
+        the privileges that the workers will have.
 
-        @raise ConfigurationError: this system cannot do that.
+        @raise ConfigurationError: this system has no files in memory.
         """
         opened, self._opened = self._opened, {}
         for path, descriptor in opened.items():
             with os.fdopen(descriptor, "rb") as file:
-                if not self._readable(path):
+                if not self._isReadable(path):
                     self._kept[path] = _inMemory(file.read(LARGEST))
 
     @property
@@ -169,7 +175,7 @@ class RootFiles:
         return list(self._kept.values())
 
     def close(self) -> None:
-        """Forget everything."""
+        """Close all files, and forget the contents."""
         for descriptor in (*self._opened.values(), *self._kept.values()):
             os.close(descriptor)
         self._opened.clear()
@@ -179,16 +185,17 @@ class RootFiles:
         """
         Return the configuration for a worker that inherits L{descriptors}.
 
-        @param first: the number of the first of them there.
+        @param first: the number of the first of these descriptors in the worker.
         """
+        # The order of the descriptors is that of the paths: both are of one dict.
         paths = {
             path: f"/proc/self/fd/{number}"
             for number, path in enumerate(self._kept, first)
         }
         kept = [each for each in self._references if each.path in paths]
         changed: dict[str, Any] = {
-            field: _replaced(
-                _texts(self._configuration, field),
+            field: _replacePaths(
+                _fieldTexts(self._configuration, field),
                 [each for each in kept if each.field == field],
                 paths,
             )
@@ -199,18 +206,19 @@ class RootFiles:
         return attrs.evolve(self._configuration, **changed)
 
 
-def _replaced(
+def _replacePaths(
     texts: tuple[str, ...], references: list[FileReference], paths: Mapping[str, str]
 ) -> tuple[str, ...]:
-    told = list(texts)
-    # From the end, so that what stands before keeps its place.
+    replaced = list(texts)
+    # From the end, so that the indexes of earlier paths stay right.
     for each in reversed(references):
-        text = told[each.index]
-        told[each.index] = text[: each.start] + paths[each.path] + text[each.end :]
-    return tuple(told)
+        text = replaced[each.index]
+        replaced[each.index] = text[: each.start] + paths[each.path] + text[each.end :]
+    return tuple(replaced)
 
 
-def _readable(path: str) -> bool:
+def _isReadable(path: str) -> bool:
+    # By the effective user: the real one may still be root.
     return os.access(path, os.R_OK, effective_ids=True)
 
 
@@ -218,8 +226,9 @@ def _openFile(path: str) -> int | None:
     try:
         descriptor = os.open(path, _FLAGS)
     except OSError:
-        # Not even now: who needs it will say so.
+        # Not even root can open it: the plugin that needs it will report that.
         return None
+    # Checked on the descriptor: the path may lead elsewhere a moment later.
     found = os.fstat(descriptor)
     if stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST:
         return descriptor
@@ -238,10 +247,10 @@ def _inMemory(content: bytes) -> int:
     )
     with os.fdopen(descriptor, "wb", closefd=False) as file:
         file.write(content)
-    # One worker must not change what the next one reads.
-    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _seals())
+    # One worker must not change the content for the next one.
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _sealFlags())
     return descriptor
 
 
-def _seals() -> int:
+def _sealFlags() -> int:
     return sum(getattr(fcntl, name) for name in _SEALS)

@@ -1,5 +1,8 @@
 """
 One worker's process, as its parent sees it.
+
+Two ends have to come before it is over, in any order: that of the process, and
+that of its channel, which may still hold the last lines of its log.
 """
 
 from __future__ import annotations
@@ -9,10 +12,11 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.defer import TimeoutError
 from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
@@ -47,39 +51,40 @@ class ProcessOwner(Protocol):
     """The owner of a process: a L{WorkerSlot<txconnect.workers.slot.WorkerSlot>}."""
 
     def workerReady(self, process: WorkerProcess) -> None:
-        """It accepts connections."""
+        """The worker accepts connections."""
 
     def workerFailed(self, process: WorkerProcess, reason: str) -> None:
-        """It cannot start, and ends."""
+        """The worker cannot start, and ends."""
 
     def workerLate(self, process: WorkerProcess) -> None:
-        """It is still not ready after L{START_TIMEOUT}."""
+        """The worker is not ready after L{START_TIMEOUT}."""
 
     def workerExited(self, process: WorkerProcess, how: str) -> None:
-        """It is not there any more."""
+        """The process has ended."""
 
     def workerGone(self, process: WorkerProcess) -> None:
-        """Nothing more is heard of it."""
+        """The process has ended, and so has its output."""
 
 
 class WorkerProcess(ProcessProtocol):
     """
-    Starts a worker with its configuration, and logs what it logs.
+    The parent's side of a worker: starts it with its configuration, and writes
+    the events of its log.
 
     @ivar channel: to the worker.
     """
 
     def __init__(
         self,
-        clock: Any,
+        clock: IReactorTime,
         name: str,
         boot: bytes,
         config: WorkerConfig,
         owner: ProcessOwner,
     ) -> None:
         """
-        @param clock: provides C{IReactorTime}.
-        @param name: what its lines in the log begin with.
+        @param clock: times the wait for answers and for its end.
+        @param name: the prefix of its lines in the log.
         @param boot: the L{bootLine<txconnect.workers.config.bootLine>}.
         """
         self._name = name
@@ -90,18 +95,20 @@ class WorkerProcess(ProcessProtocol):
         self._ended = False
         self._lost = False
         self._clock = clock
-        self._killing: Any = None
-        self.channel = Channel(clock, {"log": self._logged}, self._channelLost)
+        self._killing: IDelayedCall | None = None
+        self.channel = Channel(clock, {"log": self._logReceived}, self._channelLost)
 
     @property
     def pid(self) -> int | None:
-        """The process; L{None} once it has ended."""
+        """The id of the process; L{None} once it has ended."""
         pid: int | None = self.transport.pid  # type: ignore[union-attr]
         return pid
 
     def connectChannel(self, transport: ChannelTransport) -> None:
-        """Start the worker; called when the process and its channel are there."""
+        """Start the worker; called when the process and its channel exist."""
         self.channel.makeConnection(transport)
+        # A line, and no frame yet: the interpreter reads it before it can import
+        # the code that knows frames.
         transport.write(self._boot)
         ready = self.channel.ask(
             "start", timeout=START_TIMEOUT, **self._config.toData()
@@ -110,31 +117,32 @@ class WorkerProcess(ProcessProtocol):
         ready.addErrback(lambda failure: _log.failure("A worker's start", failure))
 
     def stop(self) -> None:
-        """Ask it to end."""
+        """Request the worker to end."""
         self.channel.send("stop")
 
     def request(self, kind: str) -> None:
-        """Ask something of it; the log says so when that has not been done."""
+        """Send a request to the worker; an error is logged if it is not done."""
         self.channel.ask(kind).addErrback(self._notDone, kind)
 
     def kill(self) -> None:
-        """End it."""
+        """Kill the process."""
         try:
             self.transport.signalProcess("KILL")  # type: ignore[union-attr]
         except ProcessExitedAlready:
-            pass  # That is what was wanted.
+            pass  # Its end was the aim.
 
     def forget(self) -> None:
-        """Hear nothing more, even if somebody else holds its pipes open."""
+        """Receive nothing more, even if another process holds its pipes open."""
         self.transport.loseConnection()  # type: ignore[union-attr]
         self.channel.close()
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """
-        Log standard error: of an interpreter that does not get as far as our
-        log, it is all there is.
+        Log standard error: it is the only output of an interpreter that fails
+        before our log begins.
         """
         *lines, rest = (self._errors + data).split(b"\n")
+        # A line without an end must not fill the memory of the parent.
         self._errors = rest[:LONGEST_LINE]
         for line in lines:
             if line.strip():
@@ -142,9 +150,10 @@ class WorkerProcess(ProcessProtocol):
                 _log.warn("{worker}: {text}", worker=self._name, text=text)
 
     def processExited(self, reason: Failure) -> None:
-        self._owner.workerExited(self, _endedHow(reason.value))
+        self._owner.workerExited(self, _describeEnd(reason.value))
 
     def processEnded(self, reason: Failure) -> None:
+        # The last line may lack its end.
         self.childDataReceived(2, b"\n")
         self._ended = True
         if self._killing is not None and self._killing.active():
@@ -161,7 +170,8 @@ class WorkerProcess(ProcessProtocol):
             )
             self.kill()
         elif not self._ended:
-            # It ends by itself, as a rule: one that does not serves unheard.
+            # A worker ends when its channel does.  One that does not would go on
+            # serving, without a log and beyond any request.
             self._killing = self._clock.callLater(STOP_TIMEOUT, self.kill)
         self._goneIfBoth()
 
@@ -176,22 +186,23 @@ class WorkerProcess(ProcessProtocol):
         elif failure.check(TimeoutError):
             self._owner.workerLate(self)
         else:
-            failure.trap(ChannelLost)  # How it ended is told by its status.
+            failure.trap(ChannelLost)  # The exit status is reported instead.
 
     def _notDone(self, failure: Failure, kind: str) -> None:
         if failure.check(ChannelLost):
-            return  # How it ended is told by its status.
+            return  # The exit status is reported instead.
         reason = failure.getErrorMessage()
         if failure.check(TimeoutError):
             reason = f"no answer within {ASK_TIMEOUT:g} seconds"
         _log.error(
-            "{worker} has not done what it was told ({kind}): {reason}",
+            "{worker} has not done the request ({kind}): {reason}",
             worker=self._name,
             kind=kind,
             reason=reason,
         )
 
-    def _logged(self, fields: Fields) -> None:
+    def _logReceived(self, fields: Fields) -> None:
+        # The worker is not trusted with types: a plugin may write to its channel.
         Logger(str(fields.get("namespace"))).emit(
             _LEVELS.get(str(fields.get("level")), LogLevel.info),
             "{worker}: {text}",
@@ -201,18 +212,21 @@ class WorkerProcess(ProcessProtocol):
 
 
 def spawn(
-    reactor: Any, process: WorkerProcess, number: int, inherited: Mapping[int, int]
+    reactor: IReactorProcess,
+    process: WorkerProcess,
+    number: int,
+    inherited: Mapping[int, int],
 ) -> None:
     """
     Start a worker's process.
 
-    Nothing of what it is told is among its arguments or in its environment,
-    and C{systemd}'s descriptors are the parent's.  Signals wait until it can
-    catch them.
+    Its arguments and its environment hold nothing of the configuration, and
+    C{systemd}'s descriptors stay the parent's.  Signals wait until it can catch
+    them.
 
-    @param inherited: its descriptors from standard input on, by number, and
-        ours that they are; standard error and the channel are added.
-    @raise OSError: there can be no further process.
+    @param inherited: for each of its descriptors, from standard input on, ours
+        that it inherits; standard error and the channel are added.
+    @raise OSError: no further process can be started.
     """
     environment = {
         name: value
@@ -226,7 +240,8 @@ def spawn(
                 reactor.spawnProcess(
                     process,
                     sys.executable,
-                    # Without -P an interpreter looks for modules where it stands.
+                    # Without -P an interpreter finds modules in the current
+                    # directory, which may be another user's.
                     [sys.executable, "-P", "-c", BOOT, "txconnect-worker", str(number)],
                     env=environment,
                     childFDs={**inherited, 2: "r", CHANNEL: theirs.fileno()},
@@ -240,11 +255,13 @@ def spawn(
         process.connectChannel(carrying)
     except TooLarge as error:
         process.kill()
-        raise ConfigurationError(f"workers cannot be told so much: {error}") from None
+        raise ConfigurationError(
+            f"the configuration is too large for workers: {error}"
+        ) from None
 
 
-def _endedHow(ended: Any) -> str:
-    """How a process has ended, for people."""
+def _describeEnd(ended: object) -> str:
+    """Return the way in which a process has ended, for people."""
     number = getattr(ended, "signal", None)
     if number is None:
         return f"status {getattr(ended, 'exitCode', None)}"

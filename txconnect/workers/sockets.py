@@ -1,12 +1,12 @@
 """
 Listening sockets that several processes share.
 
-An endpoint listens by asking its reactor.  L{HeldSockets} is the reactor that
+An endpoint listens by a call of its reactor.  L{HeldSockets} is the reactor that
 an endpoint gets in the parent: the real one binds, and accepts nothing.
-L{HandedSockets} is the one that the same endpoint gets in a worker: whatever it
-asks for, it is given the sockets that the parent has bound, in the same order.
-So every endpoint that only listens can be shared, and TLS is spoken by the
-workers.
+L{HandedSockets} is the reactor that the same endpoint gets in a worker: each
+call returns the next of the sockets that the parent has bound, in the same
+order.  So every endpoint that only listens can be shared, and the workers do
+TLS.
 
 (SO_REUSEPORT, which Twisted has from 26.10 on, would do without this.  But then
 a worker that dies takes along the connections that wait in its own queue, and a
@@ -17,11 +17,16 @@ from __future__ import annotations
 
 import re
 import socket
-from typing import Any
+from typing import Any, NoReturn, Protocol
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress, IListeningPort
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IOpenSSLContextFactory,
+    IProtocolFactory,
+)
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
@@ -32,92 +37,111 @@ _SYSTEMD = re.compile(r"\A((?:haproxy:)?)systemd:.*", re.DOTALL)
 
 class CannotShare(ConfigurationError, AttributeError):
     """
-    An endpoint asks for more than to listen.
+    An endpoint needs more of its reactor than to listen.
 
-    An C{AttributeError} as well, so that asking whether a reactor can do
-    something is answered and does not fail.
+    An C{AttributeError} as well, so that C{hasattr} and C{getattr} with a default
+    work on the reactor.
     """
 
 
-class _Listens:
-    def __getattr__(self, name: str) -> Any:
+class _StreamPort(Protocol):
+    """A port of a reactor, bound to a stream socket."""
+
+    def fileno(self) -> int: ...
+    def startReading(self) -> None: ...
+    def stopReading(self) -> None: ...
+    def getHost(self) -> IAddress: ...
+
+
+class _ListeningOnly:
+    """A reactor without any methods but those of its subclasses."""
+
+    def __getattr__(self, name: str) -> NoReturn:
         raise CannotShare(
-            "workers can share only what listens on a stream socket, and this asks "
-            f"the reactor for {name}; leave out --workers, or listen with tcp: or unix:"
+            "workers can share only endpoints that listen on a stream socket, and this "
+            f"one needs the reactor's {name}; leave out --workers, or listen with tcp: "
+            "or unix:"
         )
 
 
-class HeldSockets(_Listens):
+class HeldSockets(_ListeningOnly):
     """
-    The parent's: binds, and never accepts.
+    The parent's reactor for an endpoint: binds, and never accepts.
 
-    @ivar ports: what has been bound.
+    @ivar ports: the ports that have been bound.
     """
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self.ports: list[Any] = []
+        self.ports: list[_StreamPort] = []
 
     def listenTCP(
-        self, port: int, factory: Any, backlog: int = 50, interface: str = ""
-    ) -> Any:
+        self,
+        port: int,
+        factory: IProtocolFactory,
+        backlog: int = 50,
+        interface: str = "",
+    ) -> _StreamPort:
         """Bind, as of C{IReactorTCP}."""
-        return self._hold(self._reactor.listenTCP(port, factory, backlog, interface))
+        return self._holdPort(
+            self._reactor.listenTCP(port, factory, backlog, interface)
+        )
 
     def listenSSL(
         self,
         port: int,
-        factory: Any,
-        contextFactory: Any,
+        factory: IProtocolFactory,
+        contextFactory: object,
         backlog: int = 50,
         interface: str = "",
-    ) -> Any:
-        """Bind, as of C{IReactorSSL}, without TLS: nobody speaks it here."""
+    ) -> _StreamPort:
+        """Bind, as of C{IReactorSSL}, without TLS: the parent accepts nothing."""
         return self.listenTCP(port, factory, backlog, interface)
 
     def listenUNIX(
         self,
         address: str,
-        factory: Any,
+        factory: IProtocolFactory,
         backlog: int = 50,
         mode: int = 0o666,
         wantPID: bool = False,
-    ) -> Any:
+    ) -> _StreamPort:
         """Bind, as of C{IReactorUNIX}."""
-        return self._hold(
+        return self._holdPort(
             self._reactor.listenUNIX(address, factory, backlog, mode, wantPID)
         )
 
     def adoptStreamPort(
-        self, fileDescriptor: int, addressFamily: int, factory: Any
-    ) -> Any:
-        """Take over what is bound already, as of C{IReactorSocket}."""
-        return self._hold(
+        self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory
+    ) -> _StreamPort:
+        """Take over a bound socket, as of C{IReactorSocket}."""
+        return self._holdPort(
             self._reactor.adoptStreamPort(fileDescriptor, addressFamily, factory)
         )
 
     def descriptors(self) -> list[int]:
         """
-        The sockets to hand on.
+        Return the descriptors of the sockets to hand on.
 
-        @raise ConfigurationError: there is none, so nothing can be shared.
+        @raise ConfigurationError: there is no socket, so nothing can be shared.
         """
         descriptors = [port.fileno() for port in self.ports]
-        # Of a port that has been closed it is -1.
+        # A closed port has -1.
         if not any(descriptor >= 0 for descriptor in descriptors):
             raise ConfigurationError("it has no socket to listen on")
         return [descriptor for descriptor in descriptors if descriptor >= 0]
 
-    def _hold(self, port: Any) -> Any:
-        # The reactor has not turned since: nothing is accepted yet.
+    def _holdPort(self, port: _StreamPort) -> _StreamPort:
+        # The reactor has not run since the port began: it has accepted nothing.
         port.stopReading()
         self.ports.append(port)
         return port
 
 
-class HandedSockets(_Listens):
+class HandedSockets(_ListeningOnly):
     """
-    A worker's: gives what the parent has bound.
+    A worker's reactor for an endpoint: listens on the sockets that the parent
+    has bound.
     """
 
     def __init__(self, reactor: Any, descriptors: list[int]) -> None:
@@ -128,27 +152,34 @@ class HandedSockets(_Listens):
         self._reactor = reactor
         self._descriptors = list(descriptors)
 
-    def listenTCP(self, port: int, factory: Any, *_: Any, **__: Any) -> IListeningPort:
-        """The next socket."""
-        return self._next(factory)
+    def listenTCP(
+        self, port: int, factory: IProtocolFactory, *_: object, **__: object
+    ) -> IListeningPort:
+        """Listen on the next socket."""
+        return self._nextSocket(factory)
 
     def listenSSL(
-        self, port: int, factory: Any, contextFactory: Any, *_: Any, **__: Any
+        self,
+        port: int,
+        factory: IProtocolFactory,
+        contextFactory: IOpenSSLContextFactory,
+        *_: object,
+        **__: object,
     ) -> IListeningPort:
-        """The next socket, with TLS on what it accepts."""
-        return self._next(TLSMemoryBIOFactory(contextFactory, False, factory))
+        """Listen on the next socket, with TLS for each connection."""
+        return self._nextSocket(TLSMemoryBIOFactory(contextFactory, False, factory))
 
     def listenUNIX(
-        self, address: str, factory: Any, *_: Any, **__: Any
+        self, address: str, factory: IProtocolFactory, *_: object, **__: object
     ) -> IListeningPort:
-        """The next socket; its path stays when it is closed here."""
-        return self._next(factory)
+        """Listen on the next socket; its path stays when it is closed here."""
+        return self._nextSocket(factory)
 
-    def _next(self, factory: Any) -> IListeningPort:
+    def _nextSocket(self, factory: IProtocolFactory) -> IListeningPort:
         if not self._descriptors:
             raise ConfigurationError("the parent has bound fewer sockets than this")
         with socket.socket(fileno=self._descriptors.pop(0)) as shared:
-            # This duplicates it.
+            # This duplicates the descriptor, so ours can be closed.
             port = self._reactor.adoptStreamPort(
                 shared.fileno(), shared.family, factory
             )
@@ -161,11 +192,13 @@ class HandedSockets(_Listens):
 @implementer(IListeningPort)
 class _SharedPath:
     """
-    A UNIX port that others listen on as well: one that is stopped removes its
-    path, so this one only ceases to accept.
+    A UNIX port on which other processes listen as well.
+
+    Twisted's port removes its path when it stops, so this one only ceases to
+    accept.
     """
 
-    def __init__(self, port: Any) -> None:
+    def __init__(self, port: _StreamPort) -> None:
         self._port = port
 
     def startListening(self) -> None:
@@ -176,13 +209,13 @@ class _SharedPath:
         return succeed(None)
 
     def getHost(self) -> IAddress:
-        host: IAddress = self._port.getHost()
-        return host
+        return self._port.getHost()
 
 
 def sharedEndpoint(description: str) -> str:
     """
-    A C{--listen} as a worker has to read it: the sockets of C{systemd:} were
-    handed to the parent, and the worker has them from there.
+    Return a C{--listen} for a worker: the parent has the sockets of C{systemd:},
+    and the worker has inherited them from it.
     """
+    # Any endpoint that listens once will do: HandedSockets ignores the port.
     return _SYSTEMD.sub(r"\1tcp:0", description)

@@ -1,6 +1,10 @@
 """
 The workers of one proxy: started together, each replaced when it dies, stopped
 together.
+
+A worker that dies before all of them have been ready once ends the program, as
+the mistake is in the configuration or the system, and another worker would die
+of it too.  After that a death is an accident, and the others go on.
 """
 
 from __future__ import annotations
@@ -31,9 +35,6 @@ class Supervisor(Service):
     """
     All workers, in the place of the proxy of a
     L{ListeningService<txconnect.listening.ListeningService>}.
-
-    A worker that ends before all of them have been ready once ends the
-    program: it was started in a way in which it cannot run.
     """
 
     def __init__(
@@ -47,9 +48,10 @@ class Supervisor(Service):
         spawn: Callable[..., None] = spawn,
     ) -> None:
         """
-        @param configuration: of every worker; says how many there are.
-        @param sockets: those of each listener.
-        @param foreground: whether somebody sees standard output.
+        @param configuration: of every worker, with the number of workers.
+        @param sockets: the sockets of each listener.
+        @param foreground: true when standard output is seen, as the program is
+            no daemon.
         @param spawn: L{txconnect.workers.process.spawn}.
         """
         self._reactor = reactor
@@ -58,10 +60,10 @@ class Supervisor(Service):
         self._exit = exit
         self._foreground = foreground
         self._spawn = spawn
-        # Where relative names count from: twistd changes the directory later.
+        # Relative names count from this one: twistd changes the directory later.
         self._directory = os.getcwd()
         self._slots = [
-            WorkerSlot(number, reactor, self._process, self)
+            WorkerSlot(number, reactor, self._makeProcess, self)
             for number in range(1, configuration.workers + 1)
         ]
         self._announce: Callable[[], object] | None = None
@@ -70,15 +72,16 @@ class Supervisor(Service):
         self._null: int | None = None
 
     def addListener(self, address: IAddress) -> None:
-        """The workers know their listeners by themselves."""
+        """Do nothing: each worker has its own listeners."""
 
     def announce(self, announce: Callable[[], object]) -> None:
         """Call C{announce} once all workers are ready."""
+        # The workers may be ready before the caller is, or after.
         self._announce = announce
         self._announceIfReady()
 
     def privilegedStartService(self) -> None:
-        """Open the files that nobody may read afterwards."""
+        """Open the files that only root may read, while C{twistd} is root."""
         Service.privilegedStartService(self)
         self._files.open()
 
@@ -86,8 +89,8 @@ class Supervisor(Service):
         """
         Start the workers.
 
-        @raise ConfigurationError: there can be none, or there is something that
-            they cannot share.
+        @raise ConfigurationError: no worker can be started, or they cannot share
+            a listener.
         """
         Service.startService(self)
         self._begun = self._failed = False
@@ -97,45 +100,45 @@ class Supervisor(Service):
             for slot in self._slots:
                 slot.start()
         except OSError as error:
-            # Most often the user of --uid may not run what root may.
+            # Most often the user of --uid may not run the interpreter.
             raise ConfigurationError(
                 f"no worker can be started with {sys.executable}: {error.strerror}"
             ) from None
 
     def stopService(self) -> Deferred[None]:
         """
-        End all workers.
+        Stop all workers.
 
-        @return: fires when no process is left.
+        @return: fires when all their processes have ended.
         """
         if self.running:
             Service.stopService(self)
         self._announce = None
         ended = DeferredList([slot.stop() for slot in self._slots])
-        return ended.addCallback(lambda _: self._close())
+        return ended.addCallback(lambda _: self._closeDescriptors())
 
     def reopenLogs(self) -> str:
-        """Have the workers open their log files again; returns that in words."""
-        return f"told {self._request('reopen')} to open the log files again"
+        """Have the workers reopen their log files; return a sentence that says so."""
+        return f"told {self._requestAll('reopen')} to open the log files again"
 
     def listTunnels(self) -> None:
         """Have the workers list their tunnels in the log."""
         _log.info(
-            "told {workers} to list the open tunnels", workers=self._request("list")
+            "told {workers} to list the open tunnels", workers=self._requestAll("list")
         )
 
-    def _request(self, kind: str) -> str:
+    def _requestAll(self, kind: str) -> str:
         asked = sum(slot.request(kind) for slot in self._slots)
         return "1 worker" if asked == 1 else f"{asked} workers"
 
     def slotReady(self) -> None:
-        """Called by a slot whose worker accepts."""
+        """Announce, if all workers are ready; called by a slot when its worker is."""
         if all(slot.ready for slot in self._slots):
             self._begun = True
             self._announceIfReady()
 
     def slotFailed(self, slot: WorkerSlot, reason: str) -> None:
-        """Called by a slot whose worker cannot start."""
+        """Report the reason; called by a slot when its worker cannot start."""
         if self._begun:
             _log.error("{name} cannot start: {reason}", name=slot.name, reason=reason)
         else:
@@ -143,9 +146,10 @@ class Supervisor(Service):
 
     def slotLost(self, slot: WorkerSlot, how: str) -> bool:
         """
-        Called by a slot whose worker has ended by itself.
+        Decide on a replacement; called by a slot when its worker has ended
+        without a request.
 
-        @return: whether to replace it.
+        @return: true to replace the worker.
         """
         if not self._begun:
             reason = f"{slot.name} ended while it started ({how})"
@@ -153,13 +157,16 @@ class Supervisor(Service):
         return self._begun and bool(self.running)
 
     def _giveUp(self, line: str, short: str) -> None:
+        # Once: the workers most often fail together, for the same reason.
         if not self._failed:
             self._failed = True
             self._exit.endRunning(CannotStart(line, short))
 
-    def _process(self, slot: WorkerSlot) -> WorkerProcess:
-        sockets = self._descriptors()
+    def _makeProcess(self, slot: WorkerSlot) -> WorkerProcess:
+        sockets = self._socketDescriptors()
         handed = [*(fd for each in sockets for fd in each), *self._files.descriptors]
+        # The order of the descriptors is fixed: the sockets of each listener, then
+        # the files.  So the worker needs only their numbers.
         config = WorkerConfig(
             configuration=self._files.configuration(
                 FIRST_SOCKET + sum(map(len, sockets))
@@ -174,13 +181,13 @@ class Supervisor(Service):
         process = WorkerProcess(self._reactor, slot.name, boot, config, slot)
         inherited = {
             0: self._null,
-            1: self._output(),
+            1: self._outputDescriptor(),
             **dict(enumerate(handed, FIRST_SOCKET)),
         }
         self._spawn(self._reactor, process, slot.number, inherited)
         return process
 
-    def _descriptors(self) -> list[list[int]]:
+    def _socketDescriptors(self) -> list[list[int]]:
         try:
             return [each.descriptors() for each in self._sockets]
         except ConfigurationError as error:
@@ -188,13 +195,13 @@ class Supervisor(Service):
                 f"workers cannot share a listener: {error}"
             ) from None
 
-    def _output(self) -> int | None:
-        # A daemon's is closed or nowhere; sys.stdout is the log by now.
+    def _outputDescriptor(self) -> int | None:
+        # A daemon's is closed or /dev/null; sys.stdout is the log by now.
         if not self._foreground or sys.__stdout__ is None:
             return self._null
         return sys.__stdout__.fileno()
 
-    def _close(self) -> None:
+    def _closeDescriptors(self) -> None:
         self._files.close()
         if self._null is not None:
             os.close(self._null)

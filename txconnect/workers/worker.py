@@ -1,9 +1,9 @@
 """
 A worker's process: a proxy on the sockets that its parent has bound.
 
-It ends when the parent says so, when it is told to by SIGTERM, and when the
-parent is gone.  Interrupts are the parent's: a terminal sends them to all.
-Signals that come while the interpreter starts wait until there are handlers
+It ends when the parent requests it, at SIGTERM, and when the parent is gone.
+Interrupts are for the parent: a terminal sends them to all processes.  Signals
+that arrive while the interpreter starts wait until there are handlers
 (L{txconnect.workers.process.spawn}).
 """
 
@@ -16,10 +16,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import attrs
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IReactorCore, IReactorTime
 from twisted.logger import Logger, globalLogBeginner
 
 from txconnect.configuration import build, proxyService
@@ -42,7 +43,7 @@ _log = Logger()
 @attrs.frozen
 class WorkerExit(Exit):
     """
-    The end of a worker that cannot listen: the parent says why.
+    The end of a worker that cannot listen: the parent reports the reason.
 
     @ivar failed: called with the reason.
     """
@@ -58,21 +59,22 @@ class WorkerExit(Exit):
 
 class Worker:
     """
-    The life of a worker.
+    The program of a worker: it starts the proxy at the parent's request, and ends
+    once.
 
     @ivar channel: to the parent.
     @ivar status: the exit status of the process.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
         self._stopping = StopOnce(reactor)
-        self._service: Any = None
+        self._service: ListeningService | None = None
         self._operated: OperatedProxy | None = None
         self._ready: Deferred[None] = Deferred()
         self.status = 0
         handlers: dict[str, Handler] = {
-            "start": self._start,
+            "start": self._startProxy,
             "stop": lambda _: self.stop(),
             "reopen": lambda _: {"done": self.reopenLogs()},
             "list": lambda _: self.listTunnels(),
@@ -81,20 +83,22 @@ class Worker:
 
     def catchSignals(self) -> None:
         """
-        Have SIGTERM end it too, and the others ask it for what they ask the parent
-        for; called once the reactor runs, and before a plugin is made: a program
-        that one starts would inherit signals that wait.
+        Have SIGTERM end the worker, and give the other signals the meaning that
+        they have for the parent.
+
+        Called once the reactor runs, and before a plugin is made: a program that
+        a plugin starts would inherit blocked signals.
         """
         self._stopping.install()
         signalHandlers(self._reactor, self, os.getppid).install()
         releaseSignals()
 
     def stop(self) -> None:
-        """End, once."""
+        """End the worker, once."""
         self._stopping.stop()
 
     def reopenLogs(self) -> str:
-        """Open the log files of this worker again; returns that in words."""
+        """Reopen the log files of this worker; return a sentence that says so."""
         if self._operated is None:
             return "no log file is open yet"
         return self._operated.reopenLogs()
@@ -106,9 +110,10 @@ class Worker:
         else:
             self._operated.listTunnels()
 
-    def stopService(self) -> Deferred[Any]:
-        """Stop the proxy; by force when something holds it up."""
-        # The parent may not be there to do that.
+    def stopService(self) -> Deferred[None]:
+        """Stop the proxy, or kill the process after L{STOP_TIMEOUT}."""
+        # The parent would kill it, but may be gone.  A thread, as a plugin that
+        # blocks the reactor is the likely reason.
         watchdog = threading.Timer(STOP_TIMEOUT, os._exit, (1,))
         watchdog.daemon = True
         watchdog.start()
@@ -121,76 +126,81 @@ class Worker:
             _log.error("the parent does not keep to the protocol: {why}", why=reason)
         self.stop()
 
-    def _start(self, fields: Fields) -> Deferred[None]:
-        """Handle C{start}: the answer is due when the proxy accepts."""
+    def _startProxy(self, fields: Fields) -> Deferred[None]:
+        """Handle C{start}: the answer is sent when the proxy accepts."""
         try:
             config = WorkerConfig.fromData(fields)
-            self._service = self._built(config)
-            self._operated = OperatedProxy(self._reactor, self._service.proxy)
-            self._service.startService()
+            self._service = service = self._buildService(config)
+            self._operated = OperatedProxy(self._reactor, service.proxy)
+            service.startService()
+        # Each reason is answered, and not logged here: the parent reports it once
+        # for all workers.
         except CannotStart as error:
-            self._failed(error.short)
+            self._startFailed(error.short)
         except ConfigurationError as error:
-            self._failed(str(error))
+            self._startFailed(str(error))
         except Exception as error:
             _log.failure("The worker cannot start")
-            self._failed(f"{type(error).__name__}: {error} (the log says where)")
+            self._startFailed(f"{type(error).__name__}: {error} (the log says where)")
         return self._ready
 
-    def _built(self, config: WorkerConfig) -> ListeningService:
+    def _buildService(self, config: WorkerConfig) -> ListeningService:
         for descriptor in config.descriptors:
             # Programs that a plugin starts must not inherit it as well.
             os.set_inheritable(descriptor, False)
         texts = config.configuration.listeners
         listeners = tuple(map(sharedEndpoint, texts))
         configuration = attrs.evolve(config.configuration, listeners=listeners)
-        handed = list(_handed(self._reactor, config))
-        _enter(config.directory)
+        handed = list(_handedSockets(self._reactor, config))
+        # Relative names count from there, also those that plugins make absolute.
+        _enterDirectory(config.directory)
         write = lineWriter(config.foreground)
         built = build(self._reactor, configuration, write, handed)
-        _enter(config.rundir)
-        exit = WorkerExit(self._reactor, False, failed=self._failed)
+        _enterDirectory(config.rundir)
+        exit = WorkerExit(self._reactor, False, failed=self._startFailed)
         return proxyService(
             self._reactor, built, exit, lambda _: self._ready.callback(None)
         )
 
-    def _failed(self, reason: str) -> None:
-        """Answer why it cannot start, and end."""
+    def _startFailed(self, reason: str) -> None:
+        """Answer with the reason for not starting, and end."""
         self.status = 1
         self._ready.errback(CannotAnswer(reason))
         self.stop()
 
 
-def _handed(reactor: Any, config: WorkerConfig) -> Iterator[HandedSockets]:
-    """For each listener the sockets that the parent has bound for it."""
+def _handedSockets(reactor: object, config: WorkerConfig) -> Iterator[HandedSockets]:
+    """Yield for each listener the sockets that the parent has bound for it."""
     first = FIRST_SOCKET
     for count in config.sockets:
         yield HandedSockets(reactor, [*range(first, first + count)])
         first += count
 
 
-def _enter(directory: str) -> None:
-    # The parent may stand where this user could not go.
+def _enterDirectory(directory: str) -> None:
+    # The parent may have entered a directory that this user cannot enter: then
+    # staying there is the only way.
     if directory == os.getcwd():
         return
     try:
         os.chdir(directory)
     except OSError as error:
         raise ConfigurationError(
-            f"a worker cannot enter {directory}, from where relative names count: "
+            f"a worker cannot enter {directory}, from which relative names count: "
             f"{error.strerror}"
         ) from None
 
 
 def main(reactorModule: str) -> None:
     """
-    Run a worker until it is over.
+    Run a worker until it ends.
 
     Called by L{txconnect.workers.config.BOOT}.
     """
     # Not SIG_IGN, which programs that a plugin starts would inherit.
     signal.signal(signal.SIGINT, lambda *_: None)
     os.set_inheritable(CHANNEL, False)
+    # Before anything imports the default reactor.
     import_module(reactorModule).install()
     from twisted.internet import reactor
 
@@ -198,17 +208,18 @@ def main(reactorModule: str) -> None:
     parent = ChannelSocket(reactor, socket.socket(fileno=CHANNEL), worker.channel)
     worker.channel.makeConnection(parent)
     globalLogBeginner.beginLoggingTo([ParentLog(worker.channel.send, parent.hasRoom)])
-    _run(reactor, worker, parent)
+    _runReactor(reactor, worker, parent)
     parent.drain(STOP_TIMEOUT)
     sys.exit(worker.status)
 
 
-def _run(reactor: Any, worker: Worker, parent: ChannelSocket) -> None:
-    def stopping() -> Deferred[Any]:
-        # The reactor closes what is in it when it ends; the log goes on.
+def _runReactor(reactor: IReactorCore, worker: Worker, parent: ChannelSocket) -> None:
+    def stopWorker() -> Deferred[None]:
+        # The reactor closes the descriptors that it serves when it ends; the log
+        # goes on after that.
         return worker.stopService().addBoth(lambda _: parent.leaveReactor())
 
     parent.startReading()
     reactor.callWhenRunning(worker.catchSignals)
-    reactor.addSystemEventTrigger("before", "shutdown", stopping)
+    reactor.addSystemEventTrigger("before", "shutdown", stopWorker)
     reactor.run()
