@@ -304,8 +304,8 @@ def test_routes() -> None:
     assert names(routers) == ["route 'hosts:*.corp.example'", "route 'ports:22'"]
     lines = welcome(built, "").lines([(Listener("x", None), HERE)])
     assert lines[3:-1] == [
-        "  via   http://parent:3128  for what hosts:*.corp.example allows",
-        "  via   direct  for what ports:22 allows",
+        "  via   http://parent:3128  for requests that hosts:*.corp.example allows",
+        "  via   direct  for requests that ports:22 allows",
         "        a parent looks names up itself: networks cannot judge their "
         "addresses there",
     ]

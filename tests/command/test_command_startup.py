@@ -91,7 +91,10 @@ def test_whoMayIsTheTruth(listening: Any, checkers: list[str], who: str) -> None
 
 def test_policiesThatStandAreNamed() -> None:
     lines = Welcome(["networks:public", "ports:any"]).lines([(PLAIN, LOOPBACK)])
-    assert lines[2] == "  where what all of these allow:  networks:public  ports:any"
+    assert (
+        lines[2]
+        == "  where destinations that all of these allow:  networks:public  ports:any"
+    )
 
 
 def test_routesAreSaid() -> None:
@@ -103,7 +106,7 @@ def test_routesAreSaid() -> None:
     lines = welcome.lines([(PLAIN, LOOPBACK)])
     assert lines[2].startswith("  where ")
     assert lines[3:-1] == [
-        "  via   http://p:1|http://q:1  for what hosts:*.corp.example allows",
+        "  via   http://p:1|http://q:1  for requests that hosts:*.corp.example allows",
         "  via   direct  for everything else",
         "        a parent looks names up itself: networks, deny-hosts cannot judge "
         "their addresses there",

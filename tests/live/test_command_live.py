@@ -147,7 +147,9 @@ def test_txconnectSaysFourLinesThenOneForEachTunnel(tmp_path: Path, echo: int) -
     with running([*TXCONNECT, "--listen", "0", *everything], tmp_path) as proxy:
         port = proxy.port()
         assert proxy.line("")[0] is not None
-        proxy.line(r"^  where what all of these allow:  networks:any  ports:any$")
+        proxy.line(
+            r"^  where destinations that all of these allow:  networks:any  ports:any$"
+        )
         proxy.line(
             rf"^  try   curl -x http://127\.0\.0\.1:{port} https://example.com/$"
         )

@@ -88,11 +88,11 @@ class Welcome:
                 "public addresses, port 443; private, link-local and metadata "
                 "addresses refused"
             )
-        return "what all of these allow:  " + "  ".join(self.policies)
+        return "destinations that all of these allow:  " + "  ".join(self.policies)
 
     def _routeLines(self) -> list[str]:
         lines = [
-            f"  via   {way}  for what {pattern} allows"
+            f"  via   {way}  for requests that {pattern} allows"
             if pattern
             else f"  via   {way}  for everything{' else' * (len(self.routes) > 1)}"
             for pattern, way in self.routes

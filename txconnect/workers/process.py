@@ -117,7 +117,7 @@ class WorkerProcess(ProcessProtocol):
         ready.addErrback(lambda failure: _log.failure("A worker's start", failure))
 
     def stop(self) -> None:
-        """Request the worker to end."""
+        """Send the worker the request to end."""
         self.channel.send("stop")
 
     def request(self, kind: str) -> None:

@@ -1,8 +1,8 @@
 """
 The slot of one worker: its present process, and those that replace it.
 
-A slot waits for one thing at a time: the start of a replacement, the end of a
-process that was requested, or its last output.  So it has one deadline, and each
+A slot waits for one thing at a time: the start of a replacement, the requested
+end of its process, or the last output of that.  So it has one deadline, and each
 new one cancels the one before.  A call from a process that is no longer the
 slot's is ignored.
 """

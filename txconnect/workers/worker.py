@@ -133,8 +133,8 @@ class Worker:
             self._service = service = self._buildService(config)
             self._operated = OperatedProxy(self._reactor, service.proxy)
             service.startService()
-        # Each reason is answered, and not logged here: the parent reports it once
-        # for all workers.
+        # A reason that is meant for the operator is only answered: the parent
+        # reports it.  Anything else is a mistake, whose traceback is logged too.
         except CannotStart as error:
             self._startFailed(error.short)
         except ConfigurationError as error:
