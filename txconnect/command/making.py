@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import attrs
 from twisted.internet.interfaces import IReactorCore
@@ -33,8 +34,10 @@ def makeService(options: Options) -> SignalService:
     Called by C{twistd}, before it forks.
     """
     # Importing a reactor installs one: twistd has chosen it by now.
-    from twisted.internet import reactor
+    from twisted.internet import reactor as installed
 
+    # One object of many interfaces, of which its module shows some.
+    reactor: Any = installed
     # Once it runs: the reactor installs its own handlers when it starts.
     reactor.callWhenRunning(StopOnce(reactor).install)
     lines = welcome(options["built"], type(reactor).__name__)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from twisted.copyright import version as twistedVersion
 from twisted.cred import strcred
 from twisted.cred.credentials import IUsernamePassword
+from twisted.internet.interfaces import IReactorCore
 from twisted.python import usage
 
 from txconnect.command.help import usageText
@@ -227,7 +228,7 @@ class Options(usage.Options, strcred.AuthOptionMixin):
         """True when C{twistd} does not become a daemon, so that its output is seen."""
         return bool(self._parentOption("nodaemon") or self._parentOption("debug"))
 
-    def exit(self, reactor: object) -> Exit:
+    def exit(self, reactor: IReactorCore) -> Exit:
         """Return the way in which this program ends when it cannot start."""
         parent = self.parent
         # twist never leaves the foreground.

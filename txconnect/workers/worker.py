@@ -16,11 +16,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import attrs
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IReactorCore, IReactorTime
+from twisted.internet.interfaces import IReactorCore
 from twisted.logger import Logger, globalLogBeginner
 
 from txconnect.configuration import build, proxyService
@@ -66,7 +66,8 @@ class Worker:
     @ivar status: the exit status of the process.
     """
 
-    def __init__(self, reactor: IReactorTime) -> None:
+    # Of several interfaces: time, threads, and the reactor's own life.
+    def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._stopping = StopOnce(reactor)
         self._service: ListeningService | None = None
