@@ -25,7 +25,7 @@ everyChunk = pytest.mark.parametrize("chunk", CHUNKS)
 
 def relayOf(rig: Any) -> Any:
     """The relay of the one tunnel."""
-    (tunnel,) = rig.proxy.resources.tunnels.all()
+    (tunnel,) = rig.proxy.resources.tunnels.allTunnels()
     return tunnel.relay
 
 

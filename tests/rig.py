@@ -129,7 +129,7 @@ class Rig:
         assert not self.network.getDelayedCalls(), self.network.getDelayedCalls()
         assert not self.network.failures, self.network.failures
         assert not self.proxy._fronts
-        assert not self.proxy.resources.tunnels.all()
+        assert not self.proxy.resources.tunnels.allTunnels()
         assert not self.proxy.lookups._flights
 
 

@@ -377,7 +377,7 @@ def cut() -> Rig:
     rig = Rig()
     rig.tunnel()
     (live,) = rig.proxy.resources.tunnels.live()
-    assert rig.proxy.resources.tunnels.cut(live.info.request.id, Closed.OPERATOR)
+    assert rig.proxy.resources.tunnels.cutTunnel(live.info.request.id, Closed.OPERATOR)
     return rig
 
 
@@ -501,7 +501,9 @@ def test_whatIsOpenCanBeSeen() -> None:
     destination.end()
     rig.assertOver()
     assert rig.proxy.resources.tunnels.live() == []
-    assert not rig.proxy.resources.tunnels.cut(live.info.request.id, Closed.OPERATOR)
+    assert not rig.proxy.resources.tunnels.cutTunnel(
+        live.info.request.id, Closed.OPERATOR
+    )
 
 
 def test_aRequestSaysOfItsConnection() -> None:
@@ -599,7 +601,7 @@ def test_aRelayThatCannotBegin(
     rig.proxy.stopService()
     rig.flush()
     assert not rig.proxy._fronts
-    assert not rig.proxy.resources.tunnels.all()
+    assert not rig.proxy.resources.tunnels.allTunnels()
 
 
 @pytest.mark.parametrize("error", [RuntimeError("x"), OSError(errno.EMFILE, "none")])

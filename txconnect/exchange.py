@@ -37,7 +37,7 @@ from txconnect.naming import RequestIds
 from txconnect.timers import Timeouts
 from txconnect.tunnel.early import EarlyData
 from txconnect.tunnel.kernel.leaving import LeaveWatch
-from txconnect.tunnel.kernel.relay import Kernel
+from txconnect.tunnel.kernel.relay import KernelResources
 from txconnect.tunnel.kernel.socketleg import SocketLeg
 from txconnect.tunnel.pair import join
 from txconnect.tunnel.registry import LiveTunnels
@@ -79,7 +79,7 @@ class Resources:
     ids: RequestIds
     timeouts: Timeouts
     tunnels: LiveTunnels
-    kernel: Kernel | None
+    kernel: KernelResources | None
     leaving: LeaveWatch
 
 
@@ -167,7 +167,7 @@ class Exchange:
         @param began: when its head began to be waited for, by the clock.
         """
         self.rules = rules
-        self.id = resources.ids.next()
+        self.id = resources.ids.nextId()
         self._resources = resources
         self._stream = stream
         self._began = began
@@ -199,7 +199,7 @@ class Exchange:
             self.rules, self._resources.surroundings, request, credentials
         )
         runner = self._runner = GeneratorRunner(
-            self._steps(self._decision), self._decided
+            self._steps(self._decision), self._requestDecided
         )
         runner.run()
         seconds = clock.seconds() - began
@@ -214,13 +214,13 @@ class Exchange:
         """Hold what the client sends behind its head, ahead of the 200."""
         if self._early is None:
             self._early = EarlyData()
-        if self._early.take(data, self.rules.settings.earlyDataLimit):
+        if self._early.takeData(data, self.rules.settings.earlyDataLimit):
             self._stream.pauseReading()
 
     def refuse(self, refused: Refused) -> None:
         """Refuse it for what its front has found."""
         if not self._finished:
-            self._finish(self._refusal(refused))
+            self._finish(self._refusalEvent(refused))
             self._stream.refuse(refused, self)
 
     def giveUp(self, cause: Cause) -> None:
@@ -230,7 +230,7 @@ class Exchange:
         @param cause: one that is never answered.
         """
         if not self._finished:
-            self._finish(self._refusal(Refused(cause)))
+            self._finish(self._refusalEvent(Refused(cause)))
 
     def stop(self) -> bool:
         """
@@ -250,7 +250,7 @@ class Exchange:
         clock = self._resources.clock
         admitted = yield from decision.steps()
         dialling = clock.seconds()
-        reached = yield from self._reach(decision, admitted)
+        reached = yield from self._reachDestination(decision, admitted)
         info = TunnelInfo(
             admitted.request,
             reached.address,
@@ -259,9 +259,9 @@ class Exchange:
             clock.seconds() - dialling,
             admitted.notes,
         )
-        return self._prepare(decision, info, reached.leg)
+        return self._prepareTapsAndPair(decision, info, reached.leg)
 
-    def _reach(
+    def _reachDestination(
         self, decision: Decision, admitted: Admitted
     ) -> Generator[Deferred[Any], Any, Reached]:
         """Connect to the destination, or by a route to it."""
@@ -313,35 +313,35 @@ class Exchange:
             reached.leg.abort()
         return reached
 
-    def _prepare(
+    def _prepareTapsAndPair(
         self, decision: Decision, info: TunnelInfo, leg: Leg | SocketLeg
     ) -> Prepared:
         """Make the taps and the pair, before the client is told anything."""
         taps = []
         for plugin in self.rules.taps:
-            tap = decision.call(plugin, plugin.plugin.tap, info)
+            tap = decision.callHook(plugin, plugin.plugin.tap, info)
             if tap is not None:
                 if not callable(tap):
-                    raise decision.wrong(plugin, tap, "a callable or None")
+                    raise decision.wrongAnswer(plugin, tap, "a callable or None")
                 taps.append(tap)
         factory, pair = self.rules.pairFactory, None
         if factory is not None:
-            pair = decision.call(factory, factory.plugin.buildPair, info)
+            pair = decision.callHook(factory, factory.plugin.buildPair, info)
             if not (
                 isinstance(pair, tuple)
                 and len(pair) == 2
                 and all(IProtocol.providedBy(half) for half in pair)
             ):
-                raise decision.wrong(factory, pair, "a pair of protocols")
-            decision.call(factory, join, *pair)
+                raise decision.wrongAnswer(factory, pair, "a pair of protocols")
+            decision.callHook(factory, join, *pair)
         return Prepared(info, leg, tuple(taps), pair)
 
-    def _decided(self, result: Prepared | Failure) -> None:
+    def _requestDecided(self, result: Prepared | Failure) -> None:
         self._runner = None
         if isinstance(result, Failure):
             self.refuse(self._refusedFor(result))
             return
-        self._establish(result)
+        self._establishTunnel(result)
 
     def _refusedFor(self, failure: Failure) -> Refused:
         refused = failure.value
@@ -354,7 +354,7 @@ class Exchange:
             return Refused(Cause.PLUGIN_ERROR, reason, refused.rule)
         return refused
 
-    def _establish(self, prepared: Prepared) -> None:
+    def _establishTunnel(self, prepared: Prepared) -> None:
         resources = self._resources
         early = [] if self._early is None else self._takeEarly(self._early)
         tunnel = Tunnel(
@@ -382,7 +382,7 @@ class Exchange:
         except Exception:
             # The 200 has left: it is a tunnel, and it ends visibly.
             _log.failure("{id}: its relay could not begin", id=self.id)
-            tunnel.abandon()
+            tunnel.abandonTunnel()
             self._stream.abort()
             return
         if not self._established:
@@ -401,7 +401,7 @@ class Exchange:
         self._tunnel = None
         self._finish(closed)
 
-    def _refusal(self, refused: Refused) -> TunnelRefused:
+    def _refusalEvent(self, refused: Refused) -> TunnelRefused:
         return TunnelRefused(
             refused.cause,
             refused.rule,

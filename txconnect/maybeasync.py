@@ -50,15 +50,17 @@ def settle(answer: Any, drop: Callable[[Any], object] | None = None) -> Any:
     answer.addBoth(arrived.append)
     if not arrived:
         # Nothing is lost: whoever waits puts its callbacks behind this one.
-        waiting: Deferred[Any] = Deferred(lambda _: _cancel(answer))
-        answer.addBoth(lambda _: _forward(arrived.pop(), waiting, drop or _drop))
+        waiting: Deferred[Any] = Deferred(lambda _: _cancelAnswer(answer))
+        answer.addBoth(
+            lambda _: _forwardResult(arrived.pop(), waiting, drop or _dropResult)
+        )
         return waiting
     if isinstance(arrived[0], Failure):
         arrived[0].raiseException()
     return arrived[0]
 
 
-def _cancel(answer: Deferred[Any]) -> None:
+def _cancelAnswer(answer: Deferred[Any]) -> None:
     try:
         answer.cancel()
     except BaseException:
@@ -66,7 +68,7 @@ def _cancel(answer: Deferred[Any]) -> None:
         _log.failure("a hook could not be cancelled")
 
 
-def _forward(
+def _forwardResult(
     result: Any, waiting: Deferred[Any], drop: Callable[[Any], object]
 ) -> None:
     if waiting.called:
@@ -75,7 +77,7 @@ def _forward(
         waiting.callback(result)
 
 
-def _drop(result: Any) -> None:
+def _dropResult(result: Any) -> None:
     if isinstance(result, Failure) and not result.check(*CANCELLED):
         _log.failure("a hook failed after it was given up", result)
 
@@ -95,21 +97,21 @@ def withTimeout(
     @param late: makes the exception of the time-out.
     """
 
-    def expire() -> None:
+    def failLate() -> None:
         outcome.errback(late())
         waiting.cancel()
 
-    def arrived(result: Any) -> None:
+    def resultArrived(result: Any) -> None:
         if timer.active():
             timer.cancel()
         if outcome.called:
-            _drop(result)
+            _dropResult(result)
         else:
             outcome.callback(result)
 
     outcome: Deferred[_T] = Deferred(lambda _: waiting.cancel())
-    timer = clock.callLater(seconds, expire)
-    waiting.addBoth(arrived)
+    timer = clock.callLater(seconds, failLate)
+    waiting.addBoth(resultArrived)
     return outcome
 
 
@@ -135,7 +137,7 @@ class GeneratorRunner:
 
     def run(self) -> None:
         """Start; called once."""
-        self._advance(None)
+        self._advanceSteps(None)
 
     def cancel(self) -> None:
         """
@@ -150,7 +152,7 @@ class GeneratorRunner:
         if awaited is not None:
             awaited.cancel()
 
-    def _advance(self, result: Any) -> None:
+    def _advanceSteps(self, result: Any) -> None:
         while True:
             self._running = True
             try:
@@ -169,14 +171,14 @@ class GeneratorRunner:
             finally:
                 self._running = False
             if self._cancelled:
-                self._abandon(awaited)
+                self._abandonSteps(awaited)
                 return
             arrived: list[Any] = []
             if awaited.called:
                 awaited.addBoth(arrived.append)
             if not arrived:
                 self._awaited = awaited
-                awaited.addBoth(self._arrived, awaited, arrived)
+                awaited.addBoth(self._stepArrived, awaited, arrived)
                 return
             result = arrived[0]
         done = self._done
@@ -185,16 +187,18 @@ class GeneratorRunner:
         if not self._cancelled:
             done(outcome)
 
-    def _abandon(self, awaited: Deferred[Any]) -> None:
+    def _abandonSteps(self, awaited: Deferred[Any]) -> None:
         self._steps.close()
-        awaited.addBoth(_drop)
+        awaited.addBoth(_dropResult)
         awaited.cancel()
 
-    def _arrived(self, result: Any, awaited: Deferred[Any], earlier: list[Any]) -> None:
+    def _stepArrived(
+        self, result: Any, awaited: Deferred[Any], earlier: list[Any]
+    ) -> None:
         if self._awaited is awaited:
             self._awaited = None
             # One that had fired, and then waited for another, was asked before.
-            self._advance(earlier.pop() if earlier else result)
+            self._advanceSteps(earlier.pop() if earlier else result)
 
 
 def run(steps: Generator[Deferred[Any], Any, _T]) -> _T | Deferred[_T]:
@@ -208,13 +212,13 @@ def run(steps: Generator[Deferred[Any], Any, _T]) -> _T | Deferred[_T]:
     results: list[Any] = []
     waiting: Deferred[_T] | None = None
 
-    def done(result: Any) -> None:
+    def keepResult(result: Any) -> None:
         if waiting is None:
             results.append(result)
         else:
             waiting.callback(result)
 
-    runner = GeneratorRunner(steps, done)
+    runner = GeneratorRunner(steps, keepResult)
     runner.run()
     if not results:
         waiting = Deferred(lambda _: runner.cancel())

@@ -24,7 +24,7 @@ class RequestIds:
         self.start = start or os.urandom(3).hex()
         self._count = 0
 
-    def next(self) -> str:
+    def nextId(self) -> str:
         """Return a fresh id."""
         self._count += 1
         return f"{self.start}-{self._count}"

@@ -115,17 +115,17 @@ class OwnAddresses:
             return True
         if address.is_multicast:
             return False
-        own = self._ask(address)
-        self._remember(key, own)
+        own = self._askKernel(address)
+        self._rememberAnswer(key, own)
         return own
 
-    def _remember(self, key: _Key, own: bool) -> None:
+    def _rememberAnswer(self, key: _Key, own: bool) -> None:
         self._known.pop(key, None)
         if len(self._known) >= self._size:
             del self._known[next(iter(self._known))]
         self._known[key] = (own, self._seconds() + self._lifetime)
 
-    def _ask(self, address: IPAddress) -> bool:
+    def _askKernel(self, address: IPAddress) -> bool:
         family = socket.AF_INET if address.version == 4 else socket.AF_INET6
         try:
             bindable = self._canBind(family, address)
@@ -142,7 +142,7 @@ class OwnAddresses:
     def _canBind(self, family: socket.AddressFamily, address: IPAddress) -> bool:
         with self._socketFactory(family, socket.SOCK_DGRAM) as probe:
             try:
-                probe.bind(_endpoint(address, 0))
+                probe.bind(_socketAddress(address, 0))
             except OSError as error:
                 if error.errno == errno.EADDRNOTAVAIL:
                     return False
@@ -154,7 +154,7 @@ class OwnAddresses:
         with self._socketFactory(family, socket.SOCK_DGRAM) as probe:
             try:
                 # Any port does: connecting a datagram socket sends nothing.
-                probe.connect(_endpoint(address, 9))
+                probe.connect(_socketAddress(address, 9))
             except OSError as error:
                 if error.errno in _UNREACHABLE:
                     return False
@@ -174,7 +174,7 @@ class OwnListeners:
         self._own = own
         self._ports: set[int] = set()
 
-    def add(self, host: IAddress) -> None:
+    def addListener(self, host: IAddress) -> None:
         """Remember a listener; one without a port cannot be dialled."""
         port = getattr(host, "port", None)
         if port is not None:
@@ -191,7 +191,7 @@ class OwnListeners:
         return port in self._ports and self._own.isOwn(address)
 
 
-def _endpoint(address: IPAddress, port: int) -> _Endpoint:
+def _socketAddress(address: IPAddress, port: int) -> _Endpoint:
     if isinstance(address, IPv4Address):
         return (str(address), port)
     host, _, scope = str(address).partition("%")

@@ -26,7 +26,7 @@ def readCertificates(label: str, path: str) -> list[X509]:
     @param label: what a message calls the file.
     @raise ConfigurationError: when it cannot be read, or holds none.
     """
-    parsed = _parse(label, path, "certificate", x509.load_pem_x509_certificates)
+    parsed = _parseFile(label, path, "certificate", x509.load_pem_x509_certificates)
     return [X509.from_cryptography(one) for one in parsed]
 
 
@@ -38,7 +38,7 @@ def readPrivateKey(label: str, path: str) -> PKey:
         without a passphrase.
     """
     try:
-        return PKey.from_cryptography_key(_parse(label, path, "key", _loadKey))
+        return PKey.from_cryptography_key(_parseFile(label, path, "key", _loadKey))
     except TypeError:
         # Both libraries' way to say so; without this, OpenSSL would ask on
         # the terminal for a passphrase.
@@ -52,7 +52,7 @@ def _loadKey(content: bytes) -> Any:
     return load_pem_private_key(content, password=None)
 
 
-def _parse(label: str, path: str, kind: str, load: Callable[[bytes], _T]) -> _T:
+def _parseFile(label: str, path: str, kind: str, load: Callable[[bytes], _T]) -> _T:
     try:
         with open(path, "rb") as file:
             content = file.read()

@@ -23,7 +23,12 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from zope.interface import classImplements
 
-from txconnect.admission.assembling import assemble, named, verified, withDefaults
+from txconnect.admission.assembling import (
+    assemble,
+    verifiedPlugins,
+    withDefaults,
+    withNames,
+)
 from txconnect.admission.decision import Surroundings
 from txconnect.admission.rules import Rules
 from txconnect.auth.authenticator import Authenticator
@@ -45,7 +50,7 @@ from txconnect.settings import Settings
 from txconnect.timers import Timeouts
 from txconnect.tunnel.choice import makeNested
 from txconnect.tunnel.kernel.leaving import LeaveWatch
-from txconnect.tunnel.kernel.relay import Kernel
+from txconnect.tunnel.kernel.relay import KernelResources
 from txconnect.tunnel.kernel.socketleg import openSocket
 from txconnect.tunnel.registry import LiveTunnels
 from txconnect.values import Named
@@ -116,9 +121,9 @@ class ConnectProxy(MultiService):
         self._name = settings.name or freshName(ids.start)
         self.lookups = Lookups(reactor, settings, getaddrinfo, pool)
         self._nested = makeNested(reactor)
-        self.kernel: Kernel | None = None
+        self.kernel: KernelResources | None = None
         if self._nested is not None and settings.relay == "auto":
-            self.kernel = Kernel(self._nested)
+            self.kernel = KernelResources(self._nested)
         self.dialer = Dialer(reactor, settings, open or self._opener(reactor))
         listeners = OwnListeners(OwnAddresses(reactor))
         self.ports = Ports(listeners)
@@ -171,9 +176,9 @@ class ConnectProxy(MultiService):
         @raise ConfigurationError: as by the constructor.
         """
         settings = settings or Settings()
-        standing = withDefaults(named(policies), defaultPolicies())
-        asking = verified(schemes, IAuthScheme)
-        checking = verified(checkers, ICredentialsChecker)
+        standing = withDefaults(withNames(policies), defaultPolicies())
+        asking = verifiedPlugins(schemes, IAuthScheme)
+        checking = verifiedPlugins(checkers, ICredentialsChecker)
         rules = assemble(
             standing,
             routers,
@@ -185,7 +190,7 @@ class ConnectProxy(MultiService):
             authenticator=_authenticator(asking, checking, settings.realm),
             certificateIdentity=certificateIdentity,
         )
-        plugins = (*standing, *asking, *checking, *rules.others())
+        plugins = (*standing, *asking, *checking, *rules.otherPlugins())
         rules = attrs.evolve(rules, plugins=plugins)
         leading = _routes(routes)
         return rules if leading is None else self._withRoutes(rules, leading)
@@ -271,7 +276,7 @@ class ConnectProxy(MultiService):
 
     def addListener(self, address: IAddress) -> None:
         """Tell where the proxy listens, so that it never dials itself."""
-        self.resources.surroundings.listeners.add(address)
+        self.resources.surroundings.listeners.addListener(address)
 
     def startService(self) -> None:
         self.lookups.start()
@@ -339,7 +344,7 @@ class ConnectProxy(MultiService):
         if self._nested is not None:
             self._nested.stop()
         if self.kernel is not None:
-            self.kernel.stop()
+            self.kernel.closePipes()
         self.lookups.stop()
         stopping = super().stopService()  # type: ignore[no-untyped-call]
         return maybeDeferred(lambda: stopping).addCallback(lambda _: None)

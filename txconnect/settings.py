@@ -13,7 +13,7 @@ import attrs
 from txconnect.errors import ConfigurationError
 
 
-def _setting(
+def _describeSetting(
     default: Any,
     help: str,
     minimum: float | None = None,
@@ -27,10 +27,10 @@ def _setting(
         change while that runs.
     """
     metadata = {"help": help, "minimum": minimum, "choices": choices, "fixed": fixed}
-    return attrs.field(default=default, metadata=metadata, validator=_check)
+    return attrs.field(default=default, metadata=metadata, validator=_checkValue)
 
 
-def _check(instance: object, field: attrs.Attribute[Any], value: Any) -> None:
+def _checkValue(instance: object, field: attrs.Attribute[Any], value: Any) -> None:
     kind = type(field.default)
     number = kind in (int, float)
     if number and (isinstance(value, bool) or not isinstance(value, (int, float))):
@@ -53,85 +53,91 @@ class Settings:
     How a proxy behaves.  All times are in seconds, all sizes in octets.
     """
 
-    name: str = _setting(
+    name: str = _describeSetting(
         "",
         "this deployment's name in Proxy-Status; unset: txconnect- and six characters that differ at every start",
         fixed=True,
     )
-    realm: str = _setting("proxy", "the realm that a 407 names")
-    errors: str = _setting(
+    realm: str = _describeSetting("proxy", "the realm that a 407 names")
+    errors: str = _describeSetting(
         "brief",
         "the detail of a refusal: brief (the rule and the id) or full (addresses and the policy's own words too)",
         choices=("brief", "full"),
     )
-    keepAfterChallenge: str = _setting(
+    keepAfterChallenge: str = _describeSetting(
         "",
         "User-Agent prefixes between commas, such as curl/,git/: clients known to"
         " wait for the 200, whose connection stays open after a 407 (RFC 9931, 8);"
         " unset: no client's",
     )
-    relay: str = _setting(
+    relay: str = _describeSetting(
         "auto",
         "the relay that moves a tunnel's bytes: auto (the kernel relay where it can serve) or"
         " transport (always Twisted's transports)",
         choices=("auto", "transport"),
         fixed=True,
     )
-    halfClose: str = _setting(
+    halfClose: str = _describeSetting(
         "carry",
         "the effect when one direction ends: carry (FIN in, FIN out) or close-both (RFC 9110, 9.3.6)",
         choices=("carry", "close-both"),
     )
-    headLimit: int = _setting(16384, "largest request head, octets", 256)
-    fieldLimit: int = _setting(100, "most fields in a request head", 1)
-    earlyDataLimit: int = _setting(65536, "most bytes read ahead of the 200, octets", 0)
-    headTimeout: float = _setting(
+    headLimit: int = _describeSetting(16384, "largest request head, octets", 256)
+    fieldLimit: int = _describeSetting(100, "most fields in a request head", 1)
+    earlyDataLimit: int = _describeSetting(
+        65536, "most bytes read ahead of the 200, octets", 0
+    )
+    headTimeout: float = _describeSetting(
         10.0, "seconds a client has to send its request's head", 0.001
     )
-    hookTimeout: float = _setting(10.0, "seconds a plugin's hook has to answer", 0.001)
-    lookupTimeout: float = _setting(
+    hookTimeout: float = _describeSetting(
+        10.0, "seconds a plugin's hook has to answer", 0.001
+    )
+    lookupTimeout: float = _describeSetting(
         5.0, "seconds a look-up may take", 0.001, fixed=True
     )
-    lookupThreads: int = _setting(16, "threads that look names up", 1, fixed=True)
-    lookupQueue: int = _setting(
+    lookupThreads: int = _describeSetting(
+        16, "threads that look names up", 1, fixed=True
+    )
+    lookupQueue: int = _describeSetting(
         1024,
         "most look-ups under way or waiting at once; a further one is refused",
         1,
         fixed=True,
     )
-    lookupCache: float = _setting(
+    lookupCache: float = _describeSetting(
         10.0, "seconds a look-up's answer is kept; 0: not at all", 0, fixed=True
     )
-    connectTimeout: float = _setting(
+    connectTimeout: float = _describeSetting(
         15.0,
         "seconds all attempts to reach a destination may take together",
         0.001,
         fixed=True,
     )
-    attemptDelay: float = _setting(
+    attemptDelay: float = _describeSetting(
         0.25,
         "seconds between attempts at a destination's addresses (RFC 8305)",
         0.1,
         fixed=True,
     )
-    lingerTimeout: float = _setting(
+    lingerTimeout: float = _describeSetting(
         5.0,
         "seconds a refused connection is still read, so that the client can read its answer",
         0,
     )
-    lingerLimit: int = _setting(
+    lingerLimit: int = _describeSetting(
         16777216,
         "most bytes read and dropped from a refused connection, octets",
         0,
     )
-    halfClosedTimeout: float = _setting(
+    halfClosedTimeout: float = _describeSetting(
         300.0,
         "seconds a tunnel with one direction ended may stay idle, and a last flush may take",
         0.001,
     )
-    idleTimeout: float = _setting(
+    idleTimeout: float = _describeSetting(
         600.0, "seconds a tunnel may stay idle in both directions; 0: for ever", 0
     )
-    maxLifetime: float = _setting(
+    maxLifetime: float = _describeSetting(
         0.0, "seconds a tunnel may live at all; 0: for ever", 0
     )

@@ -47,7 +47,7 @@ class EqualTimeouts:
         """Call C{late} when the time is over, unless L{end} is called before."""
         self._due[late] = self._clock.seconds() + self._seconds
         if self._timer is None and not self._expiring:
-            self._timer = self._clock.callLater(self._seconds, self._expire)
+            self._timer = self._clock.callLater(self._seconds, self._expireDue)
 
     def end(self, late: Callable[[], None]) -> None:
         """
@@ -59,7 +59,7 @@ class EqualTimeouts:
             self._timer.cancel()
             self._timer = None
 
-    def _expire(self) -> None:
+    def _expireDue(self) -> None:
         """Call all that are late, in order, for at most L{TURN} seconds."""
         self._timer = None
         self._expiring = True
@@ -97,7 +97,7 @@ class EqualTimeouts:
     def _waitForNext(self) -> None:
         for following in self._due.values():
             seconds = max(0, following - self._clock.seconds())
-            self._timer = self._clock.callLater(seconds, self._expire)
+            self._timer = self._clock.callLater(seconds, self._expireDue)
             break
 
 
@@ -112,7 +112,7 @@ class Timeouts:
         self._clock = clock
         self._lengths: dict[float, EqualTimeouts] = {}
 
-    def of(self, seconds: float) -> EqualTimeouts:
+    def ofLength(self, seconds: float) -> EqualTimeouts:
         """Return those of a length."""
         found = self._lengths.get(seconds)
         if found is None:

@@ -1358,7 +1358,7 @@ class TestAccount:
         for client, name in zip(clients, ids, strict=True):
             assert f"id={name}".encode() in client.received
         first, second = RequestIds(), RequestIds()
-        assert first.next() != second.next()
+        assert first.nextId() != second.nextId()
 
     def test_internal_error(self, logged: Logged) -> None:
         """The proxy's own failure is a 500 with a traceback in the log."""

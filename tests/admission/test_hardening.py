@@ -90,7 +90,7 @@ def test_tricklingClientCannotKeepAClosedTunnel() -> None:
     client, destination = rig.tunnel()
     destination.end()
     rig.flush()
-    up = rig.proxy.resources.tunnels.all()[0].relay.up
+    up = rig.proxy.resources.tunnels.allTunnels()[0].relay.up
     for _ in range(8):
         client.send(b"still here")
         rig.network.advance(2)
@@ -206,7 +206,7 @@ def test_oneFailingDeadlineHoldsUpNobody(monkeypatch: pytest.MonkeyPatch) -> Non
     rig = Rig(settings={"idleTimeout": 10})
     rig.serve()
     failing, other = rig.client(connect()), rig.client(connect())
-    bad = rig.proxy.resources.tunnels.all()[0]
+    bad = rig.proxy.resources.tunnels.allTunnels()[0]
     check = Tunnel.checkDeadlines
 
     def checked(self: Tunnel, now: float) -> None:

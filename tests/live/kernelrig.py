@@ -29,7 +29,7 @@ from txconnect.settings import Settings
 from txconnect.testing import ImmediatePool, RecordingObserver, scriptedLookup
 from txconnect.testing.peers import Peer
 from txconnect.tunnel.kernel.nested import SocketChannel
-from txconnect.tunnel.kernel.relay import BULK, Kernel, KernelRelay
+from txconnect.tunnel.kernel.relay import BULK, KernelRelay, KernelResources
 from txconnect.tunnel.kernel.socketleg import openSocket
 
 TCP_CLOSE = 7
@@ -145,7 +145,7 @@ class KernelRig:
         return openSocket(self.kernel.nested, address, port)
 
     @property
-    def kernel(self) -> Kernel:
+    def kernel(self) -> KernelResources:
         """What the proxy's kernel relays share."""
         kernel = self.proxy.kernel
         assert kernel is not None
@@ -235,7 +235,7 @@ class KernelRig:
 
     def relay(self) -> KernelRelay:
         """The one tunnel's."""
-        (tunnel,) = self.proxy.resources.tunnels.all()
+        (tunnel,) = self.proxy.resources.tunnels.allTunnels()
         assert isinstance(tunnel.relay, KernelRelay)
         return tunnel.relay
 
@@ -243,7 +243,7 @@ class KernelRig:
         self.flush()
         kernel = self.kernel
         assert not self.proxy._fronts
-        assert not self.proxy.resources.tunnels.all()
+        assert not self.proxy.resources.tunnels.allTunnels()
         assert not self.clock.getDelayedCalls()
         assert len(kernel.nested) == 0
         assert kernel.pipes._lent == 0

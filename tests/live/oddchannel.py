@@ -70,34 +70,34 @@ class OddChannel(Channel):
     def sendMany(self, buffers: list[Buffer]) -> int:
         return self.send(buffers[0])
 
-    def begin(self, late: Callable[[bytes], object]) -> None:
-        self._inside.begin(late)
+    def takeOver(self, late: Callable[[bytes], object]) -> None:
+        self._inside.takeOver(late)
 
     def giveBack(self) -> None:
         self._inside.giveBack()
 
-    def update(self) -> None:
+    def updateWatch(self) -> None:
         if not self.lost:
-            self._inside.update()
+            self._inside.updateWatch()
             if self._canTell and not self._telling:
                 self._telling = True
-                self.later(self._tell)
+                self.afterBatch(self._tell)
 
-    def shut(self) -> None:
-        self._inside.shut()
+    def shutWriting(self) -> None:
+        self._inside.shutWriting()
 
-    def leave(self) -> None:
-        self._inside.leave()
+    def stopWatching(self) -> None:
+        self._inside.stopWatching()
 
-    def later(self, call: Callable[[], object]) -> None:
-        self._inside.later(call)
+    def afterBatch(self, call: Callable[[], object]) -> None:
+        self._inside.afterBatch(call)
 
-    def lose(self, reset: bool) -> None:
+    def closeChannel(self, reset: bool) -> None:
         self._inside.lost = True
-        self._inside.lose(reset)
+        self._inside.closeChannel(reset)
 
-    def unacknowledged(self) -> int:
-        return len(self._kept) + int(self._inside.unacknowledged())
+    def unacknowledgedOctets(self) -> int:
+        return len(self._kept) + int(self._inside.unacknowledgedOctets())
 
     def getHost(self) -> Any:
         return self._inside.getHost()
@@ -122,12 +122,12 @@ class OddChannel(Channel):
             self.outgoing.breakSink()
             return
         self._over = not self._kept
-        self.update()
+        self.updateWatch()
 
     def flushInside(self) -> None:
         """The channel inside has room, and so has this one."""
         self._full = False
-        self.outgoing.flush()
+        self.outgoing.flushBacklog()
 
     @property
     def _canTell(self) -> bool:
@@ -136,8 +136,8 @@ class OddChannel(Channel):
     def _tell(self) -> None:
         self._telling = False
         if not self.lost and self._canTell:
-            self.incoming.move()
-            self.update()
+            self.incoming.movePiece()
+            self.updateWatch()
 
 
 class _Carrier:
@@ -156,10 +156,10 @@ class _Carrier:
     def blocked(self) -> bool:
         return self._around.outgoing.blocked
 
-    def move(self) -> None:
+    def movePiece(self) -> None:
         self._around.moveInside()
 
-    def flush(self) -> None:
+    def flushBacklog(self) -> None:
         self._around.flushInside()
 
     def breakSink(self) -> None:

@@ -127,7 +127,7 @@ def test_whichRelayServesATcpListener(
     """The rule, as real connections have it."""
     rig = makeRig(**arguments)
     rig.tunnel()
-    (tunnel,) = rig.proxy.resources.tunnels.all()
+    (tunnel,) = rig.proxy.resources.tunnels.allTunnels()
     assert type(tunnel.relay) is kind
 
 
@@ -162,7 +162,7 @@ def test_aUnixListenersClientsAreTheTransportRelays(
     peer.send(connect() + b"hello")
     rig.flush()
     assert body(peer) == b"hello"
-    (tunnel,) = rig.proxy.resources.tunnels.all()
+    (tunnel,) = rig.proxy.resources.tunnels.allTunnels()
     assert type(tunnel.relay) is TransportRelay
 
 

@@ -109,7 +109,7 @@ def test_anErrorThatIsNone(dial: Dial) -> None:
     (connecting,) = dial.nested._watched.values()
     far, _ = dial.listener.accept()
     with far:
-        connecting.ready(select.EPOLLOUT | select.EPOLLERR)
+        connecting.eventsReady(select.EPOLLOUT | select.EPOLLERR)
         (leg,) = dial.results
         assert isinstance(leg, SocketLeg)
         leg.abort()
@@ -240,12 +240,12 @@ def test_oneThatIsGoneBecomesNoTransport(dial: Dial) -> None:
 def test_itIsClosedInOrder(dial: Dial, first: bool) -> None:
     """FIN, and no error where the other end has gone first."""
     leg, far = dial.connected()
-    leg.leave()
+    leg.stopWatching()
     with far:
         if first:
             reset(far)
-            leg.lose(reset=False)
+            leg.closeChannel(reset=False)
         else:
-            leg.lose(reset=False)
+            leg.closeChannel(reset=False)
             assert far.recv(1) == b""
     assert leg.socket.fileno() == -1

@@ -59,13 +59,13 @@ everyKind = pytest.mark.parametrize("kind", KINDS)
 def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[SocketChannel]:
     """How often each channel has been told of events."""
     counted: Counter[SocketChannel] = Counter()
-    ready = SocketChannel.ready
+    ready = SocketChannel.eventsReady
 
     def counting(self: SocketChannel, events: int) -> None:
         counted[self] += 1
         ready(self, events)
 
-    monkeypatch.setattr(SocketChannel, "ready", counting)
+    monkeypatch.setattr(SocketChannel, "eventsReady", counting)
     return counted
 
 
@@ -121,14 +121,14 @@ def test_aTurnThatRaisesEndsItsTunnelAlone(
     client, destination = rig.tunnel()
     failing = rig.relay()._up
     other, otherDestination = rig.tunnel()
-    move = Flow.move
+    move = Flow.movePiece
 
     def raises(self: Flow) -> None:
         if self is failing:
             raise kindOfError("a bug")
         move(self)
 
-    monkeypatch.setattr(Flow, "move", raises)
+    monkeypatch.setattr(Flow, "movePiece", raises)
     with logging() as logged:
         client.send(b"x")
         rig.flush()
@@ -234,7 +234,7 @@ def test_anAdoptedSocketLeavesNoEvents(makeRig: MakeRig, kind: str) -> None:
     """[K4] What became a transport is told of by the reactor alone."""
     rig = makeRig(kind=kind, taps=[Tapped()])
     client, destination = rig.tunnel()
-    (tunnel,) = rig.proxy.resources.tunnels.all()
+    (tunnel,) = rig.proxy.resources.tunnels.allTunnels()
     assert isinstance(tunnel.relay, TransportRelay)
     # Paused, so that nobody looks at what has happened to it.
     tunnel.relay._destination.transport.pauseProducing()
@@ -553,7 +553,7 @@ def test_aBusyTunnelStarvesNobody(
     _, flooding = rig.tunnel()
     busy = rig.relay()
     client, _ = rig.tunnel()
-    small = rig.proxy.resources.tunnels.all()[1].relay
+    small = rig.proxy.resources.tunnels.allTunnels()[1].relay
     turned: list[str] = []
     rig.clock.callLater(0, turned.append, "a turn of the reactor's")
     pieces: list[int] = []
@@ -588,7 +588,7 @@ def test_theOperatorEndsATunnel(makeRig: MakeRig) -> None:
     client, destination = rig.tunnel()
     client.pause()
     fill(rig, destination)
-    (tunnel,) = rig.proxy.resources.tunnels.all()
+    (tunnel,) = rig.proxy.resources.tunnels.allTunnels()
     tunnel.cut(Closed.OPERATOR)
     rig.flush()
     assert client.reset

@@ -35,7 +35,7 @@ class Accepting(Factory):
         return made
 
     def made(self, transport: Any) -> None:
-        self.hosts.append(self.ports.accepted(transport))
+        self.hosts.append(self.ports.prepareAccepted(transport))
         self.transports.append(transport)
 
 
@@ -126,7 +126,7 @@ def test_inheritedOptionsAreNotSetAgain(
     def prepare(self: Any, handle: Any) -> None:
         raise AssertionError("it has been asked again")
 
-    monkeypatch.setattr(type(known), "prepare", prepare)
+    monkeypatch.setattr(type(known), "prepareSocket", prepare)
     bench.connect(port, 1)
     assert prepared(bench.accept(3)[2])
 

@@ -376,7 +376,7 @@ def test_legsRememberedEarly() -> None:
     client = rig.client(connect())
     parent.peer.send(OK)
     rig.flush()
-    relay: Any = rig.proxy.resources.tunnels.all()[0]
+    relay: Any = rig.proxy.resources.tunnels.allTunnels()[0]
     leg = relay.relay._leg
     type(leg).dataReceived(leg, b"late")
     rig.flush()

@@ -15,7 +15,7 @@ import pytest
 
 from txconnect.tunnel.kernel import relay as room
 from txconnect.tunnel.kernel.nested import NestedEpoll, SocketChannel
-from txconnect.tunnel.kernel.relay import Kernel, KernelRelay
+from txconnect.tunnel.kernel.relay import KernelRelay, KernelResources
 from txconnect.tunnel.kernel.writequeue import GATHERED, SMALL
 from txconnect.values import Closed, Direction
 from txconnect.wire.closing import Happening
@@ -80,7 +80,7 @@ class Recorded(SocketChannel):
 
     __slots__ = ()
 
-    def lose(self, reset: bool) -> None:
+    def closeChannel(self, reset: bool) -> None:
         if reset:
             self.makeReset()
         self.socket.close()
@@ -91,12 +91,12 @@ class Flows:
 
     def __init__(self) -> None:
         self.told = Told()
-        self.kernel = Kernel(NestedEpoll(Reactor()))
+        self.kernel = KernelResources(NestedEpoll(Reactor()))
         self.nested, self.pipes = self.kernel.nested, self.kernel.pipes
         self.clientSocket, self.client, self.farClient = self._channel()
         self.destinationSocket, self.destination, self.farDestination = self._channel()
         relay = KernelRelay(self.pipes, self.told, self.client, self.destination)
-        relay.watch()
+        relay.takeChannels()
         self.up, self.down = relay._up, relay._down
         self.relay = relay
 
@@ -130,29 +130,29 @@ def bulk(flows: Flows, monkeypatch: pytest.MonkeyPatch) -> Flows:
     monkeypatch.setattr(room, "READ", 100)
     monkeypatch.setattr(room, "BULK", 1)
     flows.farClient.send(bytes(100))
-    flows.client.ready(IN)
+    flows.client.eventsReady(IN)
     assert flows.up._bulk == 1
     return flows
 
 
 def test_anEventWithoutBytes(flows: Flows) -> None:
     """[K3] An event that is no longer true does nothing."""
-    flows.client.ready(IN)
-    flows.client.ready(OUT)
+    flows.client.eventsReady(IN)
+    flows.client.eventsReady(OUT)
     assert flows.told.happenings == []
 
 
 def test_aReadThatFails(flows: Flows) -> None:
     """[TU-04] Whatever the error, bytes are lost: it counts as a reset."""
     flows.clientSocket.errors["recv"] = [errno.ETIMEDOUT]
-    flows.client.ready(IN)
+    flows.client.eventsReady(IN)
     assert flows.told.happenings == [Happening.CLIENT_RESET]
     assert flows.told.legs == 1
 
 
 def test_anEventWithoutBytesInBulk(bulk: Flows) -> None:
     """[K5] EAGAIN with an empty pipe: the source has no more; the pipe is given back."""
-    bulk.client.ready(IN)
+    bulk.client.eventsReady(IN)
     assert bulk.up._backlog is None
     assert len(bulk.pipes._free) == 1
     assert bulk.told.happenings == []
@@ -171,7 +171,7 @@ def test_largeReadsAreBulk(flows: Flows, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(room, "READ", 400)
     for size in (100, 99, 100, 150, 300, 250, 100, 99, 5):
         flows.farClient.send(bytes(size))
-        flows.client.ready(IN)
+        flows.client.eventsReady(IN)
         assert flows.up._backlog is None
         assert flows.pipes._lent == 0
     # Each once into the pipe, and once out of it.
@@ -181,10 +181,10 @@ def test_largeReadsAreBulk(flows: Flows, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_bulkWithoutAPipe(bulk: Flows) -> None:
     """Where there is none to be lent, bytes are read as ever."""
-    bulk.pipes.forgo()
+    bulk.pipes.stopLending()
     bulk.farClient.send(bytes(250))
     for _ in range(3):
-        bulk.client.ready(IN)
+        bulk.client.eventsReady(IN)
     assert len(bulk.farDestination.recv(1000)) == bulk.up.taken == 350
 
 
@@ -198,7 +198,7 @@ def test_aSourceThatFailsInBulk(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "splice", splice)
-    bulk.client.ready(IN)
+    bulk.client.eventsReady(IN)
     assert bulk.told.happenings == [Happening.CLIENT_RESET]
     assert bulk.pipes._lent == 0
 
@@ -206,7 +206,7 @@ def test_aSourceThatFailsInBulk(
 def test_aSourceThatEndsInBulk(bulk: Flows) -> None:
     """[TU-03] FIN through splice; the pipe is not kept for a direction that is over."""
     bulk.farClient.shutdown(socket.SHUT_WR)
-    bulk.client.ready(IN)
+    bulk.client.eventsReady(IN)
     assert bulk.told.happenings == [Happening.CLIENT_ENDED]
     assert bulk.up._backlog is None
 
@@ -215,7 +215,7 @@ def test_aDestinationThatFailsInBulk(bulk: Flows) -> None:
     """[TU-04] [K6] It is gone when the pipe is emptied into it."""
     bulk.farDestination.close()
     bulk.farClient.send(bytes(500))
-    bulk.client.ready(IN)
+    bulk.client.eventsReady(IN)
     assert bulk.told.happenings == [Happening.DESTINATION_RESET]
     # The tunnel aborts the other leg then; that gives the pipe back, closed.
     bulk.down.resetSink()
@@ -230,20 +230,20 @@ def fullPipe(bulk: Flows) -> bytes:
         data = bytes([len(sent) // 50_000 % 256]) * 50_000
         bulk.farClient.setblocking(False)
         sent += data[: bulk.farClient.send(data)]
-        bulk.client.ready(IN)
+        bulk.client.eventsReady(IN)
     return sent
 
 
 def test_aPipeIsEmptiedWhenThereIsRoom(bulk: Flows) -> None:
     """[K5] An event before there is room changes nothing."""
     sent = fullPipe(bulk)
-    bulk.destination.ready(OUT)
+    bulk.destination.eventsReady(OUT)
     assert bulk.up.blocked
     bulk.farDestination.setblocking(False)
     received = b""
     while len(received) < 100 + len(sent):
         received += bulk.farDestination.recv(1 << 20)
-        bulk.destination.ready(OUT)
+        bulk.destination.eventsReady(OUT)
     assert received == bytes(100) + sent
     assert not bulk.up.blocked
 
@@ -252,7 +252,7 @@ def test_aDestinationThatFailsUnderAFullPipe(bulk: Flows) -> None:
     """[K6] What is left in the pipe is nobody's."""
     fullPipe(bulk)
     bulk.farDestination.close()
-    bulk.destination.ready(OUT)
+    bulk.destination.eventsReady(OUT)
     assert bulk.told.happenings == [Happening.DESTINATION_RESET]
 
 
@@ -260,15 +260,15 @@ def test_aFullSocketIsWrittenToLater(flows: Flows) -> None:
     """[TU-06] What was not taken stays, in order, and nothing is read meanwhile."""
     flows.destinationSocket.errors["send"] = [errno.EAGAIN]
     flows.destinationSocket.errors["sendmsg"] = [errno.EAGAIN]
-    flows.up.write(b"first ")
-    flows.up.write(b"second")
+    flows.up.writeSink(b"first ")
+    flows.up.writeSink(b"second")
     flows.farClient.send(b"third")
-    flows.client.ready(IN)
+    flows.client.eventsReady(IN)
     assert flows.up.taken == 0
-    flows.destination.ready(OUT)
+    flows.destination.eventsReady(OUT)
     assert flows.up.blocked
-    flows.destination.ready(OUT)
-    flows.client.ready(IN)
+    flows.destination.eventsReady(OUT)
+    flows.client.eventsReady(IN)
     assert flows.farDestination.recv(100) == b"first secondthird"
 
 
@@ -276,10 +276,10 @@ def test_aWriteThatFailsLater(flows: Flows) -> None:
     """[TU-04] The leg is broken, whatever was kept for it."""
     flows.destinationSocket.errors["send"] = [errno.EAGAIN]
     flows.destinationSocket.errors["sendmsg"] = [errno.EPIPE]
-    flows.up.write(b"x")
-    flows.destination.ready(OUT)
+    flows.up.writeSink(b"x")
+    flows.destination.eventsReady(OUT)
     assert flows.told.happenings == [Happening.DESTINATION_RESET]
-    flows.up.write(b"nobody is there")
+    flows.up.writeSink(b"nobody is there")
     flows.up.sendFin()
     flows.up.closeSink()
     assert flows.told.legs == 1
@@ -290,16 +290,16 @@ def test_aSinkThatFailsUnderARead(flows: Flows, number: int) -> None:
     """[TU-04] [TU-06] What was just read is lost with it, or waits for room."""
     flows.destinationSocket.errors["send"] = [number]
     flows.farClient.send(b"read")
-    flows.client.ready(IN)
+    flows.client.eventsReady(IN)
     if number == errno.EPIPE:
         assert flows.told.happenings == [Happening.DESTINATION_RESET]
         # Nobody has closed the client yet: it is read, and that is dropped.
         flows.farClient.send(b"dropped")
-        flows.client.ready(IN)
+        flows.client.eventsReady(IN)
         assert flows.up.taken == len(b"readdropped")
         assert not flows.up.blocked
     else:
-        flows.destination.ready(OUT)
+        flows.destination.eventsReady(OUT)
         assert flows.farDestination.recv(10) == b"read"
 
 
@@ -317,10 +317,10 @@ def test_anEndBehindWhatWaits(flows: Flows, broken: bool) -> None:
     flows.destinationSocket.errors["shutdown"] = [errno.ENOTCONN] * broken
     drained: list[str] = []
     flows.up.whenDrained = lambda: drained.append("told")
-    flows.up.write(b"last")
+    flows.up.writeSink(b"last")
     flows.up.sendFin()
     assert not flows.destination.finSent
-    flows.destination.ready(OUT)
+    flows.destination.eventsReady(OUT)
     assert flows.farDestination.recv(10) == b"last"
     assert flows.farDestination.recv(10) == b""
     assert flows.destination.finSent is not broken
@@ -330,9 +330,9 @@ def test_anEndBehindWhatWaits(flows: Flows, broken: bool) -> None:
 
 def test_roomOfWhichNobodyHasAsked(flows: Flows) -> None:
     """[R2] A channel may tell of room when nothing waits: it is read on as before."""
-    flows.up.flush()
+    flows.up.flushBacklog()
     flows.farClient.send(b"read")
-    flows.client.ready(IN)
+    flows.client.eventsReady(IN)
     assert flows.farDestination.recv(10) == b"read"
 
 
@@ -340,12 +340,12 @@ def test_roomOfWhichNobodyHasAsked(flows: Flows) -> None:
 def test_brokenWithoutAnErrorWhileItIsFull(flows: Flows, then: str) -> None:
     """[K2] HUP with something still to be written: that is tried, and tells."""
     flows.destinationSocket.errors["send"] = [errno.EAGAIN]
-    flows.up.write(b"x")
+    flows.up.writeSink(b"x")
     pause = flows.relay.pause(Direction.DOWN)
-    flows.destination.ready(select.EPOLLERR)
+    flows.destination.eventsReady(select.EPOLLERR)
     assert flows.told.happenings == []
     assert flows.destination._mask == OUT
-    flows.destination.ready(OUT | select.EPOLLHUP)
+    flows.destination.eventsReady(OUT | select.EPOLLHUP)
     assert flows.farDestination.recv(10) == b"x"
     # Now there is nothing to do but to wait for the release.
     assert flows.destination._mask is None
@@ -362,8 +362,8 @@ def test_writingToABlockedLegIsLinear(flows: Flows) -> None:
     number, size = 16 * 1024, 1024
     flows.destinationSocket.errors["send"] = [errno.EAGAIN]
     for each in range(number):
-        flows.up.write(each.to_bytes(2, "big") * (size // 2))
-    assert flows.up.waiting == number * size
+        flows.up.writeSink(each.to_bytes(2, "big") * (size // 2))
+    assert flows.up.waitingOctets == number * size
     assert flows.up._backlog is not None
     queue = flows.up._backlog._queue
     assert len(queue._buffers) <= number * size // GATHERED + 1
@@ -371,7 +371,7 @@ def test_writingToABlockedLegIsLinear(flows: Flows) -> None:
     received = bytearray()
     flows.farDestination.setblocking(False)
     while flows.up.blocked:
-        flows.destination.ready(OUT)
+        flows.destination.eventsReady(OUT)
         received += flows.farDestination.recv(1 << 20)
     while len(received) < number * size:
         received += flows.farDestination.recv(1 << 20)
@@ -385,10 +385,10 @@ def test_whatIsWrittenLaterCountsAsActivity(flows: Flows) -> None:
     """[F03] Also when it comes out of the queue, without a read."""
     flows.destinationSocket.errors["send"] = [errno.EAGAIN]
     flows.farClient.send(bytes(1000))
-    flows.client.ready(IN)
+    flows.client.eventsReady(IN)
     assert flows.relay.activity == 1000
     assert flows.relay.undelivered() == 1000
-    flows.destination.ready(OUT)
+    flows.destination.eventsReady(OUT)
     assert flows.relay.activity == 2000
     assert flows.relay.undelivered() == 0
 
@@ -400,7 +400,7 @@ def test_whatLeavesThePipeCountsAsActivity(bulk: Flows) -> None:
     taken, before = bulk.relay.up, bulk.relay.activity
     waiting = bulk.relay.undelivered()
     bulk.farDestination.recv(1 << 20)
-    bulk.destination.ready(OUT)
+    bulk.destination.eventsReady(OUT)
     assert bulk.relay.up == taken
     assert bulk.relay.activity > before
     assert bulk.relay.undelivered() < waiting

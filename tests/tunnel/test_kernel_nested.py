@@ -56,7 +56,7 @@ class Ready:
         self._nested = nested
         nested.watch(self.socket.fileno(), IN, self)
 
-    def ready(self, events: int) -> None:
+    def eventsReady(self, events: int) -> None:
         self.calls += 1
         self.act(self)
 
@@ -67,7 +67,7 @@ class Ready:
     def giveUp(self) -> None:
         """As all who are watched do it."""
         self._nested.unwatch(self.socket.fileno())
-        self._nested.later(self.socket.close)
+        self._nested.afterBatch(self.socket.close)
 
     def close(self) -> None:
         self.socket.close()
@@ -182,7 +182,7 @@ def test_endingMayFailToo(nested: NestedEpoll, make: Callable[..., Ready]) -> No
     """[K1] [K7] One that cannot even be ended keeps nobody from it."""
 
     class Hopeless(Ready):
-        def ready(self, events: int) -> None:
+        def eventsReady(self, events: int) -> None:
             raise ValueError("a bug")
 
         def watchLost(self, reason: Closed) -> None:
@@ -191,7 +191,7 @@ def test_endingMayFailToo(nested: NestedEpoll, make: Callable[..., Ready]) -> No
     hopeless, fine = Hopeless(nested), make()
     with logging() as logged:
         nested.doRead()
-        nested.later(lambda: None)
+        nested.afterBatch(lambda: None)
         nested.stop()
     assert len(logged.errors) == 3
     assert fine.reasons == [Closed.SHUTDOWN]
@@ -206,8 +206,8 @@ def test_aCloseThatFailsKeepsNobodyFromTheirs(
     closed: list[str] = []
 
     def close(it: Ready) -> None:
-        nested.later(lambda: 1 / 0)
-        nested.later(lambda: closed.append("closed"))
+        nested.afterBatch(lambda: 1 / 0)
+        nested.afterBatch(lambda: closed.append("closed"))
 
     make(close)
     with logging() as logged:
@@ -224,16 +224,16 @@ def test_theEndOfABatchMayQueueMore(
 
     def first() -> None:
         called.append("first")
-        nested.later(lambda: called.append("third"))
-        nested.later(fourth)
+        nested.afterBatch(lambda: called.append("third"))
+        nested.afterBatch(fourth)
 
     def fourth() -> None:
         called.append("fourth")
-        nested.later(lambda: called.append("fifth"))
+        nested.afterBatch(lambda: called.append("fifth"))
 
     def act(it: Ready) -> None:
-        nested.later(first)
-        nested.later(lambda: called.append("second"))
+        nested.afterBatch(first)
+        nested.afterBatch(lambda: called.append("second"))
         assert called == []
 
     make(act)
@@ -246,14 +246,14 @@ def test_outsideABatchTheOrderIsTheSame(nested: NestedEpoll) -> None:
     called: list[str] = []
 
     def first() -> None:
-        nested.later(lambda: called.append("second"))
+        nested.afterBatch(lambda: called.append("second"))
         called.append("first")
 
-    nested.later(first)
+    nested.afterBatch(first)
     assert called == ["first", "second"]
     with logging() as logged:
-        nested.later(lambda: 1 / 0)
-    nested.later(lambda: called.append("third"))
+        nested.afterBatch(lambda: 1 / 0)
+    nested.afterBatch(lambda: called.append("third"))
     assert called == ["first", "second", "third"]
     assert len(logged.errors) == 1
 
@@ -265,12 +265,12 @@ def test_aStopLosesNothingThatIsQueued(
     called: list[str] = []
 
     def stop() -> None:
-        nested.later(lambda: called.append("queued by it"))
+        nested.afterBatch(lambda: called.append("queued by it"))
         nested.stop()
 
     def act(it: Ready) -> None:
-        nested.later(stop)
-        nested.later(lambda: called.append("queued before"))
+        nested.afterBatch(stop)
+        nested.afterBatch(lambda: called.append("queued before"))
 
     one = make(act)
     nested.doRead()
@@ -338,37 +338,37 @@ def isOpen(pipe: Pipe) -> bool:
 
 def test_pipesAreBounded(pipes: Pipes) -> None:
     """So many at once, and so many kept."""
-    taken = [pipes.take() for _ in range(4)]
+    taken = [pipes.takePipe() for _ in range(4)]
     assert taken[3] is None
     three = [pipe for pipe in taken if pipe is not None]
     assert len(three) == 3
     for pipe in three:
-        pipes.giveBack(pipe)
+        pipes.returnPipe(pipe)
     assert [isOpen(pipe) for pipe in three] == [True, True, False]
-    assert pipes.take() in three[:2]
-    pipes.giveBack(three[1])
+    assert pipes.takePipe() in three[:2]
+    pipes.returnPipe(three[1])
 
 
 def test_onlyAnEmptyPipeIsLentAgain(pipes: Pipes) -> None:
     """[K6] One with bytes in it is closed."""
-    pipe = pipes.take()
+    pipe = pipes.takePipe()
     assert pipe is not None
     os.write(pipe.entry, b"somebody's")
     pipe.held = 10
-    pipes.giveBack(pipe)
+    pipes.returnPipe(pipe)
     assert not isOpen(pipe)
-    other = pipes.take()
+    other = pipes.takePipe()
     assert other is not None
     with pytest.raises(BlockingIOError):
         os.read(other.exit, 1)
-    pipes.giveBack(other)
+    pipes.returnPipe(other)
 
 
 def test_closedPipesAreClosed(pipes: Pipes) -> None:
     """What is kept goes with the proxy."""
-    pipe = pipes.take()
+    pipe = pipes.takePipe()
     assert pipe is not None
-    pipes.giveBack(pipe)
+    pipes.returnPipe(pipe)
     pipes.close()
     assert not isOpen(pipe)
 
@@ -381,10 +381,10 @@ def test_noPipeCanBeMade(pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "pipe2", full)
-        assert [pipes.take() for _ in range(5)] == [None] * 5
-    pipe = pipes.take()
+        assert [pipes.takePipe() for _ in range(5)] == [None] * 5
+    pipe = pipes.takePipe()
     assert pipe is not None
-    pipes.giveBack(pipe)
+    pipes.returnPipe(pipe)
 
 
 def test_aPipeThatCannotBeEnlarged(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -404,8 +404,8 @@ def test_aPipeThatCannotBeEnlarged(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_pipesThatAreOfNoUse(pipes: Pipes) -> None:
     """[TU-01] Where splice does not work none is lent any more."""
-    pipe = pipes.take()
+    pipe = pipes.takePipe()
     assert pipe is not None
-    pipes.forgo()
-    pipes.giveBack(pipe)
-    assert pipes.take() is None
+    pipes.stopLending()
+    pipes.returnPipe(pipe)
+    assert pipes.takePipe() is None

@@ -34,7 +34,7 @@ class Sink:
 def emptied(queue: WriteQueue, sink: Sink) -> bytes:
     """Write until nothing waits; what has arrived."""
     while queue.size:
-        queue.write(sink.sendMany)
+        queue.writeSome(sink.sendMany)
     return bytes(sink.taken)
 
 
@@ -49,7 +49,7 @@ def test_octetsStayInOrder(takes: int) -> None:
         queue.append(memoryview(data) if size % 2 else data)
         if size == 4097:
             # Some leave while others still come.
-            queue.write(sink.sendMany)
+            queue.writeSome(sink.sendMany)
     assert emptied(queue, sink) == written
     assert queue.size == 0
 
@@ -75,7 +75,7 @@ def test_aBufferThatIsBeingWrittenMayGrow() -> None:
     """[F07] What is added to one of which a part has left comes behind the rest."""
     queue, sink = WriteQueue(), Sink(3)
     queue.append(b"abcde")
-    assert queue.write(sink.sendMany) == 3
+    assert queue.writeSome(sink.sendMany) == 3
     queue.append(b"fgh")
     assert queue.size == 5
     assert emptied(queue, sink) == b"abcdefgh"
@@ -99,5 +99,5 @@ def test_aSinkThatRefuses() -> None:
         raise BlockingIOError
 
     with pytest.raises(BlockingIOError):
-        queue.write(full)
+        queue.writeSome(full)
     assert emptied(queue, Sink(10)) == b"kept"

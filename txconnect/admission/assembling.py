@@ -25,7 +25,7 @@ from txconnect.interfaces import (
 )
 from txconnect.values import Named
 
-__all__ = ["assemble", "named", "verified", "withDefaults"]
+__all__ = ["assemble", "verifiedPlugins", "withDefaults", "withNames"]
 
 
 def assemble(
@@ -48,18 +48,18 @@ def assemble(
     pairs = [] if pairFactory is None else [pairFactory]
     return Rules(
         policies=tuple(policies),
-        destination=judging(policies, IDestinationPolicy),
-        address=judging(policies, IAddressPolicy),
-        unresolved=verified(unresolved, IUnresolvedPolicy),
-        routers=verified(routers, IRouter),
-        observers=verified(observers, ITrafficObserver),
-        taps=verified(taps, ITrafficTap),
-        pairFactory=next(iter(verified(pairs, IPairFactory)), None),
+        destination=judgingAt(policies, IDestinationPolicy),
+        address=judgingAt(policies, IAddressPolicy),
+        unresolved=verifiedPlugins(unresolved, IUnresolvedPolicy),
+        routers=verifiedPlugins(routers, IRouter),
+        observers=verifiedPlugins(observers, ITrafficObserver),
+        taps=verifiedPlugins(taps, ITrafficTap),
+        pairFactory=next(iter(verifiedPlugins(pairs, IPairFactory)), None),
         **more,
     )
 
 
-def named(plugins: Iterable[Any]) -> list[Named]:
+def withNames(plugins: Iterable[Any]) -> list[Named]:
     """Give each plugin a name: what it was given, its own, or its class's."""
     return [
         each
@@ -79,7 +79,7 @@ def withDefaults(policies: list[Named], defaults: Iterable[Any]) -> tuple[Named,
     """
     given = {policy.name: policy for policy in policies}
     standing = []
-    for default in named(defaults):
+    for default in withNames(defaults):
         if default.name not in given:
             standing.append(default)
             continue
@@ -93,7 +93,7 @@ def withDefaults(policies: list[Named], defaults: Iterable[Any]) -> tuple[Named,
     return (*standing, *policies)
 
 
-def judging(policies: Sequence[Named], step: type[Interface]) -> tuple[Named, ...]:
+def judgingAt(policies: Sequence[Named], step: type[Interface]) -> tuple[Named, ...]:
     """
     The policies that have a rule at a step.
 
@@ -113,16 +113,18 @@ def judging(policies: Sequence[Named], step: type[Interface]) -> tuple[Named, ..
         raise ConfigurationError(
             f"no policy provides {step.__name__}, so nothing could be allowed"
         )
-    return verified(having, step)
+    return verifiedPlugins(having, step)
 
 
-def verified(plugins: Iterable[Any], interface: type[Interface]) -> tuple[Named, ...]:
+def verifiedPlugins(
+    plugins: Iterable[Any], interface: type[Interface]
+) -> tuple[Named, ...]:
     """
     The plugins, each with its name.
 
     @raise ConfigurationError: one does not provide C{interface}.
     """
-    given = tuple(named(plugins))
+    given = tuple(withNames(plugins))
     for each in given:
         try:
             verifyObject(interface, each.plugin)

@@ -58,7 +58,7 @@ class KnowsItself(Protocol):
     L{OwnListeners<txconnect.ownaddresses.OwnListeners>}.
     """
 
-    def add(self, host: IAddress) -> None:
+    def addListener(self, host: IAddress) -> None:
         """Remember a listener."""
 
     def isSelf(self, address: IPAddress, port: int) -> bool:
@@ -132,7 +132,7 @@ class Decision(HookCaller):
         """
         rules = self.rules
         if rules.authenticator is not None or self.request.certificate is not None:
-            yield from self._authenticate()
+            yield from self._authenticateRequest()
         self._credentials = None
         if hasPassed(self.request.headers, rules.pseudonym):
             raise Refused(Cause.LOOP, "Via names this proxy already")
@@ -150,7 +150,7 @@ class Decision(HookCaller):
         addresses: Sequence[IPAddress] = () if literal is None else (literal,)
         if literal is None and not route.resolves:
             began = self.clock.seconds()
-            addresses = yield from self._resolve()
+            addresses = yield from self._lookUpName()
             seconds = self.clock.seconds() - began
         if addresses:
             addresses = yield from self.judgeAddresses(addresses)
@@ -163,11 +163,11 @@ class Decision(HookCaller):
     def judgeName(self) -> _Waiting:
         """Go on if every policy allows the name."""
         for policy in self.rules.destination:
-            answer = self.ask(policy, policy.plugin.decide, self.request)
+            answer = self.askHook(policy, policy.plugin.decide, self.request)
             if isinstance(answer, Deferred):
                 answer = yield answer
             if type(answer) is not Allow or answer.reason:
-                self.judge(policy, answer)
+                self.judgeAnswer(policy, answer)
 
     def judgeAddresses(
         self, addresses: Sequence[IPAddress]
@@ -199,13 +199,13 @@ class Decision(HookCaller):
 
     def _judgeAddress(self, address: IPAddress) -> _Waiting:
         for policy in self.rules.address:
-            answer = self.ask(
+            answer = self.askHook(
                 policy, policy.plugin.decideAddress, self.request, address
             )
             if isinstance(answer, Deferred):
                 answer = yield answer
             if type(answer) is not Allow or answer.reason:
-                self.judge(policy, answer)
+                self.judgeAnswer(policy, answer)
         listeners = self._surroundings.listeners
         try:
             own = listeners.isSelf(address, self.request.authority.port)
@@ -217,17 +217,17 @@ class Decision(HookCaller):
 
     def _judgeUnresolved(self) -> _Waiting:
         for policy in self.rules.unresolved:
-            answer = self.ask(policy, policy.plugin.decideUnresolved, self.request)
+            answer = self.askHook(policy, policy.plugin.decideUnresolved, self.request)
             if isinstance(answer, Deferred):
                 answer = yield answer
             if type(answer) is not Allow or answer.reason:
-                self.judge(policy, answer)
+                self.judgeAnswer(policy, answer)
 
-    def _authenticate(self) -> _Waiting:
+    def _authenticateRequest(self) -> _Waiting:
         credentials, self._credentials = self._credentials, None
         identity: Identity | None = None
         if self.request.certificate is not None:
-            identity = self._certified()
+            identity = self._certificateIdentity()
         if self.rules.authenticator is not None:
             answer: Any = settle(
                 self.rules.authenticator.authenticate(self.request, credentials)
@@ -238,7 +238,7 @@ class Decision(HookCaller):
         if identity is not None:
             self.request = attrs.evolve(self.request, identity=identity)
 
-    def _certified(self) -> Identity:
+    def _certificateIdentity(self) -> Identity:
         certificate: Any = self.request.certificate
         identity = self.rules.certificateIdentity(certificate)
         if identity is None:
@@ -249,16 +249,16 @@ class Decision(HookCaller):
 
     def _chooseRoute(self) -> Generator[Deferred[Any], Any, Route]:
         for router in self.rules.routers:
-            answer = self.ask(router, router.plugin.route, self.request)
+            answer = self.askHook(router, router.plugin.route, self.request)
             if isinstance(answer, Deferred):
                 answer = yield answer
             if type(answer) is Route:
                 return answer
             if answer is not None:
-                raise self.wrong(router, answer, "a Route or None")
+                raise self.wrongAnswer(router, answer, "a Route or None")
         return self._surroundings.direct
 
-    def _resolve(self) -> Generator[Deferred[Any], Any, tuple[IPAddress, ...]]:
+    def _lookUpName(self) -> Generator[Deferred[Any], Any, tuple[IPAddress, ...]]:
         found: Any = self._surroundings.lookups.lookup(
             self.request.authority.lookupName
         )

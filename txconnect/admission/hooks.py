@@ -55,7 +55,7 @@ class HookCaller:
     notes: list[str]
     over: bool
 
-    def ask(self, plugin: Named, hook: Callable[..., Any], *arguments: Any) -> Any:
+    def askHook(self, plugin: Named, hook: Callable[..., Any], *arguments: Any) -> Any:
         """
         Call a hook that may answer later.
 
@@ -67,15 +67,15 @@ class HookCaller:
             if type(answer) not in _PLAIN:
                 answer = settle(answer)
         except BaseException:
-            answer = self._failed(Failure(), plugin)
+            answer = self._hookFailed(Failure(), plugin)
         if not isinstance(answer, Deferred):
             if self.over:
                 # The hook itself has stopped the proxy: nothing further is asked.
                 raise Refused(Cause.SHUTDOWN)
             return answer
-        return self.inTime(answer, plugin.name).addErrback(self._failed, plugin)
+        return self.inTime(answer, plugin.name).addErrback(self._hookFailed, plugin)
 
-    def call(self, plugin: Named, hook: Callable[..., Any], *arguments: Any) -> Any:
+    def callHook(self, plugin: Named, hook: Callable[..., Any], *arguments: Any) -> Any:
         """
         Call a hook that answers at once.
 
@@ -85,7 +85,7 @@ class HookCaller:
             answer = hook(*arguments)
         except BaseException:
             # SystemExit and asyncio's CancelledError refuse like any other.
-            answer = self._failed(Failure(), plugin)
+            answer = self._hookFailed(Failure(), plugin)
         if self.over:
             raise Refused(Cause.SHUTDOWN)
         return answer
@@ -98,13 +98,13 @@ class HookCaller:
         """
         seconds = self.rules.settings.hookTimeout
 
-        def late() -> Refused:
+        def makeTimeout() -> Refused:
             reason = f"no decision within {seconds:g} seconds"
             return _HookTimeout(Cause.PLUGIN_TIMEOUT, reason, name)
 
-        return withTimeout(self.clock, seconds, answer, late)
+        return withTimeout(self.clock, seconds, answer, makeTimeout)
 
-    def judge(self, policy: Named, answer: Any) -> None:
+    def judgeAnswer(self, policy: Named, answer: Any) -> None:
         """
         Go on if a policy has allowed.
 
@@ -112,13 +112,13 @@ class HookCaller:
         """
         if type(answer) is Allow:
             if answer.reason:
-                self.allowed(policy, answer.reason)
+                self.noteAllowed(policy, answer.reason)
             return
         if type(answer) is Deny and self.isTellable(answer.cause):
             raise Refused(answer.cause, str(answer.reason), policy.name)
-        raise self.wrong(policy, answer, "Allow, or Deny with a cause that fits")
+        raise self.wrongAnswer(policy, answer, "Allow, or Deny with a cause that fits")
 
-    def allowed(self, policy: Named, reason: str) -> None:
+    def noteAllowed(self, policy: Named, reason: str) -> None:
         """Keep a policy's reason to allow."""
         self.notes.append(f"{policy.name}: {reason}")
 
@@ -128,7 +128,7 @@ class HookCaller:
             return False
         return cause.status != 407 or self.rules.authenticator is not None
 
-    def wrong(self, plugin: Named, answer: Any, wanted: str) -> Refused:
+    def wrongAnswer(self, plugin: Named, answer: Any, wanted: str) -> Refused:
         """
         Make the refusal for an answer of a wrong type, which is logged.
 
@@ -149,7 +149,7 @@ class HookCaller:
         )
         return HookFailed(Cause.PLUGIN_ERROR, reason, plugin.name)
 
-    def _failed(self, failure: Failure, plugin: Named) -> Any:
+    def _hookFailed(self, failure: Failure, plugin: Named) -> Any:
         cancelled = self.over and failure.check(*CANCELLED)
         if cancelled or isinstance(failure.value, _HookTimeout):
             failure.raiseException()

@@ -23,7 +23,7 @@ from txconnect.wire.http1.head import HeadLimits
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509
 
-__all__ = ["Authenticates", "Rules", "nobody"]
+__all__ = ["Authenticates", "Rules", "namesNoIdentity"]
 
 
 class Authenticates(Protocol):
@@ -38,8 +38,8 @@ class Authenticates(Protocol):
         """Return the challenges of a 407, one for each scheme."""
 
 
-def nobody(certificate: X509) -> Identity | None:
-    """Find nobody named in a certificate."""
+def namesNoIdentity(certificate: X509) -> Identity | None:
+    """Take no identity from a certificate."""
     return None
 
 
@@ -71,7 +71,7 @@ class Rules:
     taps: tuple[Named, ...] = ()
     pairFactory: Named | None = None
     authenticator: Authenticates | None = None
-    certificateIdentity: Callable[[X509], Identity | None] = nobody
+    certificateIdentity: Callable[[X509], Identity | None] = namesNoIdentity
     headLimits: HeadLimits = attrs.field(init=False)
     pseudonym: str = attrs.field(init=False)
 
@@ -85,7 +85,7 @@ class Rules:
         """Make this deployment's name in C{Via}."""
         return pseudonymOf(self.name)
 
-    def others(self) -> tuple[Named, ...]:
+    def otherPlugins(self) -> tuple[Named, ...]:
         """All plugins but the policies."""
         pair = () if self.pairFactory is None else (self.pairFactory,)
         return (*self.routers, *self.observers, *self.taps, *pair)

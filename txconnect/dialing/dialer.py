@@ -59,9 +59,9 @@ class _LegFactory(ClientFactory):
         return _OpeningLeg(self)
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        self.tell(reason)
+        self.tellOutcome(reason)
 
-    def tell(self, outcome: Leg | Failure) -> None:
+    def tellOutcome(self, outcome: Leg | Failure) -> None:
         opened, self._opened = self._opened, None
         if opened is not None:
             opened.callback(outcome)
@@ -78,11 +78,11 @@ class _OpeningLeg(Leg):
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
         self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
-        self._opening.tell(self)
+        self._opening.tellOutcome(self)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         # Lost before it could be told: setting an option had failed.
-        self._opening.tell(reason)
+        self._opening.tellOutcome(reason)
         super().connectionLost(reason)
 
 
@@ -96,7 +96,7 @@ def transportOpener(reactor: Any, bindAddress: tuple[str, int] | None = None) ->
     @param reactor: provides C{IReactorTCP}.
     """
 
-    def open(address: IPAddress, port: int) -> Deferred[Leg]:
+    def openTransport(address: IPAddress, port: int) -> Deferred[Leg]:
         def stop(_: Deferred[Leg]) -> None:
             connector.disconnect()
 
@@ -111,7 +111,7 @@ def transportOpener(reactor: Any, bindAddress: tuple[str, int] | None = None) ->
         )
         return opened
 
-    return open
+    return openTransport
 
 
 def interleave(addresses: Sequence[IPAddress]) -> list[IPAddress]:
@@ -150,19 +150,19 @@ class _Race:
         self._over = False
         self._failures: list[tuple[IPAddress, BaseException | None]] = []
         self._nextAttempt: Any = None
-        self.won: Deferred[Reached] = Deferred(self._cancelled)
+        self.won: Deferred[Reached] = Deferred(self._raceCancelled)
 
-    def run(self) -> Deferred[Reached]:
-        self._deadlines.begin(self._expired)
-        self._attempt()
+    def startRace(self) -> Deferred[Reached]:
+        self._deadlines.begin(self._deadlinePassed)
+        self._startAttempt()
         return self.won
 
-    def _attempt(self) -> None:
+    def _startAttempt(self) -> None:
         self._nextAttempt = None
         address = self._left.popleft()
         if self._left:
             self._nextAttempt = self._clock.callLater(
-                self._settings.attemptDelay, self._attempt
+                self._settings.attemptDelay, self._startAttempt
             )
         if len(self._attempts) >= MOST_ATTEMPTS:
             # One request costs only so many descriptors, whatever a zone says.
@@ -176,22 +176,22 @@ class _Race:
             attempt = fail()
         self._attempts[attempt] = address
         attempt.addCallbacks(
-            self._connected,
-            self._failed,
+            self._attemptConnected,
+            self._attemptFailed,
             callbackArgs=(attempt,),
             errbackArgs=(attempt,),
         )
 
-    def _connected(self, leg: Leg, attempt: Deferred[Leg]) -> None:
+    def _attemptConnected(self, leg: Leg, attempt: Deferred[Leg]) -> None:
         if self._over or attempt not in self._attempts:
             # It was up already when it was given up.
             leg.abort()
             return
         address = self._attempts.pop(attempt)
-        self._finish()
+        self._endRace()
         self.won.callback(Reached(leg, address))
 
-    def _failed(self, failure: Failure, attempt: Deferred[Leg]) -> None:
+    def _attemptFailed(self, failure: Failure, attempt: Deferred[Leg]) -> None:
         if self._over or attempt not in self._attempts:
             return
         self._failures.append((self._attempts.pop(attempt), failure.value))
@@ -199,30 +199,30 @@ class _Race:
             # RFC 8305, 5: a failure starts the next attempt at once.
             if self._nextAttempt is not None:
                 self._nextAttempt.cancel()
-            self._attempt()
+            self._startAttempt()
         elif not self._attempts:
-            self._lose(Refused(self._cause(), self._story()))
+            self._failRace(Refused(self._bestCause(), self._failureText()))
 
-    def _expired(self) -> None:
+    def _deadlinePassed(self) -> None:
         seconds = self._settings.connectTimeout
         waiting = ", ".join(str(each) for each in self._attempts.values())
         reason = f"no answer within {seconds:g} seconds from {waiting}"
-        story = self._story()
-        self._lose(
+        story = self._failureText()
+        self._failRace(
             Refused(Cause.CONNECTION_TIMEOUT, f"{reason}; {story}" if story else reason)
         )
 
-    def _lose(self, refused: Refused) -> None:
-        self._finish()
+    def _failRace(self, refused: Refused) -> None:
+        self._endRace()
         self.won.errback(refused)
 
-    def _cancelled(self, _: Deferred[Reached]) -> None:
-        self._finish()
+    def _raceCancelled(self, _: Deferred[Reached]) -> None:
+        self._endRace()
 
-    def _finish(self) -> None:
+    def _endRace(self) -> None:
         self._over = True
         self._left.clear()
-        self._deadlines.end(self._expired)
+        self._deadlines.end(self._deadlinePassed)
         timer = self._nextAttempt
         if timer is not None and timer.active():
             timer.cancel()
@@ -230,11 +230,11 @@ class _Race:
         for attempt in attempts:
             attempt.cancel()
 
-    def _cause(self) -> Cause:
+    def _bestCause(self) -> Cause:
         causes = {causeOf(error) for _, error in self._failures}
         return next(cause for cause in _INFORMED if cause in causes)
 
-    def _story(self) -> str:
+    def _failureText(self) -> str:
         return "; ".join(f"{address}: {error}" for address, error in self._failures)
 
 
@@ -262,14 +262,14 @@ class Dialer:
         """
         return _Race(
             self._clock, self._open, addresses, port, self._settings, self._deadlines
-        ).run()
+        ).startRace()
 
     def direct(self, name: str = "direct") -> Route:
         """A route that dials the destination's own addresses."""
 
-        return Route(name, self._connect)
+        return Route(name, self._dialRequest)
 
-    def _connect(
+    def _dialRequest(
         self, request: ConnectRequest, addresses: Sequence[IPAddress]
     ) -> Deferred[Reached]:
         return self.dial(addresses, request.authority.port)

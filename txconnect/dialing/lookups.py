@@ -117,7 +117,9 @@ class Lookups:
         elif pool is not None:
             threading.Thread(target=pool.stop, daemon=True).start()
         for flight in flights.values():
-            _land(flight, Failure(Refused(Cause.SHUTDOWN, "the look-ups are stopped")))
+            _landFlight(
+                flight, Failure(Refused(Cause.SHUTDOWN, "the look-ups are stopped"))
+            )
 
     def lookup(self, name: str) -> Addresses | Deferred[Addresses]:
         """
@@ -133,9 +135,9 @@ class Lookups:
             if self._reactor.seconds() < remembered[0]:
                 return remembered[1]
             del self._answers[name]
-        return self._wait(name)
+        return self._waitForFlight(name)
 
-    def _wait(self, name: str) -> Deferred[Addresses]:
+    def _waitForFlight(self, name: str) -> Deferred[Addresses]:
         flight = self._flights.get(name)
         launch = flight is None
         if flight is None:
@@ -144,21 +146,21 @@ class Lookups:
             if len(self._flights) >= self._settings.lookupQueue:
                 raise Refused(Cause.EXHAUSTED, "too many look-ups are under way")
             flight = self._flights[name] = _Flight()
-        waiter = self._join(flight)
+        waiter = self._joinFlight(flight)
         if launch:
-            self._launch(name, flight)
+            self._launchFlight(name, flight)
         return waiter
 
-    def _launch(self, name: str, flight: _Flight) -> None:
+    def _launchFlight(self, name: str, flight: _Flight) -> None:
         if self._pool is not None:
             self._pool.callInThreadWithCallback(
-                partial(self._reactor.callFromThread, self._landed, name, flight),
-                self._look,
+                partial(self._reactor.callFromThread, self._flightLanded, name, flight),
+                self._lookInThread,
                 name,
                 flight,
             )
 
-    def _look(self, name: str, flight: _Flight) -> Addresses | None:
+    def _lookInThread(self, name: str, flight: _Flight) -> Addresses | None:
         """
         Look up, in a thread.
 
@@ -168,48 +170,50 @@ class Lookups:
         if not flight.waiting:
             return None
         host = name.encode("ascii")
-        return _addresses(self._getaddrinfo(host, None, 0, socket.SOCK_STREAM))
+        return _uniqueAddresses(self._getaddrinfo(host, None, 0, socket.SOCK_STREAM))
 
-    def _join(self, flight: _Flight) -> Deferred[Addresses]:
-        def leave(waiter: Deferred[Addresses]) -> None:
+    def _joinFlight(self, flight: _Flight) -> Deferred[Addresses]:
+        def leaveFlight(waiter: Deferred[Addresses]) -> None:
             flight.waiting.remove(waiter)
 
-        def expire() -> None:
-            leave(waiter)
+        def expireWaiter() -> None:
+            leaveFlight(waiter)
             seconds = self._settings.lookupTimeout
             waiter.errback(
                 Refused(Cause.DNS_TIMEOUT, f"no answer within {seconds:g} seconds")
             )
 
-        def arrived(result: Any) -> Any:
+        def stopTimer(result: Any) -> Any:
             if timer.active():
                 timer.cancel()
             return result
 
-        waiter: Deferred[Addresses] = Deferred(leave)
+        waiter: Deferred[Addresses] = Deferred(leaveFlight)
         flight.waiting.append(waiter)
-        timer = self._reactor.callLater(self._settings.lookupTimeout, expire)
-        return waiter.addBoth(arrived)
+        timer = self._reactor.callLater(self._settings.lookupTimeout, expireWaiter)
+        return waiter.addBoth(stopTimer)
 
-    def _landed(self, name: str, flight: _Flight, success: bool, result: Any) -> None:
+    def _flightLanded(
+        self, name: str, flight: _Flight, success: bool, result: Any
+    ) -> None:
         if self._flights.get(name) is not flight:
             # Stopped, and perhaps started again, since it took off.
             return
         if success and result is None and flight.waiting:
             # Someone has come while it was on its way back with nothing.
-            self._launch(name, flight)
+            self._launchFlight(name, flight)
             return
         del self._flights[name]
         if not success:
-            _land(flight, Failure(self._failed(name, result)))
+            _landFlight(flight, Failure(self._refusalFor(name, result)))
         elif result:
-            self._remember(name, result)
-            _land(flight, result)
+            self._rememberAnswer(name, result)
+            _landFlight(flight, result)
         elif flight.waiting:
             empty = Refused(Cause.DNS_ERROR, "the name has no address")
-            _land(flight, Failure(empty))
+            _landFlight(flight, Failure(empty))
 
-    def _failed(self, name: str, failure: Failure) -> Refused:
+    def _refusalFor(self, name: str, failure: Failure) -> Refused:
         error = failure.value
         if isinstance(error, socket.gaierror):
             code = _eaiName(error.errno)
@@ -221,7 +225,7 @@ class Lookups:
         self._log.failure("getaddrinfo failed for {name!r}", failure, name=name)
         return Refused(Cause.INTERNAL, f"the resolver failed: {failure.type.__name__}")  # type: ignore[union-attr]
 
-    def _remember(self, name: str, addresses: Addresses) -> None:
+    def _rememberAnswer(self, name: str, addresses: Addresses) -> None:
         if not self._settings.lookupCache:
             return
         if len(self._answers) >= MAX_REMEMBERED:
@@ -231,13 +235,13 @@ class Lookups:
         self._answers[name] = (until, addresses)
 
 
-def _land(flight: _Flight, outcome: Any) -> None:
+def _landFlight(flight: _Flight, outcome: Any) -> None:
     # One by one: hearing of it, one of them may make others leave.
     while flight.waiting:
         flight.waiting.popleft().callback(outcome)
 
 
-def _addresses(infos: Iterable[Any]) -> Addresses:
+def _uniqueAddresses(infos: Iterable[Any]) -> Addresses:
     """The addresses of C{getaddrinfo}'s answer, each once, in order."""
     unique: dict[IPAddress, None] = {}
     for info in infos:

@@ -108,7 +108,7 @@ class Http1Front(Protocol):
     # The connection
 
     def connectionMade(self) -> None:
-        self._host = self._proxy.ports.accepted(self.transport)
+        self._host = self._proxy.ports.prepareAccepted(self.transport)
         self._proxy.frontMade(self)
         self._awaitHead()
 
@@ -116,11 +116,11 @@ class Http1Front(Protocol):
         if self._side is not None:
             self._side.readConnectionLost()
         elif self._lingering is not None:
-            self._lingering.ended()
+            self._lingering.inputEnded()
         else:
             # The end of input before the 200 is the client's leaving.
             self._giveUp(Cause.CLIENT_LEFT)
-            self._linger()
+            self._beginLingering()
             self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
@@ -133,7 +133,7 @@ class Http1Front(Protocol):
         elif not self._relaying:
             self._giveUp(Cause.CLIENT_LEFT)
         if self._lingering is not None:
-            self._lingering.over()
+            self._lingering.connectionOver()
         if self._side is not None or not self._relaying:
             # A circle of references otherwise, which only the collector breaks.
             vars(self).pop("dataReceived", None)
@@ -160,7 +160,7 @@ class Http1Front(Protocol):
         resources, rules = self._proxy.resources, self._proxy.rules
         self._parser = HeadParser(rules.headLimits)
         self._began = resources.clock.seconds()
-        self._headTimeouts = resources.timeouts.of(rules.settings.headTimeout)
+        self._headTimeouts = resources.timeouts.ofLength(rules.settings.headTimeout)
         self._headTimeouts.begin(self._headLate)
 
     def dataReceived(self, data: bytes) -> None:
@@ -172,7 +172,7 @@ class Http1Front(Protocol):
             self._refuseHead(Refused(bad.cause, bad.reason))
             return
         if head is not None:
-            self._begin(head, parser.trailing)
+            self._beginExchange(head, parser.trailing)
 
     def _headLate(self) -> None:
         self._headTimeouts = None
@@ -182,7 +182,7 @@ class Http1Front(Protocol):
         # Nobody has asked for anything: there is nothing to answer.
         self._parser = None
         # TLS still delivers what comes before the client's close_notify.
-        self._linger()
+        self._beginLingering()
         self.transport.loseConnection()
 
     def _refuseHead(self, refused: Refused) -> None:
@@ -214,7 +214,7 @@ class Http1Front(Protocol):
         self._connection = self._connection or exchange.id
         return exchange
 
-    def _begin(self, head: Head, trailing: bytes) -> None:
+    def _beginExchange(self, head: Head, trailing: bytes) -> None:
         exchange = self._newExchange()
         self.dataReceived = exchange.earlyReceived  # type: ignore[method-assign]
         if trailing:
@@ -275,12 +275,12 @@ class Http1Front(Protocol):
             del self.dataReceived
         else:
             relay = startTransportRelay(
-                tunnel, client, self._adopt, leg, pair, taps, ESTABLISHED
+                tunnel, client, self._adoptSide, leg, pair, taps, ESTABLISHED
             )
         self._relaying = True
         return relay
 
-    def _adopt(self, side: Side) -> None:
+    def _adoptSide(self, side: Side) -> None:
         self._side = side
         self.dataReceived = side.dataReceived  # type: ignore[method-assign]
 
@@ -304,7 +304,7 @@ class Http1Front(Protocol):
                 renderResponse(responseTo(refused, exchange), closes=False)
             )
             return
-        self._linger()
+        self._beginLingering()
         transport = self.transport
         transport.write(renderResponse(responseTo(refused, exchange), closes=True))
         if canHalfClose(transport):
@@ -313,7 +313,7 @@ class Http1Front(Protocol):
             # TLS sends close_notify, and goes on reading until the client's.
             transport.loseConnection()
 
-    def _linger(self) -> None:
+    def _beginLingering(self) -> None:
         lingering = Lingering(
             self.transport, self._proxy.resources.clock, self._proxy.rules.settings
         )

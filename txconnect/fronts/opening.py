@@ -81,7 +81,9 @@ class Opening(Protocol):
     def connectionMade(self) -> None:
         proxy = self._proxy
         proxy.frontMade(self)
-        self._timeouts = proxy.resources.timeouts.of(proxy.rules.settings.headTimeout)
+        self._timeouts = proxy.resources.timeouts.ofLength(
+            proxy.rules.settings.headTimeout
+        )
         self._timeouts.begin(self.stop)
 
     def dataReceived(self, data: bytes) -> None:
@@ -115,13 +117,13 @@ class Opening(Protocol):
         if self._front is not None:
             self._front.connectionLost(reason)
         else:
-            self._end()
+            self._endOpening()
 
     def stop(self) -> None:
         """Close the connection at once; no front has it yet."""
         self.transport.abortConnection()
 
-    def _end(self) -> None:
+    def _endOpening(self) -> None:
         timeouts, self._timeouts = self._timeouts, None
         if timeouts is not None:
             timeouts.end(self.stop)
@@ -134,6 +136,6 @@ class Opening(Protocol):
         try:
             front.makeConnection(self.transport)
         finally:
-            self._end()
+            self._endOpening()
         if opened.rest:
             front.dataReceived(opened.rest)

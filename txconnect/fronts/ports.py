@@ -40,7 +40,7 @@ class _Port:
         self._asked = False
         self.inherited = False
 
-    def prepare(self, handle: socket.socket) -> None:
+    def prepareSocket(self, handle: socket.socket) -> None:
         """
         Set what each connection needs, until they have it from the port.
 
@@ -70,7 +70,7 @@ class Ports:
         self._listeners = listeners
         self._known: WeakKeyDictionary[tcp.Port, _Port] = WeakKeyDictionary()
 
-    def accepted(self, transport: Any) -> IAddress | None:
+    def prepareAccepted(self, transport: Any) -> IAddress | None:
         """
         Prepare a connection: no delay, keep-alive, urgent octets in line.
 
@@ -80,14 +80,14 @@ class Ports:
         """
         # A wrapper's connection, or one that was adopted, has no port to ask.
         if type(transport) is not tcp.Server or transport.server is None:
-            _prepare(transport)
+            _prepareTransport(transport)
             return None
         port = self._known.get(transport.server)
         if port is None:
             port = self._known[transport.server] = _Port(transport)
             self.hostOf(transport)
         if not port.inherited:
-            port.prepare(transport.getHandle())
+            port.prepareSocket(transport.getHandle())
         return port.host
 
     def hostOf(self, transport: Any) -> IAddress:
@@ -97,11 +97,11 @@ class Ports:
         A wrapper, as for the PROXY protocol, knows it with the first octets.
         """
         host: IAddress = transport.getHost()
-        self._listeners.add(host)
+        self._listeners.addListener(host)
         return host
 
 
-def _prepare(transport: Any) -> None:
+def _prepareTransport(transport: Any) -> None:
     # A wrapper passes nearly all on; the socket below TLS it does not show.
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport

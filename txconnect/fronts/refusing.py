@@ -90,9 +90,9 @@ class Lingering:
         self._clock = clock
         self._settings = settings
         self._taken = 0
-        self._begin()
+        self._startTimer()
 
-    def _begin(self) -> None:
+    def _startTimer(self) -> None:
         self._timer = self._clock.callLater(
             self._settings.lingerTimeout, self._transport.abortConnection
         )
@@ -103,13 +103,13 @@ class Lingering:
         if self._taken > self._settings.lingerLimit:
             self._transport.abortConnection()
 
-    def ended(self) -> None:
+    def inputEnded(self) -> None:
         """The client sends nothing more: close, within as much time again."""
-        self.over()
-        self._begin()
+        self.connectionOver()
+        self._startTimer()
         self._transport.loseConnection()
 
-    def over(self) -> None:
+    def connectionOver(self) -> None:
         """The connection is gone."""
         if self._timer.active():
             self._timer.cancel()

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from twisted.logger import Logger
 
-from txconnect.admission.assembling import verified
+from txconnect.admission.assembling import verifiedPlugins
 from txconnect.interfaces import IReopens
 from txconnect.values import Named
 
@@ -32,7 +32,7 @@ class Reopening:
         for each in plugins:
             if IReopens.providedBy(each.plugin):
                 found.setdefault(id(each.plugin), each)
-        self._plugins = verified(found.values(), IReopens)
+        self._plugins = verifiedPlugins(found.values(), IReopens)
 
     def reopen(self) -> list[str]:
         """

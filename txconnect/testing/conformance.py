@@ -258,10 +258,10 @@ def _judgeAnswer(
     decision = PolicyDecision(policy, request)
     (named,) = decision.rules.destination
     try:
-        answer: object = decision.ask(named, hook, request, *more)
+        answer: object = decision.askHook(named, hook, request, *more)
         if isinstance(answer, Deferred):
             answer = yield answer
-        decision.judge(named, answer)
+        decision.judgeAnswer(named, answer)
     except HookFailed as failed:
         raise AssertionError(f"{nameOf(policy)}: {failed.reason}") from failed.error
     except Refused:

@@ -235,7 +235,7 @@ class PolicyDecision(ProxyDecision):
         super().__init__(rules, surroundings, request)
         self.reasons: list[str] = []
 
-    def allowed(self, policy: Named, reason: str) -> None:
+    def noteAllowed(self, policy: Named, reason: str) -> None:
         """Keep a policy's reason to allow, without its name."""
         self.reasons.append(reason)
 
@@ -248,7 +248,7 @@ class _NoNetwork:
     def lookup(self, name: str) -> tuple[IPAddress, ...]:
         raise AssertionError("a policy alone has no name looked up")
 
-    def add(self, host: IAddress) -> None:
+    def addListener(self, host: IAddress) -> None:
         raise AssertionError("a policy alone listens nowhere")
 
     def isSelf(self, address: IPAddress, port: int) -> bool:

@@ -19,7 +19,7 @@ from twisted.internet.posixbase import PosixReactorBase
 
 from txconnect.tunnel.kernel.nested import NestedEpoll
 from txconnect.tunnel.kernel.paired import PairedRelay
-from txconnect.tunnel.kernel.relay import Kernel, KernelRelay
+from txconnect.tunnel.kernel.relay import KernelRelay, KernelResources
 from txconnect.tunnel.kernel.socketleg import SocketLeg
 from txconnect.tunnel.kernel.transportchannel import ParentChannel, TransportChannel
 from txconnect.tunnel.pair import ProxyClient, ProxyServer, join
@@ -93,7 +93,7 @@ def _doesWithoutBytes(half: IProtocol) -> bool:
 
 
 def startKernelRelay(
-    kernel: Kernel,
+    kernel: KernelResources,
     events: RelayEvents,
     client: Any,
     leg: Leg | SocketLeg,
@@ -114,7 +114,7 @@ def startKernelRelay(
         relay = KernelRelay(kernel.pipes, events, near, far)
     else:
         relay = PairedRelay(kernel.pipes, events, near, far, pair, nested.reactor)
-    relay.watch()
+    relay.takeChannels()
     try:
         sent = near.send(answer)
     except OSError:

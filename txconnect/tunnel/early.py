@@ -28,7 +28,7 @@ class EarlyData:
         """How many octets are held."""
         return self._size
 
-    def take(self, data: bytes, limit: int) -> bool:
+    def takeData(self, data: bytes, limit: int) -> bool:
         """
         Hold C{data} behind what is held.
 

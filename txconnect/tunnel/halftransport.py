@@ -72,15 +72,15 @@ class HalfTransport:
         """See C{ITransport}."""
         raise NotImplementedError
 
-    def _send(self, data: bytes) -> None:
-        """Write to the leg; L{full} and L{drained} are called as that goes."""
+    def _writeToLeg(self, data: bytes) -> None:
+        """Write to the leg; L{bufferFull} and L{bufferDrained} are called as that goes."""
         raise NotImplementedError
 
-    def _close(self) -> None:
+    def _closeLeg(self) -> None:
         """Close the leg behind what is still to be written."""
         raise NotImplementedError
 
-    def _reset(self) -> None:
+    def _resetLeg(self) -> None:
         """Reset the leg, as if its other end had."""
         raise NotImplementedError
 
@@ -88,11 +88,11 @@ class HalfTransport:
         """Pause the direction that begins at the leg."""
         raise NotImplementedError
 
-    def _guarded(self, call: Callable[..., object], *arguments: Any) -> None:
+    def _callHalf(self, call: Callable[..., object], *arguments: Any) -> None:
         """Call the half's own; what that raises ends the tunnel."""
         raise NotImplementedError
 
-    def _overflowed(self) -> None:
+    def _cutOverflowed(self) -> None:
         """End the tunnel: more was written than is kept."""
         raise NotImplementedError
 
@@ -101,15 +101,15 @@ class HalfTransport:
     def write(self, data: bytes) -> None:
         """Write behind all that the relay has for this leg already."""
         self._wrote = True
-        self._send(data)
+        self._writeToLeg(data)
         if self._full:
             self._excess += len(data)
             if self._excess > WRITE_LIMIT:
                 self._excess = 0
                 self._log.error("a pair wrote more than a leg takes; its tunnel is cut")
-                self._overflowed()
+                self._cutOverflowed()
         elif not self._streaming:
-            self._pull()
+            self._pullProducer()
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """See C{ITransport}."""
@@ -117,13 +117,13 @@ class HalfTransport:
 
     def loseConnection(self) -> None:
         """Close behind what is still to be written; the other leg follows."""
-        self.lost()
-        self._close()
+        self.writingEnded()
+        self._closeLeg()
 
     def abortConnection(self) -> None:
         """Reset; the other leg is reset too."""
-        self.lost()
-        self._reset()
+        self.writingEnded()
+        self._resetLeg()
 
     # IPushProducer
 
@@ -156,7 +156,7 @@ class HalfTransport:
         self._streaming = streaming
         if not streaming:
             self._wrote = True
-            self._pull()
+            self._pullProducer()
         elif self._full:
             producer.pauseProducing()
 
@@ -167,30 +167,34 @@ class HalfTransport:
 
     # What the relay tells
 
-    def full(self) -> None:
+    def bufferFull(self) -> None:
         """More than enough waits for the leg; called once or several times."""
         if self._full:
             return
         self._full = True
         self._excess = 0
         if self._producer is not None and self._streaming:
-            self._guarded(self._producer.pauseProducing)
+            self._callHalf(self._producer.pauseProducing)
 
-    def drained(self) -> None:
+    def bufferDrained(self) -> None:
         """Nothing waits for the leg any more."""
         self._full = False
         if self._producer is not None:
-            call = self._producer.resumeProducing if self._streaming else self._pull
-            self._guarded(call)
+            call = (
+                self._producer.resumeProducing
+                if self._streaming
+                else self._pullProducer
+            )
+            self._callHalf(call)
 
-    def lost(self) -> None:
+    def writingEnded(self) -> None:
         """The leg is written to no more; once or several times."""
         producer = self._producer
         self.unregisterProducer()
         if producer is not None:
-            self._guarded(producer.stopProducing)
+            self._callHalf(producer.stopProducing)
 
-    def _pull(self) -> None:
+    def _pullProducer(self) -> None:
         """Ask a producer that is pulled for as much as the leg takes."""
         if self._pulling:
             return

@@ -56,20 +56,20 @@ class LiveTunnels:
     def __len__(self) -> int:
         return len(self._tunnels)
 
-    def add(self, tunnel: Tunnel) -> None:
+    def addTunnel(self, tunnel: Tunnel) -> None:
         """Take a tunnel in; called by it when it begins."""
         self._tunnels[tunnel.info.request.id] = tunnel
         if self._timer is None:
-            self._timer = self._clock.callLater(INTERVAL, self._sweep)
+            self._timer = self._clock.callLater(INTERVAL, self._checkDeadlines)
 
-    def remove(self, tunnel: Tunnel) -> None:
+    def removeTunnel(self, tunnel: Tunnel) -> None:
         """Let it go; called by it once at its end.  The last one stops the timer."""
         self._tunnels.pop(tunnel.info.request.id, None)
         if not self._tunnels and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def all(self) -> list[Tunnel]:
+    def allTunnels(self) -> list[Tunnel]:
         """Return the tunnels, the oldest first."""
         return list(self._tunnels.values())
 
@@ -84,10 +84,10 @@ class LiveTunnels:
                 tunnel.relay.down,
                 tunnel.state,
             )
-            for tunnel in self.all()
+            for tunnel in self.allTunnels()
         ]
 
-    def cut(self, id: str, reason: Closed) -> bool:
+    def cutTunnel(self, id: str, reason: Closed) -> bool:
         """
         Reset both legs of a tunnel.
 
@@ -100,10 +100,10 @@ class LiveTunnels:
         tunnel.cut(reason)
         return True
 
-    def _sweep(self) -> None:
-        self._timer = self._clock.callLater(INTERVAL, self._sweep)
+    def _checkDeadlines(self) -> None:
+        self._timer = self._clock.callLater(INTERVAL, self._checkDeadlines)
         now = self._clock.seconds()
-        for tunnel in self.all():
+        for tunnel in self.allTunnels():
             try:
                 tunnel.checkDeadlines(now)
             except Exception:

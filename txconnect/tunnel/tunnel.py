@@ -32,10 +32,10 @@ _log = Logger()
 class Registry(Protocol):
     """The L{LiveTunnels<txconnect.tunnel.registry.LiveTunnels>}."""
 
-    def add(self, tunnel: Tunnel) -> None:
+    def addTunnel(self, tunnel: Tunnel) -> None:
         """Take a tunnel in, and look at its deadlines from now on."""
 
-    def remove(self, tunnel: Tunnel) -> None:
+    def removeTunnel(self, tunnel: Tunnel) -> None:
         """Let it go."""
 
 
@@ -104,7 +104,7 @@ class Tunnel:
     def begin(self, relay: Relay, early: list[bytes]) -> None:
         """Let C{relay} move bytes; the client has been sent its 200."""
         self.relay = relay
-        self._registry.add(self)
+        self._registry.addTunnel(self)
         relay.start(early)
 
     def happened(self, happening: Happening) -> None:
@@ -134,7 +134,7 @@ class Tunnel:
         """A leg is gone; called by the relay, once a leg."""
         self._legs -= 1
         if not self._legs:
-            self._finish()
+            self._finishTunnel()
 
     def checkDeadlines(self, now: float) -> None:
         """Cut the tunnel if one is over; called by the registry."""
@@ -171,7 +171,7 @@ class Tunnel:
             return self.relay.canEndDestination
         return self.relay.canEndClient
 
-    def abandon(self) -> None:
+    def abandonTunnel(self) -> None:
         """
         End a tunnel whose relay could not begin: reset both legs as far as that
         can be done, and finish it whether they come to an end or not.
@@ -180,14 +180,14 @@ class Tunnel:
             self.cut(Closed.INTERNAL)
         except Exception:
             _log.failure("a tunnel could not be cut")
-        self._finish()
+        self._finishTunnel()
 
-    def _finish(self) -> None:
+    def _finishTunnel(self) -> None:
         # Cut loose, as owner and tunnel refer to each other; and once.
         owner, self._owner = self._owner, None
         if owner is None:
             return
-        self._registry.remove(self)
+        self._registry.removeTunnel(self)
         owner.tunnelClosed(
             TunnelClosed(
                 self.info,

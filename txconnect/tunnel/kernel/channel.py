@@ -9,12 +9,12 @@ connection or a stream of HTTP/2 can be another.  A channel
    end of input, C{BlockingIOError} says that there is nothing to read or no
    room, and any other C{OSError} that the leg is broken;
  - tells its flows when it can be read or written, but only for what they want,
-   which it looks up when L{Channel.update} is called;
+   which it looks up when L{Channel.updateWatch} is called;
  - shuts (a FIN), closes, resets, when the flow that ends there says so;
  - has a descriptor that C{splice} takes, or none.
 
 Whatever has no descriptor and calls its flows of itself, after C{update} or
-when data arrive on what carries it, does so by L{Channel.later} and not from
+when data arrive on what carries it, does so by L{Channel.afterBatch} and not from
 within C{update}: the flow is in the middle of its work there.  What has been
 read and is kept inside, as by a TLS connection, must be told without a new
 event.
@@ -47,10 +47,10 @@ class ChannelFlow(Shape):
     pauses: int
     blocked: bool
 
-    def move(self) -> None:
+    def movePiece(self) -> None:
         """The source can be read: read a piece, and write it."""
 
-    def flush(self) -> None:
+    def flushBacklog(self) -> None:
         """The sink has room: write what waits."""
 
     def breakSink(self) -> None:
@@ -90,7 +90,7 @@ class Channel:
         """Write several buffers, as far as there is room."""
         raise NotImplementedError
 
-    def begin(self, late: Callable[[bytes], object]) -> None:
+    def takeOver(self, late: Callable[[bytes], object]) -> None:
         """
         Take it from its former owner, and have what it reads told from now on,
         in a later turn.
@@ -103,17 +103,17 @@ class Channel:
         raise NotImplementedError
 
     def giveBack(self) -> None:
-        """Undo L{begin}: there was no room for the other leg."""
+        """Undo L{takeOver}: there was no room for the other leg."""
         raise NotImplementedError
 
-    def update(self) -> None:
+    def updateWatch(self) -> None:
         """
         Look up what the flows want, as it may have changed; nothing where it is
         lost.
         """
         raise NotImplementedError
 
-    def shut(self) -> None:
+    def shutWriting(self) -> None:
         """
         Send FIN.
 
@@ -121,19 +121,19 @@ class Channel:
         """
         raise NotImplementedError
 
-    def leave(self) -> None:
+    def stopWatching(self) -> None:
         """Tell nothing more, for now or for good."""
         raise NotImplementedError
 
-    def later(self, call: Callable[[], object]) -> None:
+    def afterBatch(self, call: Callable[[], object]) -> None:
         """Call C{call} at the end of the turn: at once where there is none."""
         raise NotImplementedError
 
-    def lose(self, reset: bool) -> None:
+    def closeChannel(self, reset: bool) -> None:
         """Close it for good, with a reset or in order; called once it has left."""
         raise NotImplementedError
 
-    def unacknowledged(self) -> int:
+    def unacknowledgedOctets(self) -> int:
         """Count the octets written that the other end has not acknowledged."""
         raise NotImplementedError
 

@@ -22,17 +22,17 @@ class _Leaving:
     """A client that is watched."""
 
     def __init__(self, forget: Callable[[], None], left: Callable[[], None]) -> None:
-        self._forget = forget
+        self._stopWatching = forget
         self._left = left
 
-    def ready(self, events: int) -> None:
+    def eventsReady(self, events: int) -> None:
         """It has ended or reset its connection: told once."""
-        self._forget()
+        self._stopWatching()
         self._left()
 
     def watchLost(self, reason: Closed) -> None:
         """Watch it no more; the owner learns of the end elsewhere."""
-        self._forget()
+        self._stopWatching()
 
 
 class LeaveWatch:
@@ -57,7 +57,7 @@ class LeaveWatch:
         if nested is None or type(transport) is not tcp.Server:
             return
         descriptor = transport.fileno()
-        leaving = _Leaving(lambda: self._forget(descriptor), left)
+        leaving = _Leaving(lambda: self._stopWatching(descriptor), left)
         nested.watch(descriptor, select.EPOLLRDHUP, leaving)
         self._watched[descriptor] = nested
 
@@ -65,7 +65,7 @@ class LeaveWatch:
         """Watch it no more; must be called before it is closed."""
         descriptor = transport.fileno() if type(transport) is tcp.Server else -1
         if descriptor in self._watched:
-            self._forget(descriptor)
+            self._stopWatching(descriptor)
 
-    def _forget(self, descriptor: int) -> None:
+    def _stopWatching(self, descriptor: int) -> None:
         self._watched.pop(descriptor).unwatch(descriptor)

@@ -47,12 +47,12 @@ BATCH = 128
 class Watched(Shape):
     """The owner of a descriptor that is watched."""
 
-    def ready(self, events: int) -> None:
+    def eventsReady(self, events: int) -> None:
         """C{events} (C{EPOLLIN} and so on) have happened."""
 
     def watchLost(self, reason: Closed) -> None:
         """
-        L{ready} has raised, which was logged, or the reactor stops: give the
+        L{eventsReady} has raised, which was logged, or the reactor stops: give the
         descriptor up, and whatever hangs on it.
         """
 
@@ -78,7 +78,7 @@ class NestedEpoll:
         return len(self._watched)
 
     def watch(self, descriptor: int, events: int, watched: Watched) -> None:
-        """Call C{watched.ready} for C{events}, and always for HUP and ERR."""
+        """Call C{watched.eventsReady} for C{events}, and always for HUP and ERR."""
         if self._epoll is None:
             self._epoll = select.epoll()
             # The reactor asks behind every batch: so it costs no call of Python's.
@@ -87,7 +87,7 @@ class NestedEpoll:
         self._epoll.register(descriptor, events)
         self._watched[descriptor] = watched
 
-    def change(self, descriptor: int, events: int, watched: Watched) -> None:
+    def changeWatch(self, descriptor: int, events: int, watched: Watched) -> None:
         """Watch for other events from now on, or for somebody else."""
         self._epoll.modify(descriptor, events)
         self._watched[descriptor] = watched
@@ -104,7 +104,7 @@ class NestedEpoll:
         if self._watched.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
 
-    def later(self, call: Callable[[], object]) -> None:
+    def afterBatch(self, call: Callable[[], object]) -> None:
         """
         Call C{call} at the end of the batch, in the order of these calls; also
         those that are queued by one of them.  Where there is no batch: now.
@@ -123,7 +123,7 @@ class NestedEpoll:
         # What ends may have others watched in its place: a dial its next address.
         while self._watched:
             descriptor, watched = next(iter(self._watched.items()))
-            self._guard(watched.watchLost, Closed.SHUTDOWN)
+            self._callGuarded(watched.watchLost, Closed.SHUTDOWN)
             if self._watched.get(descriptor) is watched:
                 self.unwatch(descriptor)
         if self._epoll is not None:
@@ -153,11 +153,11 @@ class NestedEpoll:
                 # Taken out earlier in this batch.
                 continue
             try:
-                one.ready(events)
+                one.eventsReady(events)
             except BaseException:
                 # Whatever it is: the reactor would drop its reader for it.
                 self._log.failure("a descriptor's turn failed; it alone is ended")
-                self._guard(one.watchLost, Closed.INTERNAL)
+                self._callGuarded(one.watchLost, Closed.INTERNAL)
         if self._queued:
             self._serveQueued()
         self._serving = False
@@ -166,9 +166,9 @@ class NestedEpoll:
         """End a batch: make all calls that are queued for then."""
         queued = self._queued
         while queued:
-            self._guard(queued.popleft())
+            self._callGuarded(queued.popleft())
 
-    def _guard(self, call: Callable[..., object], *arguments: object) -> None:
+    def _callGuarded(self, call: Callable[..., object], *arguments: object) -> None:
         try:
             call(*arguments)
         except BaseException:
@@ -208,15 +208,15 @@ class SocketChannel(Channel):
         """See L{Channel.sendMany}."""
         return self.socket.sendmsg(buffers)
 
-    def begin(self, late: Callable[[bytes], object]) -> None:
-        """See L{Channel.begin}; nobody else has read from it."""
-        self._ask(IN)
+    def takeOver(self, late: Callable[[bytes], object]) -> None:
+        """See L{Channel.takeOver}; nobody else has read from it."""
+        self._watchFor(IN)
 
     def giveBack(self) -> None:
         """See L{Channel.giveBack}."""
-        self.leave()
+        self.stopWatching()
 
-    def update(self) -> None:
+    def updateWatch(self) -> None:
         """Have the epoll watch for what can be done now, and nothing else."""
         if self.lost:
             return
@@ -224,43 +224,43 @@ class SocketChannel(Channel):
             OUT if self.outgoing.blocked else 0
         )
         if mask != self._mask:
-            self._ask(mask)
+            self._watchFor(mask)
 
-    def shut(self) -> None:
-        """See L{Channel.shut}."""
+    def shutWriting(self) -> None:
+        """See L{Channel.shutWriting}."""
         self.socket.shutdown(socket.SHUT_WR)
         self.finSent = True
 
-    def leave(self) -> None:
-        """See L{Channel.leave}."""
+    def stopWatching(self) -> None:
+        """See L{Channel.stopWatching}."""
         if self._mask is not None:
             self._nested.unwatch(self.descriptor)
             self._mask = None
 
-    def later(self, call: Callable[[], object]) -> None:
-        """See L{Channel.later}."""
-        self._nested.later(call)
+    def afterBatch(self, call: Callable[[], object]) -> None:
+        """See L{Channel.afterBatch}."""
+        self._nested.afterBatch(call)
 
-    def unacknowledged(self) -> int:
-        """See L{Channel.unacknowledged}."""
+    def unacknowledgedOctets(self) -> int:
+        """See L{Channel.unacknowledgedOctets}."""
         return 0 if self.lost else countUnacknowledged(self.socket)
 
     def makeReset(self) -> None:
         """Have the connection reset when the socket is closed."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
-    def ready(self, events: int) -> None:
+    def eventsReady(self, events: int) -> None:
         """See L{Watched}."""
         mask = self._mask
         if events & OUT and mask and mask & OUT:
-            self.outgoing.flush()
+            self.outgoing.flushBacklog()
             if self.lost:
                 return
             mask = self._mask
         # What it is watched for, whatever has been read earlier in this batch.
         if mask and mask & IN:
             if events & ~OUT:
-                self.incoming.move()
+                self.incoming.movePiece()
         elif events & BROKEN:
             self._brokenUnread(events)
 
@@ -268,11 +268,11 @@ class SocketChannel(Channel):
         """See L{Watched}."""
         self.events.cut(reason)
 
-    def _ask(self, mask: int) -> None:
+    def _watchFor(self, mask: int) -> None:
         if self._mask is None:
             self._nested.watch(self.descriptor, mask, self)
         else:
-            self._nested.change(self.descriptor, mask, self)
+            self._nested.changeWatch(self.descriptor, mask, self)
         self._mask = mask
 
     def _brokenUnread(self, events: int) -> None:
@@ -282,4 +282,4 @@ class SocketChannel(Channel):
         ):
             self.outgoing.breakSink()
         elif not self.outgoing.blocked:
-            self.leave()
+            self.stopWatching()

@@ -56,38 +56,38 @@ class LegTransport(HalfTransport):
         """See C{ITransport}."""
         return self._host
 
-    def drained(self) -> None:
-        """See L{HalfTransport.drained}."""
+    def bufferDrained(self) -> None:
+        """See L{HalfTransport.bufferDrained}."""
         self._burst = 0
-        super().drained()
+        super().bufferDrained()
 
-    def _send(self, data: bytes) -> None:
+    def _writeToLeg(self, data: bytes) -> None:
         flow = self._flow
-        flow.write(data)
+        flow.writeSink(data)
         if self._full:
             return
         self._burst += len(data)
-        if flow.waiting > BUFFER:
-            flow.whenDrained = self.drained
-            self.full()
+        if flow.waitingOctets > BUFFER:
+            flow.whenDrained = self.bufferDrained
+            self.bufferFull()
         elif self._burst > BUFFER and not self._streaming:
             # The leg takes it all: the others have their turns between.
-            self.full()
-            self._leg.nextTurn(self.drained)
+            self.bufferFull()
+            self._leg.nextTurn(self.bufferDrained)
 
-    def _close(self) -> None:
+    def _closeLeg(self) -> None:
         self._flow.closeSink()
 
-    def _reset(self) -> None:
+    def _resetLeg(self) -> None:
         self._flow.breakSink()
 
     def _pauseReading(self) -> Pause:
-        return self._incoming.pause()
+        return self._incoming.pauseSource()
 
-    def _guarded(self, call: Callable[..., object], *arguments: Any) -> None:
-        self._leg.tell(call, *arguments)
+    def _callHalf(self, call: Callable[..., object], *arguments: Any) -> None:
+        self._leg.callHalf(call, *arguments)
 
-    def _overflowed(self) -> None:
+    def _cutOverflowed(self) -> None:
         self._leg.cut(Closed.PAIR_FAILED)
 
 
@@ -129,23 +129,23 @@ class PairedLeg:
         channel = self._flow.sink
         if happening is channel.happenings.ended:
             if IHalfCloseableProtocol.providedBy(self.half):
-                self.tell(self.half.readConnectionLost)
+                self.callHalf(self.half.readConnectionLost)
             if channel.lost:
                 return
         self._events.happened(happening)
 
     def _finSent(self) -> None:
         if IHalfCloseableProtocol.providedBy(self.half):
-            self.tell(self.half.writeConnectionLost)
+            self.callHalf(self.half.writeConnectionLost)
 
     def legLost(self) -> None:
-        self.transport.lost()
+        self.transport.writingEnded()
         half = self.half
         # Circles of references otherwise, which only the collector breaks.
         del self.half, self._legs[self._flow]
         reset = self._flow.state is SinkState.RESET
         reason = Failure(ConnectionLost() if reset else ConnectionDone())
-        self.tell(half.connectionLost, reason)
+        self.callHalf(half.connectionLost, reason)
         # News only where the half itself has closed it.
         self._events.happened(self._flow.sink.happenings.gone)
         self._events.legLost()
@@ -153,7 +153,7 @@ class PairedLeg:
     def cut(self, reason: Closed) -> None:
         self._events.cut(reason)
 
-    def tell(self, call: Callable[..., object], *arguments: object) -> None:
+    def callHalf(self, call: Callable[..., object], *arguments: object) -> None:
         """Call what is a half's; what raises ends the tunnel."""
         try:
             call(*arguments)
@@ -194,18 +194,18 @@ class PairedRelay(KernelRelay):
     def start(self, early: list[bytes]) -> None:
         # The 200, then what the halves say, then what either side has said.
         if self.unsent:
-            self._down.write(self.unsent)
+            self._down.writeSink(self.unsent)
             self.unsent = b""
         # A half may end both legs at once; the other is connected all the same.
         for leg, half in [(leg, leg.half) for leg in self._legs.values()]:
-            leg.tell(half.makeConnection, leg.transport)
+            leg.callHalf(half.makeConnection, leg.transport)
         super().start(early)
 
     def perform(self, action: Action) -> None:
         leg = self._legs.get(self._down if action in _ON_CLIENT else self._up)
         super().perform(action)
         if leg is not None:
-            leg.transport.lost()
+            leg.transport.writingEnded()
 
 
 _ON_CLIENT = (Action.END_CLIENT, Action.CLOSE_CLIENT, Action.ABORT_CLIENT)

@@ -50,7 +50,7 @@ class Pipe:
             # Over the user's allowance (pipe-user-pages-soft): smaller serves.
             self.size = fcntl.fcntl(self.entry, fcntl.F_GETPIPE_SZ)
 
-    def fill(self, descriptor: int) -> int:
+    def fillFrom(self, descriptor: int) -> int:
         """
         Move what can be read from a socket into the pipe, which is empty.
 
@@ -60,7 +60,7 @@ class Pipe:
         size = self.held = os.splice(descriptor, self.entry, self.size, flags=_SPLICE)
         return size
 
-    def drain(self, descriptor: int) -> int:
+    def drainInto(self, descriptor: int) -> int:
         """
         Move what is in the pipe into a socket, as far as there is room.
 
@@ -76,7 +76,7 @@ class Pipe:
                 break
         return before - self.held
 
-    def empty(self) -> bytes:
+    def readAll(self) -> bytes:
         """Read all that is in the pipe."""
         inside = os.read(self.exit, self.held)
         self.held -= len(inside)
@@ -96,7 +96,7 @@ class Pipes:
         self._free: list[Pipe] = []
         self._lent = 0
 
-    def take(self) -> Pipe | None:
+    def takePipe(self) -> Pipe | None:
         """A pipe, empty, or L{None} when there are enough or none can be made."""
         if self._lent >= self._most:
             return None
@@ -107,7 +107,7 @@ class Pipes:
         self._lent += 1
         return pipe
 
-    def fill(self, descriptor: int) -> Pipe | None:
+    def lendFilled(self, descriptor: int) -> Pipe | None:
         """
         Lend a pipe that holds what can be read from a socket.
 
@@ -115,23 +115,23 @@ class Pipes:
             read.
         @raise OSError: the socket is broken.
         """
-        pipe = self.take()
+        pipe = self.takePipe()
         if pipe is None:
             return None
         try:
-            if pipe.fill(descriptor):
+            if pipe.fillFrom(descriptor):
                 return pipe
         except OSError as error:
-            self.giveBack(pipe)
+            self.returnPipe(pipe)
             if error.errno in _UNABLE:
-                self.forgo()
+                self.stopLending()
             elif error.errno != errno.EAGAIN:
                 raise
             return None
-        self.giveBack(pipe)
+        self.returnPipe(pipe)
         return None
 
-    def giveBack(self, pipe: Pipe) -> None:
+    def returnPipe(self, pipe: Pipe) -> None:
         """
         Take a pipe back.  Only an empty one is lent again: what is left in
         another would reach somebody else.
@@ -142,7 +142,7 @@ class Pipes:
         else:
             self._free.append(pipe)
 
-    def forgo(self) -> None:
+    def stopLending(self) -> None:
         """Lend none any more: C{splice} does not work here."""
         self._most = 0
 

@@ -50,7 +50,7 @@ be read.  One that is not ends it.
 """
 
 
-class Kernel:
+class KernelResources:
     """
     The things that all kernel relays of a proxy share.
 
@@ -62,7 +62,7 @@ class Kernel:
         self.nested = nested
         self.pipes = Pipes()
 
-    def stop(self) -> None:
+    def closePipes(self) -> None:
         """Give the pipes back; all relays have ended."""
         self.pipes.close()
 
@@ -134,15 +134,15 @@ class Flow:
         self.whenDrained = self.whenShut = None
 
     @property
-    def waiting(self) -> int:
+    def waitingOctets(self) -> int:
         """The octets that wait for room in the sink."""
         return 0 if self._backlog is None else self._backlog.size
 
     # From its source to its sink
 
-    def move(self) -> None:
+    def movePiece(self) -> None:
         """The source can be read: read a piece, and write it."""
-        if self._bulk >= BULK and self._splice():
+        if self._bulk >= BULK and self._spliceBulk():
             return
         try:
             data = self._receive(READ)
@@ -165,9 +165,9 @@ class Flow:
             self.breakSink()
             return
         if sent < size:
-            self._wait(Backlog(memoryview(data)[sent:]))
+            self._keepBacklog(Backlog(memoryview(data)[sent:]))
 
-    def _splice(self) -> bool:
+    def _spliceBulk(self) -> bool:
         """
         Read into a pipe, and empty it into the sink as far as there is room.
 
@@ -177,7 +177,7 @@ class Flow:
         if pipes is None:
             return False
         try:
-            pipe = pipes.fill(self.source.descriptor)
+            pipe = pipes.lendFilled(self.source.descriptor)
         except OSError:
             # Told once: recv() would say that it is the end.
             self.source.outgoing.breakSink()
@@ -189,15 +189,15 @@ class Flow:
         if pipe.held * 4 < READ:
             self._bulk = 0
         try:
-            self.later += pipe.drain(self.sink.descriptor)
+            self.later += pipe.drainInto(self.sink.descriptor)
         except OSError:
-            pipes.giveBack(pipe)
+            pipes.returnPipe(pipe)
             self.breakSink()
             return True
         if pipe.held:
-            self._wait(Backlog(b"", pipe, pipes))
+            self._keepBacklog(Backlog(b"", pipe, pipes))
         else:
-            pipes.giveBack(pipe)
+            pipes.returnPipe(pipe)
         return True
 
     def _endOfInput(self) -> None:
@@ -206,14 +206,14 @@ class Flow:
         source.events.happened(source.happenings.ended)
         # Only now, as it may be over.
         if not source.lost:
-            source.update()
+            source.updateWatch()
 
-    def take(self, data: bytes) -> None:
+    def takeData(self, data: bytes) -> None:
         """Pass on what somebody else has read of the source."""
         self.taken += len(data)
-        self.write(data)
+        self.writeSink(data)
 
-    def write(self, data: Buffer) -> None:
+    def writeSink(self, data: Buffer) -> None:
         """Write to the sink, behind all that waits; what does not fit waits too."""
         if self.sink.lost or self.state is not SinkState.OPEN:
             return
@@ -229,64 +229,64 @@ class Flow:
             return
         self.later += sent
         if sent < len(data):
-            self._wait(Backlog(memoryview(data)[sent:]))
+            self._keepBacklog(Backlog(memoryview(data)[sent:]))
 
-    def pause(self) -> Pause:
+    def pauseSource(self) -> Pause:
         """Read nothing until this, and every other pause, is released."""
         self.pauses += 1
-        self.source.update()
+        self.source.updateWatch()
         return Pause(self)
 
     def unpause(self) -> None:
         """See L{txconnect.tunnel.relay.Pausable}."""
         self.pauses -= 1
-        self.source.update()
+        self.source.updateWatch()
 
     # What waits
 
-    def _wait(self, backlog: Backlog) -> None:
+    def _keepBacklog(self, backlog: Backlog) -> None:
         """Keep C{backlog} until the sink has room."""
         self._backlog = backlog
         self.blocked = True
         self.pauses += 1
-        self.source.update()
-        self.sink.update()
+        self.source.updateWatch()
+        self.sink.updateWatch()
 
-    def flush(self) -> None:
+    def flushBacklog(self) -> None:
         """The sink has room: write what waits."""
         backlog, sink = self._backlog, self.sink
         if backlog is None:
             return
         try:
-            self.later += backlog.write(sink.descriptor, sink.sendMany)
+            self.later += backlog.writeSome(sink.descriptor, sink.sendMany)
         except BlockingIOError:
             return
         except OSError:
             self.breakSink()
             return
         if not backlog.size:
-            self._settle()
+            self._backlogWritten()
 
-    def _settle(self) -> None:
+    def _backlogWritten(self) -> None:
         """Do what waited for the last octet, which has left."""
         self._dropBacklog()
         if self.state is SinkState.CLOSING:
             self._loseSink()
             return
         if self.state is SinkState.ENDING:
-            self._shut()
+            self._shutSink()
             if self.sink.lost:
                 return
         drained, self.whenDrained = self.whenDrained, None
         if drained is not None:
             drained()
-        self.source.update()
-        self.sink.update()
+        self.source.updateWatch()
+        self.sink.updateWatch()
 
     def _dropBacklog(self) -> None:
         backlog, self._backlog = self._backlog, None
         if backlog is not None:
-            backlog.drop()
+            backlog.dropPipe()
             self.blocked = False
             self.pauses -= 1
 
@@ -297,11 +297,11 @@ class Flow:
         if not self.sink.lost and self.state is SinkState.OPEN:
             self.state = SinkState.ENDING
             if not self.blocked:
-                self._shut()
+                self._shutSink()
 
-    def _shut(self) -> None:
+    def _shutSink(self) -> None:
         try:
-            self.sink.shut()
+            self.sink.shutWriting()
         except OSError:
             self.breakSink()
             return
@@ -317,7 +317,7 @@ class Flow:
         self.state = SinkState.CLOSING
         if self.blocked:
             self.sink.incoming.pauses += 1
-            self.sink.update()
+            self.sink.updateWatch()
         else:
             self._loseSink()
 
@@ -344,13 +344,13 @@ class Flow:
         self._pipes = None
         # Takes all there is.
         self._send = len
-        self.sink.leave()
+        self.sink.stopWatching()
         # Its number may not be given out again in this batch.
-        self.sink.later(self._sinkLeft)
+        self.sink.afterBatch(self._sinkLeft)
 
     def _sinkLeft(self) -> None:
         sink = self.sink
-        sink.lose(self.state is SinkState.RESET)
+        sink.closeChannel(self.state is SinkState.RESET)
         sink.events.legLost()
         # Circles of references otherwise, which only the collector breaks.
         self.whenDrained = self.whenShut = None
@@ -392,38 +392,39 @@ class KernelRelay:
         up, down = self._up, self._down
         return up.taken + up.later + down.taken + down.later
 
-    def watch(self) -> None:
+    def takeChannels(self) -> None:
         """
         Take both channels; what they read comes behind L{start}.
 
         @raise OSError: no more can be watched; both are still their owners'.
         """
         client, destination = self._up.source, self._up.sink
-        client.begin(self._up.take)
+        client.takeOver(self._up.takeData)
         try:
-            destination.begin(self._down.take)
+            destination.takeOver(self._down.takeData)
         except OSError:
             client.giveBack()
             raise
 
     def start(self, early: list[bytes]) -> None:
         if self.unsent:
-            self._down.write(self.unsent)
+            self._down.writeSink(self.unsent)
         for data in self._down.source.held:
-            self._down.take(data)
+            self._down.takeData(data)
         for data in early:
-            self._up.take(data)
+            self._up.takeData(data)
 
     def perform(self, action: Action) -> None:
         direction, what = _PERFORM[action]
         what(self._up if direction is Direction.UP else self._down)
 
     def pause(self, direction: Direction) -> Pause:
-        return (self._up if direction is Direction.UP else self._down).pause()
+        return (self._up if direction is Direction.UP else self._down).pauseSource()
 
     def undelivered(self) -> int:
         return sum(
-            flow.waiting + flow.sink.unacknowledged() for flow in (self._up, self._down)
+            flow.waitingOctets + flow.sink.unacknowledgedOctets()
+            for flow in (self._up, self._down)
         )
 
 

@@ -53,8 +53,8 @@ class SocketLeg(SocketChannel):
         # Whoever connected it has it watched still.
         self._mask = OUT
 
-    def lose(self, reset: bool) -> None:
-        """See L{SocketChannel.lose<txconnect.tunnel.kernel.channel.Channel.lose>}."""
+    def closeChannel(self, reset: bool) -> None:
+        """See L{SocketChannel.closeChannel<txconnect.tunnel.kernel.channel.Channel.closeChannel>}."""
         if reset:
             self.makeReset()
         elif not self.finSent:
@@ -68,14 +68,14 @@ class SocketLeg(SocketChannel):
 
     def getHost(self) -> IAddress:
         """See L{Channel.getHost<txconnect.tunnel.kernel.channel.Channel.getHost>}."""
-        return self._address(*self.socket.getsockname()[:2])
+        return self._asAddress(*self.socket.getsockname()[:2])
 
     def getPeer(self) -> IAddress:
         """See L{Channel.getPeer<txconnect.tunnel.kernel.channel.Channel.getPeer>}."""
         address, port = self.peer
-        return self._address(str(address), port)
+        return self._asAddress(str(address), port)
 
-    def _address(self, host: str, port: int) -> IAddress:
+    def _asAddress(self, host: str, port: int) -> IAddress:
         made = IPv4Address if self.peer[0].version == 4 else IPv6Address
         return made("TCP", host, port)
 
@@ -86,7 +86,7 @@ class SocketLeg(SocketChannel):
         # Also where a relay has begun to take it over, and could not.
         self._nested.unwatch(self.descriptor)
         self.makeReset()
-        self._nested.later(self.socket.close)
+        self._nested.afterBatch(self.socket.close)
 
     def asTransport(self) -> Leg:
         """
@@ -97,14 +97,14 @@ class SocketLeg(SocketChannel):
 
         @raise OSError: there is no descriptor left, or it is gone already.
         """
-        self.leave()
+        self.stopWatching()
         # Twisted asks this of the copy, and would leave that open.
         self.socket.getpeername()
         leg = Leg()
         self._nested.reactor.adoptStreamConnection(
             self.descriptor, self.socket.family, _Adopting(leg)
         )
-        self._nested.later(self.socket.close)
+        self._nested.afterBatch(self.socket.close)
         return leg
 
 
@@ -116,9 +116,9 @@ class _Parked:
     def __init__(self, leg: SocketLeg) -> None:
         self._leg = leg
 
-    def ready(self, events: int) -> None:
+    def eventsReady(self, events: int) -> None:
         """It has ended; whoever takes it will see that."""
-        self._leg.leave()
+        self._leg.stopWatching()
 
     def watchLost(self, reason: Closed) -> None:
         """The reactor stops."""
@@ -136,13 +136,13 @@ class _Connecting:
         self._peer = peer
         self.opened: Deferred[SocketLeg] = Deferred(self._givenUp)
 
-    def ready(self, events: int) -> None:
+    def eventsReady(self, events: int) -> None:
         """It is up, or it has failed."""
         # A connection that has failed, or has been reset since, says ERR.
         if events & BROKEN:
             number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if number:
-                self._close()
+                self._closeSocket()
                 self.opened.errback(OSError(number, os.strerror(number)))
                 return
         descriptor = self._socket.fileno()
@@ -150,19 +150,19 @@ class _Connecting:
         self.opened.callback(leg)
         if self._nested.isWatchedBy(descriptor, self):
             # No relay has taken it, and nobody has reset it.
-            self._nested.change(descriptor, 0, _Parked(leg))
+            self._nested.changeWatch(descriptor, 0, _Parked(leg))
 
     def watchLost(self, reason: Closed) -> None:
         """The reactor stops."""
-        self._close()
+        self._closeSocket()
         self.opened.errback(OSError(errno.ECONNABORTED, "the proxy stops"))
 
     def _givenUp(self, _: Deferred[SocketLeg]) -> None:
-        self._close()
+        self._closeSocket()
 
-    def _close(self) -> None:
+    def _closeSocket(self) -> None:
         self._nested.unwatch(self._socket.fileno())
-        self._nested.later(self._socket.close)
+        self._nested.afterBatch(self._socket.close)
 
 
 def openSocket(

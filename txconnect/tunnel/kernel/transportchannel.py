@@ -37,9 +37,9 @@ class TransportChannel(SocketChannel):
         super().__init__(nested, transport.getHandle())
         self.transport = transport
 
-    def begin(self, late: Callable[[bytes], object]) -> None:
-        """See L{Channel.begin<txconnect.tunnel.kernel.channel.Channel.begin>}."""
-        super().begin(late)
+    def takeOver(self, late: Callable[[bytes], object]) -> None:
+        """See L{Channel.takeOver<txconnect.tunnel.kernel.channel.Channel.takeOver>}."""
+        super().takeOver(late)
         self.transport.stopReading()
 
     def giveBack(self) -> None:
@@ -47,8 +47,8 @@ class TransportChannel(SocketChannel):
         super().giveBack()
         self.transport.startReading()
 
-    def lose(self, reset: bool) -> None:
-        """See L{Channel.lose<txconnect.tunnel.kernel.channel.Channel.lose>}."""
+    def closeChannel(self, reset: bool) -> None:
+        """See L{Channel.closeChannel<txconnect.tunnel.kernel.channel.Channel.closeChannel>}."""
         if reset:
             self.makeReset()
         # It shuts the connection down itself.
@@ -69,7 +69,7 @@ class ParentChannel(TransportChannel):
     """
     The socket of a plain leg.
 
-    @ivar held: what the leg has read already; taken from it by L{begin}.
+    @ivar held: what the leg has read already; taken from it by L{takeOver}.
     """
 
     __slots__ = ("_leg", "held")
@@ -78,12 +78,12 @@ class ParentChannel(TransportChannel):
         super().__init__(nested, leg.transport)
         self._leg = leg
 
-    def begin(self, late: Callable[[bytes], object]) -> None:
+    def takeOver(self, late: Callable[[bytes], object]) -> None:
         """
-        See L{Channel.begin<txconnect.tunnel.kernel.channel.Channel.begin>}.
+        See L{Channel.takeOver<txconnect.tunnel.kernel.channel.Channel.takeOver>}.
 
         An endpoint says that there is a tunnel before it says what stood behind
         the parent's answer.
         """
-        super().begin(late)
+        super().takeOver(late)
         self.held = self._leg.handOver(late)

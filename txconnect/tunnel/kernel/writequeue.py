@@ -59,7 +59,7 @@ class WriteQueue:
         elif size:
             self._buffers.append(bytearray(data))
 
-    def write(self, sendMany: Callable[[list[Buffer]], int]) -> int:
+    def writeSome(self, sendMany: Callable[[list[Buffer]], int]) -> int:
         """
         Give the first buffers to C{sendMany}, and forget what it has taken.
 
@@ -71,10 +71,10 @@ class WriteQueue:
             buffers[0] = memoryview(buffers[0])[self._offset :]
         sent = sendMany(buffers)
         self.size -= sent
-        self._forget(self._offset + sent)
+        self._dropWritten(self._offset + sent)
         return sent
 
-    def _forget(self, octets: int) -> None:
+    def _dropWritten(self, octets: int) -> None:
         """Drop so many octets, counted from the first buffer's beginning."""
         buffers = self._buffers
         while buffers and octets >= len(buffers[0]):
@@ -109,11 +109,13 @@ class Backlog:
     def append(self, data: Buffer) -> None:
         """Add C{data} behind all else."""
         if self._pipe is not None:
-            self._queue.append(self._pipe.empty())
-            self.drop()
+            self._queue.append(self._pipe.readAll())
+            self.dropPipe()
         self._queue.append(data)
 
-    def write(self, descriptor: int, sendMany: Callable[[list[Buffer]], int]) -> int:
+    def writeSome(
+        self, descriptor: int, sendMany: Callable[[list[Buffer]], int]
+    ) -> int:
         """
         Write what the leg takes, by either way.
 
@@ -121,11 +123,11 @@ class Backlog:
         @raise OSError: as C{socket.sendmsg}.
         """
         if self._pipe is not None:
-            return self._pipe.drain(descriptor)
-        return self._queue.write(sendMany)
+            return self._pipe.drainInto(descriptor)
+        return self._queue.writeSome(sendMany)
 
-    def drop(self) -> None:
+    def dropPipe(self) -> None:
         """Give a pipe back, whatever is in it."""
         pipe, self._pipe = self._pipe, None
         if pipe is not None and self._pipes is not None:
-            self._pipes.giveBack(pipe)
+            self._pipes.returnPipe(pipe)

@@ -86,15 +86,15 @@ class TransportRelay:
         for data in early:
             client.dataReceived(data)
         # What it has read already has it paused: the halves may have, too.
-        reading = destination.pause() if self._leg.paused else None
+        reading = destination.pauseReading() if self._leg.paused else None
         self._leg.adopt(destination, None if reading is None else reading.release)
 
     def perform(self, action: Action) -> None:
         direction, what = _PERFORM[action]
-        what(self._beginning(direction))
+        what(self._sideOf(direction))
 
     def pause(self, direction: Direction) -> Pause:
-        return self._beginning(direction).pause()
+        return self._sideOf(direction).pauseReading()
 
     def undelivered(self) -> int:
         return sum(
@@ -103,16 +103,16 @@ class TransportRelay:
             if not side.gone
         )
 
-    def _beginning(self, direction: Direction) -> RelaySide:
+    def _sideOf(self, direction: Direction) -> RelaySide:
         """Return the side at which a direction begins."""
         return self._client if direction is Direction.UP else self._destination
 
 
 _PERFORM: dict[Action, tuple[Direction, Callable[[RelaySide], None]]] = {
-    Action.END_CLIENT: (Direction.UP, RelaySide.end),
-    Action.CLOSE_CLIENT: (Direction.UP, RelaySide.close),
-    Action.ABORT_CLIENT: (Direction.UP, RelaySide.abort),
-    Action.END_DESTINATION: (Direction.DOWN, RelaySide.end),
-    Action.CLOSE_DESTINATION: (Direction.DOWN, RelaySide.close),
-    Action.ABORT_DESTINATION: (Direction.DOWN, RelaySide.abort),
+    Action.END_CLIENT: (Direction.UP, RelaySide.sendFin),
+    Action.CLOSE_CLIENT: (Direction.UP, RelaySide.closeLeg),
+    Action.ABORT_CLIENT: (Direction.UP, RelaySide.resetLeg),
+    Action.END_DESTINATION: (Direction.DOWN, RelaySide.sendFin),
+    Action.CLOSE_DESTINATION: (Direction.DOWN, RelaySide.closeLeg),
+    Action.ABORT_DESTINATION: (Direction.DOWN, RelaySide.resetLeg),
 }

@@ -92,27 +92,27 @@ class RelaySide:
             try:
                 tap(self._direction, data)
             except BaseException:
-                self._failed("a tap failed; its tunnel is cut", Closed.TAP_FAILED)
+                self._cutFailed("a tap failed; its tunnel is cut", Closed.TAP_FAILED)
                 return
-        self.guarded(self.half.dataReceived, data)
+        self.callHalf(self.half.dataReceived, data)
 
     def readConnectionLost(self) -> None:
         if wasReset(self.transport):
             # Its connectionLost will say so, and the other leg is reset too.
-            self.abort()
+            self.resetLeg()
             return
         self._inputEnded = True
         if self._hearsEnds:
-            self.guarded(self.half.readConnectionLost)
+            self.callHalf(self.half.readConnectionLost)
         self._events.happened(self._happenings.ended)
 
     def writeConnectionLost(self) -> None:
         if self._hearsEnds:
-            self.guarded(self.half.writeConnectionLost)
+            self.callHalf(self.half.writeConnectionLost)
 
     def connectionLost(self, reason: Failure) -> None:
         self.gone = True
-        self.guarded(self.half.connectionLost, reason)
+        self.callHalf(self.half.connectionLost, reason)
         clean = reason.check(ConnectionDone) is not None
         if reason.check(ConnectionLost) and hasattr(
             self.transport, "getPeerCertificate"
@@ -126,7 +126,7 @@ class RelaySide:
 
     # Reading
 
-    def hold(self) -> None:
+    def holdReading(self) -> None:
         """Count a pause: it is not read until there are as many L{unpause}s."""
         self._pauses += 1
         if self._pauses == 1 and not self.isClosed:
@@ -139,37 +139,37 @@ class RelaySide:
         if not (self._pauses or self._inputEnded or self.isClosed):
             self.transport.resumeProducing()
 
-    def pause(self) -> Pause:
+    def pauseReading(self) -> Pause:
         """Read nothing until this, and every other pause, is released."""
-        self.hold()
+        self.holdReading()
         return Pause(self)
 
     # What the closing table says
 
-    def end(self) -> None:
+    def sendFin(self) -> None:
         """Send FIN behind what is still to be written."""
         if not self.gone:
             # A producer that is paused just now would swallow the half-close:
             # doWrite resumes it, and never comes back to the end.
-            self._unregister()
+            self._unregisterProducer()
             self.transport.loseWriteConnection()
 
-    def close(self) -> None:
+    def closeLeg(self) -> None:
         """Close behind what is still to be written."""
         self._closing = True
         if not self.gone:
             # A TLS transport with a producer never shuts down.
-            self._unregister()
+            self._unregisterProducer()
             self.transport.loseConnection()
 
-    def abort(self) -> None:
+    def resetLeg(self) -> None:
         """Reset."""
         if not self.gone and not self._aborted:
             self._aborted = True
-            self._unregister()
+            self._unregisterProducer()
             self.transport.abortConnection()
 
-    def _unregister(self) -> None:
+    def _unregisterProducer(self) -> None:
         self.transport.unregisterProducer()
         self.backPressure.stopProducing()
 
@@ -177,23 +177,23 @@ class RelaySide:
 
     def connectHalf(self, transport: Any) -> None:
         """Give the half its transport."""
-        self.guarded(self.half.makeConnection, transport)
+        self.callHalf(self.half.makeConnection, transport)
 
-    def guarded(self, call: Callable[..., object], *arguments: Any) -> None:
+    def callHalf(self, call: Callable[..., object], *arguments: Any) -> None:
         """Call what is a half's; what raises ends the tunnel."""
         try:
             call(*arguments)
         except BaseException:
             # CancelledError and SystemExit end this tunnel, and nothing else.
-            self._failed("a pair failed; its tunnel is cut", Closed.PAIR_FAILED)
+            self._cutFailed("a pair failed; its tunnel is cut", Closed.PAIR_FAILED)
 
-    def cut(self, reason: Closed) -> None:
+    def cutTunnel(self, reason: Closed) -> None:
         """End the tunnel."""
         self._events.cut(reason)
 
-    def _failed(self, what: str, reason: Closed) -> None:
+    def _cutFailed(self, what: str, reason: Closed) -> None:
         self._log.failure(what)
-        self.cut(reason)
+        self.cutTunnel(reason)
 
 
 @implementer(IPushProducer)
@@ -214,23 +214,23 @@ class BackPressure:
         """The write buffer is full."""
         if not self._pausing:
             self._pausing = True
-            self._source.hold()
+            self._source.holdReading()
         if self.half is not None:
-            self.half.full()
+            self.half.bufferFull()
 
     def resumeProducing(self) -> None:
         """The write buffer is empty."""
-        self._lift()
+        self._liftPause()
         if self.half is not None:
-            self.half.drained()
+            self.half.bufferDrained()
 
     def stopProducing(self) -> None:
         """It is written to no more; what follows is the closing table's affair."""
-        self._lift()
+        self._liftPause()
         if self.half is not None:
-            self.half.lost()
+            self.half.writingEnded()
 
-    def _lift(self) -> None:
+    def _liftPause(self) -> None:
         if self._pausing:
             self._pausing = False
             self._source.unpause()
@@ -265,24 +265,24 @@ class SideTransport(HalfTransport):
         peer: IAddress = self._side.transport.getPeer()
         return peer
 
-    def _send(self, data: bytes) -> None:
+    def _writeToLeg(self, data: bytes) -> None:
         side = self._side
         if not side.isClosed:
             side.written += len(data)
             side.transport.write(data)
 
-    def _close(self) -> None:
+    def _closeLeg(self) -> None:
         if not self._side.isClosed:
-            self._side.close()
+            self._side.closeLeg()
 
-    def _reset(self) -> None:
-        self._side.abort()
+    def _resetLeg(self) -> None:
+        self._side.resetLeg()
 
     def _pauseReading(self) -> Pause:
-        return self._side.pause()
+        return self._side.pauseReading()
 
-    def _guarded(self, call: Callable[..., object], *arguments: Any) -> None:
-        self._side.guarded(call, *arguments)
+    def _callHalf(self, call: Callable[..., object], *arguments: Any) -> None:
+        self._side.callHalf(call, *arguments)
 
-    def _overflowed(self) -> None:
-        self._side.cut(Closed.PAIR_FAILED)
+    def _cutOverflowed(self) -> None:
+        self._side.cutTunnel(Closed.PAIR_FAILED)
