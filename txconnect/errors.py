@@ -1,9 +1,9 @@
 """
-What can go wrong before a tunnel stands, as exceptions.
+The exceptions before a tunnel is established.
 
-L{Refused} carries a row of the refusals table; it is raised by whoever knows
-the reason, and rendered and logged in one place.  L{ConfigurationError} stops
-start-up with one line.
+L{Refused} carries a row of the refusals table.  The code that knows the reason
+raises it, and one place (L{txconnect.exchange}) makes the answer and the event
+of it.  L{ConfigurationError} stops start-up with one line.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class Refused(Exception):
         plugin did.
     @ivar reason: the whole reason, for the log.
     @ivar parameters: further C{Proxy-Status} parameters that are truly known.
-    @ivar relayed: what goes on of a parent's answer, when that was the reason.
+    @ivar relayed: the part of a parent's answer that the client gets, when that
+        answer was the reason.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class ConfigurationError(ValueError):
     """
     The proxy cannot start as it was told to.
 
-    C{str()} is for the operator: what is wrong, where, and what to do.
+    C{str()} is for the operator: the mistake, its place, and its remedy.
     """
 
 

@@ -7,14 +7,21 @@ top to bottom.  It speaks no protocol: a front does that, and gives each exchang
 L{ClientStream}.  An HTTP/1.1 connection carries one at a time; a front with many
 streams on a connection holds as many.
 
-It has B{one way out}.  Whatever ends it (a refusal, a client that leaves, the
-proxy's stop, the end of its tunnel) comes to L{Exchange._finish}, which gives back
-all that the exchange has, tells the observers, and lets the stream go.  What an
-exchange acquires is given back there and nowhere else.
+It has B{one way out}.  Every end (a refusal, a client that leaves, the proxy's
+stop, the end of its tunnel) comes to L{Exchange._finish}, which gives back all that
+the exchange has acquired, tells the observers, and lets the stream go.  Nothing is
+given back anywhere else.  So every request ends in one C{TunnelRefused}, or in one
+C{TunnelEstablished} and one C{TunnelClosed}.
+
+A client that leaves before its 200 is noticed by reading on, up to the bound of
+early data, as its transport does that anyway.  Only a client that has filled the
+bound is paused, and then, on plain TCP, watched for its leaving
+(L{txconnect.tunnel.kernel.leaving}); another wrapped one may leave unseen until a
+deadline.
 
 Two other designs were tried before.  The front did these steps itself: then each
-protocol would have its own.  A tunnel finished by itself, and a request by another
-path: then each slot needed two places that give it back.
+protocol would have its own.  A tunnel finished by another path than a request: then
+each slot needed two places that give it back.
 """
 
 from __future__ import annotations
@@ -66,11 +73,11 @@ _log = Logger()
 @attrs.frozen
 class Resources:
     """
-    What lives as long as the process, whatever the rules are.
+    The objects that live as long as the process; the rules may change meanwhile.
 
     @ivar clock: provides C{IReactorTime}.
-    @ivar surroundings: what decisions use.
-    @ivar kernel: what kernel relays share, or L{None} where there are none.
+    @ivar surroundings: the part of them that decisions use.
+    @ivar kernel: the resources of kernel relays, or L{None} where there are none.
     @ivar leaving: watches clients whose transport is paused.
     """
 
@@ -86,7 +93,7 @@ class Resources:
 @attrs.define
 class Prepared:
     """
-    A destination that has answered, and what will stand between.
+    A destination that has answered, and the taps and the pair of its tunnel.
 
     @ivar pair: the two halves, or L{None} for the stock ones.
     """
@@ -101,7 +108,7 @@ class ClientStream(Protocol):
     """
     One request's stream, which its front provides.
 
-    @ivar client: where the client's connection comes from.
+    @ivar client: the address from which the client's connection comes.
     """
 
     @property
@@ -111,11 +118,11 @@ class ClientStream(Protocol):
         """
         Read no more of the client: it has sent as much early data as is held.
 
-        If it leaves now, that is to be noticed where it can be.
+        The front watches for its leaving where that is possible.
         """
 
     def resumeReading(self) -> None:
-        """Read on."""
+        """Read on, and watch no more."""
 
     def accept(self, tunnel: Tunnel, prepared: Prepared) -> Relay:
         """
@@ -140,7 +147,7 @@ class Exchange:
     One request on one client stream.
 
     @ivar id: the request's id.
-    @ivar rules: those that it began with.
+    @ivar rules: the rules that it began with, kept to its end.
     """
 
     # Thousands may be idle with their tunnels: they are kept small.
@@ -164,7 +171,8 @@ class Exchange:
         self, rules: Rules, resources: Resources, stream: ClientStream, began: float
     ) -> None:
         """
-        @param began: when its head began to be waited for, by the clock.
+        @param began: the time by the clock since which its front waited for the
+            head.
         """
         self.rules = rules
         self.id = resources.ids.nextId()
@@ -181,18 +189,18 @@ class Exchange:
 
     @property
     def sentEarly(self) -> bool:
-        """Whether anything came behind the head."""
+        """Tell whether the client has sent early data."""
         return self._early is not None
 
     @property
     def request(self) -> ConnectRequest | None:
-        """The request, from authentication on with the identity."""
+        """Return the request, from authentication on with the identity."""
         return None if self._decision is None else self._decision.request
 
     # Called by the front
 
     def begin(self, request: ConnectRequest, credentials: bytes | None) -> None:
-        """Take the request up; called at most once."""
+        """Begin the request's steps; called at most once."""
         clock = self._resources.clock
         began = self._began = clock.seconds()
         self._decision = Decision(
@@ -211,14 +219,14 @@ class Exchange:
             )
 
     def earlyReceived(self, data: bytes) -> None:
-        """Hold what the client sends behind its head, ahead of the 200."""
+        """Hold the octets that the client sends after its head, ahead of the 200."""
         if self._early is None:
             self._early = EarlyData()
         if self._early.takeData(data, self.rules.settings.earlyDataLimit):
             self._stream.pauseReading()
 
     def refuse(self, refused: Refused) -> None:
-        """Refuse it for what its front has found."""
+        """Refuse it for a reason that its front has found."""
         if not self._finished:
             self._finish(self._refusalEvent(refused))
             self._stream.refuse(refused, self)
@@ -313,10 +321,12 @@ class Exchange:
             reached.leg.abort()
         return reached
 
+    # After the connect and before the 200, so that a tap or a pair that raises is
+    # still a 500 to the client, and not a tunnel that breaks.
     def _prepareTapsAndPair(
         self, decision: Decision, info: TunnelInfo, leg: Leg | SocketLeg
     ) -> Prepared:
-        """Make the taps and the pair, before the client is told anything."""
+        """Make the taps and the pair, before the client is sent anything."""
         taps = []
         for plugin in self.rules.taps:
             tap = decision.callHook(plugin, plugin.plugin.tap, info)
@@ -350,6 +360,7 @@ class Exchange:
             return Refused(Cause.INTERNAL, inWords(refused))
         decision = self._decision
         if decision is not None and not decision.isTellable(refused.cause):
+            # A plugin's Refused may bear any cause, such as one for the log alone.
             reason = f"{refused.cause!r} is nothing that a client can be told here"
             return Refused(Cause.PLUGIN_ERROR, reason, refused.rule)
         return refused
@@ -374,7 +385,8 @@ class Exchange:
             _log.failure("{id} could not be accepted", id=self.id)
             self.refuse(Refused(Cause.INTERNAL, inWords(error)))
             return
-        # The tunnel's from now on, as all that the decision has found.
+        # The tunnel owns the leg from now on; the decision and the early data would
+        # only keep their memory for the tunnel's life.
         self._leg = self._decision = self._early = None
         self._tunnel = tunnel
         try:
@@ -419,10 +431,12 @@ class Exchange:
         Give everything back, and tell the observers.
 
         A look-up, a hook and a dial that are under way are cancelled, and their
-        timers with them; a leg that no tunnel has is reset.
+        timers with them; a leg that no tunnel owns is reset.
         """
         self._finished = True
         if self._decision is not None:
+            # A hook may have ended the exchange from within its own call: no
+            # further hook is called when it returns.
             self._decision.over = True
         runner, self._runner = self._runner, None
         if runner is not None:

@@ -7,14 +7,14 @@ A tunnel passes them in this order, each exactly once::
          -> IRouter (first answer) -> look-up -> IAddressPolicy (all, an address)
          -> dial -> ITrafficTap, IPairFactory -> 200 -> ITrafficObserver
 
-What holds for all of them:
+These rules hold for all of them:
 
   - A plugin object is made once, at start-up, and lives as long as the proxy
     service.  With several worker processes each has its own.  An object that
     also provides L{twisted.application.service.IService} is started and
-    stopped with the proxy.  One that also provides L{IReopens} is told when its
-    log file has been renamed.
-  - All is called in the reactor's thread.  A hook whose result is
+    stopped with the proxy.  The proxy calls L{IReopens.reopen} of one that
+    provides it when its log file has been renamed.
+  - Every call is made in the reactor's thread.  A hook whose result is
     L{MaybeAsync<txconnect.values.MaybeAsync>} may answer at once, with a
     Deferred, or be an C{async def}; it is given C{--hook-timeout} seconds.
   - An exception, a time-out, or an answer of another type refuses.
@@ -22,8 +22,8 @@ What holds for all of them:
     command line or in a L{Named<txconnect.values.Named>}; else by its
     attribute C{name}, where it has one; else by its class's.
 
-Methods may be added to none of these: each takes one frozen value from
-L{txconnect.values}, and it is there that a field may be added.
+No method is ever added to one of these, as that would break every plugin: each
+takes one frozen value from L{txconnect.values}, and a field may be added there.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ __all__ = [
 
 class IAuthScheme(Interface):
     """
-    An authentication scheme: how credentials look on the wire (RFC 9110, 11).
+    An authentication scheme: the form of credentials on the wire (RFC 9110, 11).
 
-    It does no I/O and judges nothing: what it reads is checked by the
-    C{twisted.cred} checkers of the proxy.
+    It does no I/O and judges nothing: the C{twisted.cred} checkers of the proxy
+    check the credentials that it reads.
     """
 
     name: str = Attribute("The scheme's name as challenges have it, such as 'Basic'.")
@@ -85,14 +85,14 @@ class IAuthScheme(Interface):
 
         Called for every 407, for every scheme, in the order given.
 
-        @param reason: what was wrong: nothing given, bad, or stale.
+        @param reason: the fault: no credentials, bad ones, or stale ones.
         @param realm: the proxy's realm, to be quoted.
         @return: the value in ASCII, on one line.
         """
 
     def parse(attempt: AuthAttempt) -> ICredentials:
         """
-        Turn what a client sent for this scheme into credentials.
+        Turn the octets that a client sent for this scheme into credentials.
 
         Called at most once a request, when the scheme's name matches without
         regard to case.
@@ -103,14 +103,14 @@ class IAuthScheme(Interface):
 
 
 class IDestinationPolicy(Interface):
-    """Judges a request by its authority and by who asks."""
+    """Judges a request by its authority and by its user."""
 
     def decide(request: ConnectRequest) -> MaybeAsync[Decision]:
         """
         Judge one request.
 
         Called once a request, after authentication and before any look-up;
-        policies are asked in order until one denies.
+        the policies judge in order until one denies.
 
         @return: L{Allow<txconnect.values.Allow>} or
             L{Deny<txconnect.values.Deny>}; anything else refuses with a 500.
@@ -118,7 +118,7 @@ class IDestinationPolicy(Interface):
 
 
 class IAddressPolicy(Interface):
-    """Judges an address that a name resolved to, or that was asked for."""
+    """Judges an address that a name resolved to, or that the client gave."""
 
     def decideAddress(
         request: ConnectRequest, address: IPAddress
@@ -127,7 +127,7 @@ class IAddressPolicy(Interface):
         Judge one candidate address.
 
         Called once for each address of the one look-up (or for the literal
-        that was asked for).  The proxy dials that very address and looks
+        that the client gave).  The proxy dials that very address and looks
         nothing up again.  A denied address is dropped; a request with none
         left is refused.
         """
@@ -135,8 +135,8 @@ class IAddressPolicy(Interface):
 
 class IUnresolvedPolicy(Interface):
     """
-    Judges a request of which no address will be judged, because what is
-    behind its route looks the name up.
+    Judges a request of which no address will be judged, because the parent on
+    its route looks the name up.
 
     For an L{IDestinationPolicy} that has let a name pass because a rule on
     addresses would have the last word.
@@ -146,15 +146,14 @@ class IUnresolvedPolicy(Interface):
         """
         Judge one request that every L{IDestinationPolicy} has allowed.
 
-        Called once, behind the routers, for a name (a literal address is
-        judged whoever resolves names) on a route that
-        L{resolves<txconnect.values.Route>}; C{request} is the very object that
-        C{decide} was given.
+        Called once, after the routers, for a name (a literal address is judged
+        on every route) on a route that L{resolves<txconnect.values.Route>};
+        C{request} is the very object that C{decide} was given.
         """
 
 
 class IRouter(Interface):
-    """Says how a tunnel leaves this proxy."""
+    """Chooses the way by which a tunnel leaves this proxy."""
 
     def route(request: ConnectRequest) -> MaybeAsync[Route | None]:
         """
@@ -167,7 +166,7 @@ class IRouter(Interface):
 
 
 class ITrafficObserver(Interface):
-    """Hears what becomes of every request."""
+    """Hears the outcome of every request."""
 
     def observe(event: Event) -> None:
         """
@@ -177,7 +176,7 @@ class ITrafficObserver(Interface):
         or one L{TunnelEstablished<txconnect.values.TunnelEstablished>} and
         later one L{TunnelClosed<txconnect.values.TunnelClosed>}.
 
-        It must not block.  An exception is logged and felt by nobody else.
+        It must not block.  An exception is logged, and affects nothing else.
         """
 
 
@@ -192,7 +191,7 @@ class IReopens(Interface):
         """
         Open the file again under its name.
 
-        Called while the proxy runs, after somebody may have renamed the file
+        Called while the proxy runs, after the file may have been renamed
         (SIGHUP, SIGUSR1, L{ConnectProxy.reopenLogs
         <txconnect.proxy.ConnectProxy.reopenLogs>}), or not: perhaps twice in
         a row.  It must not block.  Open the new file first, and keep the old
@@ -243,7 +242,7 @@ class IPairFactory(Interface):
 
 class IPluginFactory(IPlugin):
     """
-    What stands behind a name on the command line.
+    The factory that a name on the command line stands for.
 
     Do not provide this one, but the one for your kind of plugin; the helpers
     in L{txconnect.plugins} make it from a function or a class.
@@ -262,8 +261,8 @@ class IPluginFactory(IPlugin):
         Called once at start-up (once in each worker process), before anything
         listens; it opens nothing.
 
-        @param argument: what stands behind the name's colon; empty when there
-            is no colon.
+        @param argument: the text after the name's colon; empty when there is no
+            colon.
         @raise ValueError: the argument is wrong; the message, one sentence,
             is shown to the operator, and start-up stops.
         """

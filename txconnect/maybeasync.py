@@ -6,7 +6,8 @@ decision about a request, the hooks of plugins, the combinators of policies and
 the checkers of passwords.
 
 A line of work is written as a generator which yields a Deferred where the next
-step needs what is not there yet, and L{run} or a L{GeneratorRunner} runs it.
+step needs a result that is not there yet, and L{run} or a L{GeneratorRunner}
+runs it.
 So it reads from top to bottom, and a line that never waits costs its calls and
 nothing else: no trip through the reactor, no coroutine, no Deferred.
 
@@ -30,7 +31,7 @@ _log = Logger()
 _T = TypeVar("_T")
 
 CANCELLED = (CancelledError, asyncio.CancelledError)
-"""What a hook that was given up says of it, as Twisted and asyncio have it."""
+"""The exceptions of a hook that was cancelled, in Twisted and in asyncio."""
 
 
 def settle(answer: Any, drop: Callable[[Any], object] | None = None) -> Any:
@@ -49,7 +50,7 @@ def settle(answer: Any, drop: Callable[[Any], object] | None = None) -> Any:
     arrived: list[Any] = []
     answer.addBoth(arrived.append)
     if not arrived:
-        # Nothing is lost: whoever waits puts its callbacks behind this one.
+        # Nothing is lost: the caller's callbacks come after this one.
         waiting: Deferred[Any] = Deferred(lambda _: _cancelAnswer(answer))
         answer.addBoth(
             lambda _: _forwardResult(arrived.pop(), waiting, drop or _dropResult)
@@ -64,7 +65,8 @@ def _cancelAnswer(answer: Deferred[Any]) -> None:
     try:
         answer.cancel()
     except BaseException:
-        # A plugin's own canceller: whoever gives up must come to his end.
+        # A plugin's own canceller raised: the caller that gives up must still
+        # come to its end.
         _log.failure("a hook could not be cancelled")
 
 
@@ -120,8 +122,8 @@ class GeneratorRunner:
     Runs a generator that yields a Deferred wherever it has to wait.
 
     @param steps: the generator.
-    @param done: called once with its return value, or with the Failure of what
-        it has raised; not called once L{cancel} was.
+    @param done: called once with its return value, or with the Failure of the
+        exception that it raised; not called after L{cancel}.
     """
 
     def __init__(
@@ -141,9 +143,9 @@ class GeneratorRunner:
 
     def cancel(self) -> None:
         """
-        Cancel the Deferred that is waited for, and close the generator.
+        Cancel the Deferred that the generator waits for, and close it.
 
-        A step that calls it itself returns first.
+        A step that calls this from within the generator returns first.
         """
         self._cancelled = True
         awaited, self._awaited = self._awaited, None
@@ -164,8 +166,8 @@ class GeneratorRunner:
                 outcome = stop.value
                 break
             except BaseException:
-                # As inlineCallbacks has it: in a Deferred's callback it would
-                # be lost, asyncio's CancelledError among them, and nobody told.
+                # As in inlineCallbacks: raised in a Deferred's callback it would
+                # be lost, asyncio's CancelledError among them, without a word.
                 outcome = Failure()
                 break
             finally:
@@ -197,7 +199,8 @@ class GeneratorRunner:
     ) -> None:
         if self._awaited is awaited:
             self._awaited = None
-            # One that had fired, and then waited for another, was asked before.
+            # One that had fired, and then waited for another, has left its
+            # result in the list already.
             self._advanceSteps(earlier.pop() if earlier else result)
 
 
@@ -206,8 +209,8 @@ def run(steps: Generator[Deferred[Any], Any, _T]) -> _T | Deferred[_T]:
     Run a generator that yields a Deferred wherever it has to wait.
 
     @return: its return value if it never had to wait, else an unfired Deferred
-        of it, whose cancellation cancels what is waited for.
-    @raise BaseException: what it has raised before it had to wait.
+        of it, whose cancellation cancels the Deferred that it waits for.
+    @raise BaseException: the exception that it raised before it had to wait.
     """
     results: list[Any] = []
     waiting: Deferred[_T] | None = None

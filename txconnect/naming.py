@@ -21,6 +21,7 @@ class RequestIds:
     """
 
     def __init__(self, start: str | None = None) -> None:
+        # Random and not the process's number: a container's is 1 after each restart.
         self.start = start or os.urandom(3).hex()
         self._count = 0
 

@@ -28,14 +28,14 @@ __all__ = ["OwnAddresses", "OwnListeners", "unmapped"]
 SocketFactory = Callable[[int, int], socket.socket]
 
 # Never assigned: if one can be bound, bind() proves nothing.
-_NOBODYS: dict[socket.AddressFamily, IPAddress] = {
+_UNASSIGNED: dict[socket.AddressFamily, IPAddress] = {
     socket.AF_INET: IPv4Address("240.0.0.1"),  # RFC 1112, 4: reserved
     socket.AF_INET6: IPv6Address("100::6e6f:626f:6479"),  # RFC 6666: discard only
 }
 
-# What the kernel says of an address that it cannot reach, or may not: it is
-# then not dialled either.  Anything else (no descriptors, no memory) tells
-# nothing about the address, and is raised.
+# The kernel's errors for an address that it cannot reach, or may not: it is then
+# not dialled either.  Any other (no descriptors, no memory) tells nothing about
+# the address, and is raised.
 _UNREACHABLE = frozenset(
     (
         errno.EACCES,
@@ -57,7 +57,7 @@ _Endpoint = tuple[str, int] | tuple[str, int, int, int]
 
 def unmapped(address: IPAddress) -> IPAddress:
     """
-    The IPv4 address inside C{::ffff:0:0/96} (RFC 4291, 2.5.5.2), else the
+    Return the IPv4 address inside C{::ffff:0:0/96} (RFC 4291, 2.5.5.2), else the
     address itself: a dual-stack socket dials the same machine for both.
     """
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
@@ -66,7 +66,7 @@ def unmapped(address: IPAddress) -> IPAddress:
 
 
 class Seconds(Protocol):
-    """What is needed of a clock: a part of C{IReactorTime}."""
+    """The part of a clock that is used: one method of C{IReactorTime}."""
 
     def seconds(self) -> float:
         """Seconds since some moment."""
@@ -100,10 +100,10 @@ class OwnAddresses:
 
     def isOwn(self, address: IPAddress) -> bool:
         """
-        Say whether a connection to an address would end on this machine.
+        Tell whether a connection to an address would end on this machine.
 
         @raise OSError: the kernel could not be asked (no descriptors, no
-            memory).  Whoever asks must refuse then: it is not known.
+            memory).  The caller must refuse then: the answer is not known.
         """
         address = unmapped(address)
         # By number: hashing an address object costs more than all else here.
@@ -135,7 +135,7 @@ class OwnAddresses:
             if error.errno not in _UNBINDABLE:
                 raise
             return self._isSource(family, address)
-        if bindable and self._canBind(family, _NOBODYS[family]):
+        if bindable and self._canBind(family, _UNASSIGNED[family]):
             return self._isSource(family, address)
         return bindable
 
@@ -150,7 +150,7 @@ class OwnAddresses:
             return True
 
     def _isSource(self, family: socket.AddressFamily, address: IPAddress) -> bool:
-        """Whether the kernel would talk to an address I{from} that address."""
+        """Tell whether the kernel would talk to an address I{from} that address."""
         with self._socketFactory(family, socket.SOCK_DGRAM) as probe:
             try:
                 # Any port does: connecting a datagram socket sends nothing.
@@ -165,7 +165,11 @@ class OwnAddresses:
 
 class OwnListeners:
     """
-    Where this proxy itself listens: what it never dials (RFC 9110, 7.6).
+    The listeners of this proxy, which it never dials (RFC 9110, 7.6).
+
+    They are compared by port, on any of this machine's addresses.  That refuses
+    another service on the same port of another own address as well, and is simple
+    to trust.
 
     @param own: knows this machine's addresses.
     """

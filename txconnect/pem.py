@@ -23,7 +23,7 @@ def readCertificates(label: str, path: str) -> list[X509]:
     """
     Read every certificate of a file, at least one, in order.
 
-    @param label: what a message calls the file.
+    @param label: the name of the file in a message.
     @raise ConfigurationError: when it cannot be read, or holds none.
     """
     parsed = _parseFile(label, path, "certificate", x509.load_pem_x509_certificates)

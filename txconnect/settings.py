@@ -1,6 +1,9 @@
 """
 The settings: one description of each, from which the command line, the
 documentation and the embedding API are made.
+
+A setting's help, bounds and choices stand in its field's metadata, so that a new
+one is one line here and nothing anywhere else.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ def _describeSetting(
 def _checkValue(instance: object, field: attrs.Attribute[Any], value: Any) -> None:
     kind = type(field.default)
     number = kind in (int, float)
+    # True is an int to Python, and "idleTimeout = true" in a file a mistake.
     if number and (isinstance(value, bool) or not isinstance(value, (int, float))):
         raise ConfigurationError(f"{field.name}: {value!r} is no number")
     if not number and not isinstance(value, kind):
@@ -50,7 +54,7 @@ def _checkValue(instance: object, field: attrs.Attribute[Any], value: Any) -> No
 @attrs.frozen(kw_only=True)
 class Settings:
     """
-    How a proxy behaves.  All times are in seconds, all sizes in octets.
+    The settings of one proxy.  All times are in seconds, all sizes in octets.
     """
 
     name: str = _describeSetting(

@@ -3,6 +3,10 @@ Equal time-outs that share one timer.
 
 Thousands of connections wait for a head, each for as long as the next.  A timer of
 the reactor's for each costs more than all the rest of an idle wait.
+
+Time-outs of one length expire in the order in which they began, so a plain dict is
+their queue: beginning and ending one is a dict's operation, and the reactor has one
+timer, for the first.
 """
 
 from __future__ import annotations
@@ -14,11 +18,12 @@ from typing import Any
 from twisted.logger import Logger
 
 TURN = 0.05
-"""Seconds of one turn of the reactor that are spent on what is late."""
+"""Seconds of one turn of the reactor that are spent on late time-outs."""
 
 # Tolerance for float rounding.
 _TOGETHER = 1e-6
 
+# Time-outs copied at once: a copy of all of them would be quadratic.
 _AT_ONCE = 512
 
 
@@ -90,11 +95,12 @@ class EqualTimeouts:
             try:
                 late()
             except Exception:
-                # The deadlines of those behind it hold all the same.
+                # The deadlines of the others hold all the same.
                 self._log.failure("what follows a deadline failed")
         return len(some) == _AT_ONCE
 
     def _waitForNext(self) -> None:
+        # Only the first: dicts keep their order, so it expires first.
         for following in self._due.values():
             seconds = max(0, following - self._clock.seconds())
             self._timer = self._clock.callLater(seconds, self._expireDue)
@@ -113,7 +119,7 @@ class Timeouts:
         self._lengths: dict[float, EqualTimeouts] = {}
 
     def ofLength(self, seconds: float) -> EqualTimeouts:
-        """Return those of a length."""
+        """Return the time-outs of a length."""
         found = self._lengths.get(seconds)
         if found is None:
             found = self._lengths[seconds] = EqualTimeouts(self._clock, seconds)

@@ -22,8 +22,8 @@ def canHalfClose(transport: Any) -> bool:
     """
     Tell whether a FIN can be sent on C{transport} while it is still read.
 
-    Wrappers, TLS among them, claim what the transport inside can, but would
-    shut it under data that they still hold.
+    Wrappers, TLS among them, claim the abilities of the transport inside, but
+    would shut it before data that they still hold has left.
     """
     return (
         IHalfCloseableDescriptor.providedBy(transport)
@@ -38,7 +38,7 @@ def wasReset(transport: Any) -> bool:
 
     Twisted's poll and epoll reactors take an event of C{ERR} without C{IN}
     for a clean end.  Linux reports exactly that when it is asked in the middle
-    of a reset, which would make what was cut off look complete.
+    of a reset, which would make a stream that was cut off look complete.
     """
     if not canHalfClose(transport):
         return False

@@ -48,18 +48,19 @@ __all__ = [
 _T = TypeVar("_T")
 
 MaybeAsync = Union[_T, "Deferred[_T]", "Coroutine[Any, Any, _T]"]
-"""What a hook may return: the answer itself, a Deferred, or a coroutine."""
+"""The result of a hook: the answer itself, a Deferred, or a coroutine."""
 
 
 @attrs.frozen
 class Identity:
     """
-    Who asks.
+    The authenticated user of a request.
 
     @ivar user: the authenticated name, never empty by accident: an anonymous
         avatar of C{twisted.cred} never becomes an L{Identity}.
-    @ivar source: what said so: the checker's name, or C{"certificate"}.
-    @ivar groups: what the checker knows of the user beyond the name.
+    @ivar source: the origin of the name: the checker's name, or
+        C{"certificate"}.
+    @ivar groups: the groups that the checker knows the user to be in.
     """
 
     user: str
@@ -76,13 +77,13 @@ class ConnectRequest:
     @ivar headers: the fields, C{((lower-case name, value), ...)} in bytes, in
         order, without C{Proxy-Authorization}.
     @ivar httpVersion: C{"1.0"} or C{"1.1"}.
-    @ivar client: where the client's connection comes from.
-    @ivar server: the address of this proxy that it came to.
-    @ivar identity: who asks; L{None} where nothing authenticates.
+    @ivar client: the address from which the client's connection comes.
+    @ivar server: the address of this proxy to which it came.
+    @ivar identity: the authenticated user; L{None} where nothing authenticates.
     @ivar certificate: the client's verified certificate, or L{None}.
     @ivar id: short and unique over workers and restarts; the client and the
-        log are told the same.
-    @ivar kind: what is to be carried: C{"tcp"} for a tunnel.
+        log see the same.
+    @ivar kind: the kind of traffic to be carried: C{"tcp"} for a tunnel.
     @ivar method: the request's method, such as C{"CONNECT"}.
     @ivar connection: the id of the first request on the client's connection: the
         same for all the requests that came on it.
@@ -104,16 +105,16 @@ class ConnectRequest:
     @property
     def state(self) -> dict[Any, Any]:
         """
-        One mapping a request, through which plugins hand things on to others,
-        or to themselves at a later step.  Use a key of your own.
+        The mapping of one request, through which plugins hand values on to
+        others, or to themselves at a later step.  Use a private key.
         """
         if self._state is None:
-            # Most requests never need one.
+            # Most requests never need one, and this value is frozen: made late.
             object.__setattr__(self, "_state", {})
         return self._state  # type: ignore[return-value]
 
     def header(self, name: bytes) -> bytes | None:
-        """The first value of a field (C{name} in lower case), or L{None}."""
+        """Return the first value of a field (C{name} in lower case), or L{None}."""
         for key, value in self.headers:
             if key == name:
                 return value
@@ -121,7 +122,7 @@ class ConnectRequest:
 
 
 class ChallengeReason(Enum):
-    """Why a 407 is sent, for L{IAuthScheme.challenge}."""
+    """The reason for a 407, for L{IAuthScheme.challenge}."""
 
     MISSING = "missing"
     BAD = "bad"
@@ -131,11 +132,10 @@ class ChallengeReason(Enum):
 @attrs.frozen
 class AuthAttempt:
     """
-    What an authentication scheme is given to read.
+    The credentials that an authentication scheme reads.
 
-    @ivar parameters: what stands behind the scheme's name in
-        C{Proxy-Authorization}, without white space at its ends.  A secret:
-        never logged.
+    @ivar parameters: the part of C{Proxy-Authorization} after the scheme's
+        name, without white space at its ends.  A secret: never logged.
     @ivar request: the request, not yet with an identity.
     """
 
@@ -148,7 +148,7 @@ class Allow:
     """
     A policy lets the request, or the address, pass.
 
-    @ivar reason: why, for the log; may be empty.
+    @ivar reason: the reason, for the log; may be empty.
     """
 
     reason: str = ""
@@ -159,8 +159,8 @@ class Deny:
     """
     A policy refuses.
 
-    @ivar reason: why, in the operator's words.  The log has it always; the
-        client only where the operator lets it out (C{--errors full}).
+    @ivar reason: the reason, in the operator's words.  The log always has it;
+        the client only where the operator lets it out (C{--errors full}).
     @ivar cause: the row of the refusals table that the client is shown.
     """
 
@@ -174,17 +174,17 @@ Decision = Union[Allow, Deny]
 @attrs.frozen
 class Route:
     """
-    How a tunnel leaves this proxy.
+    The way by which a tunnel leaves this proxy.
 
     @ivar name: for the log: C{"direct"}, or the parent's name.
     @ivar connect: called with the request and the addresses that every policy
         allowed (empty when the route resolves itself); returns a Deferred of
         L{Reached}.
-    @ivar resolves: who looks the name up.  L{False}: this proxy does, and its
-        address policies judge what is dialled.  L{True}: what is behind the
-        route does, and no address policy can be asked.
-    @ivar carries: the kinds of requests that it can carry; it is not asked to
-        connect for another.
+    @ivar resolves: whether the far end of the route looks the name up.
+        L{False}: this proxy does, and its address policies judge each address
+        that it dials.  L{True}: the parent does, and no address policy judges.
+    @ivar carries: the kinds of requests that it can carry; C{connect} is never
+        called for another.
     """
 
     name: str
@@ -213,7 +213,7 @@ class Reached:
 
 
 class Direction(Enum):
-    """Which way bytes go through a tunnel."""
+    """The direction of bytes through a tunnel."""
 
     UP = "up"
     """From the client to the destination."""
@@ -222,7 +222,7 @@ class Direction(Enum):
 
 
 class Closed(Enum):
-    """Why an established tunnel ended: who or what ended it first."""
+    """The reason for the end of a tunnel: the party or the cause that was first."""
 
     CLIENT = "client"
     DESTINATION = "destination"
@@ -240,15 +240,15 @@ class Closed(Enum):
 @attrs.frozen
 class TunnelInfo:
     """
-    One tunnel whose destination has answered: what taps, pairs and observers
-    are told.
+    One tunnel whose destination has answered, as taps, pairs and observers see
+    it.
 
-    @ivar request: what was asked, and by whom.
+    @ivar request: the request, with its identity.
     @ivar address: the address that was dialled; L{None} when a route resolves.
     @ivar route: the name of the route it takes.
-    @ivar lookupSeconds: how long the look-up took; C{0.0} for a literal.
-    @ivar connectSeconds: how long dialling took.
-    @ivar notes: what the policies that allowed had to say, C{"rule: reason"}.
+    @ivar lookupSeconds: the duration of the look-up; C{0.0} for a literal.
+    @ivar connectSeconds: the duration of dialling.
+    @ivar notes: the reasons of the policies that allowed, C{"rule: reason"}.
     """
 
     request: ConnectRequest
@@ -266,11 +266,11 @@ class TunnelRefused:
 
     @ivar cause: the row of the refusals table.
     @ivar rule: the name of the policy that refused, or the cause's label.
-    @ivar reason: the whole reason, for the log.  May hold what the client
-        sent: write it escaped.
-    @ivar id: the id that the client was told.
+    @ivar reason: the whole reason, for the log.  May hold octets that the
+        client sent: write it escaped.
+    @ivar id: the id that the client was sent.
     @ivar request: L{None} when the head could not be parsed.
-    @ivar client: where the connection came from.
+    @ivar client: the address from which the connection came.
     @ivar seconds: from the head's last byte to the refusal.
     """
 
@@ -297,8 +297,8 @@ class TunnelClosed:
 
     @ivar up: bytes taken from the client after the head, early data included.
     @ivar down: bytes taken from the destination.
-    @ivar seconds: how long it was established.
-    @ivar reason: who or what ended it first.
+    @ivar seconds: the time for which it was established.
+    @ivar reason: the party or the cause that ended it first.
     """
 
     tunnel: TunnelInfo
@@ -316,7 +316,7 @@ class Named:
     """
     A plugin object with the name that it was given.
 
-    @ivar name: what refusals and logs call it.
+    @ivar name: its name in refusals and logs.
     @ivar plugin: the object that provides one or more of
         L{txconnect.interfaces}.
     """

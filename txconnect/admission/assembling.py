@@ -1,6 +1,11 @@
 """
-What a proxy is made of, put in order and looked at: names, the policies that
-stand without being asked for, and whether each plugin provides its interface.
+Assembling the rules of a proxy: each plugin gets a name, the default policies are
+added, and each plugin is verified to provide its interface.
+
+A policy replaces a default of its name only step by step: one that is called
+C{networks} but judges names would take the address rule away, so start-up stops.  It
+stops as well when no policy at all judges a step, because nothing but an explicit
+allow allows.
 """
 
 from __future__ import annotations
@@ -41,7 +46,7 @@ def assemble(
 
     @param policies: with the defaults.
     @param pairFactory: may be L{None}.
-    @param more: what else L{Rules} takes.
+    @param more: the other fields of L{Rules}.
     @raise ConfigurationError: one does not provide its interface.
     """
     unresolved = [p for p in policies if IUnresolvedPolicy.providedBy(p.plugin)]
@@ -60,7 +65,7 @@ def assemble(
 
 
 def withNames(plugins: Iterable[Any]) -> list[Named]:
-    """Give each plugin a name: what it was given, its own, or its class's."""
+    """Give each plugin a name: that of its L{Named}, its own, or its class's."""
     return [
         each
         if isinstance(each, Named)
@@ -95,7 +100,7 @@ def withDefaults(policies: list[Named], defaults: Iterable[Any]) -> tuple[Named,
 
 def judgingAt(policies: Sequence[Named], step: type[Interface]) -> tuple[Named, ...]:
     """
-    The policies that have a rule at a step.
+    Return the policies that have a rule at a step.
 
     @raise ConfigurationError: there is none, or one is no policy.
     """
@@ -120,7 +125,7 @@ def verifiedPlugins(
     plugins: Iterable[Any], interface: type[Interface]
 ) -> tuple[Named, ...]:
     """
-    The plugins, each with its name.
+    Verify plugins, and return each with its name.
 
     @raise ConfigurationError: one does not provide C{interface}.
     """

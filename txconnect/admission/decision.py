@@ -2,13 +2,20 @@
 The decision about one request: may it go, by which route, to which addresses.
 
 The steps, in this order, each once: authenticate, judge the name, choose the
-route, look the name up, judge each address.  What comes out is a value:
+route, look the name up, judge each address.  The outcome is a value:
 L{Admitted}, or L{Refused<txconnect.errors.Refused>}, which holds a row of the
 refusals table.
 
+Only L{Allow} allows: C{None}, another type, an exception and a time-out refuse, so
+adding a policy can only narrow.  A name is looked up once, and only addresses that
+every address policy has judged are dialled, never the name: a second look-up could
+answer otherwise.  The name is judged before the look-up, so that a refused one costs
+no query, and tells the resolver nothing.
+
 Nothing is dialled and nothing is acquired: no slot, no connection, no descriptor.
 So a decision needs no client.  The exchange uses it for a request that has
-come, and the testing kit for one that a test has made up.
+come, and the testing kit for one that a test has made up.  Slots, if any, are the
+exchange's to acquire, once a request was allowed.
 
 It is a generator (see L{txconnect.maybeasync}), so that L{Decision.steps} can be
 read from top to bottom, and policies that answer at once cost a call each.
@@ -37,7 +44,7 @@ from txconnect.values import (
 )
 from txconnect.wire.forwarding import hasPassed
 
-# A policy that failed has said nothing: none of the addresses is dialled.
+# A policy that failed has judged nothing: none of the addresses is dialled.
 _NOT_JUDGED = frozenset((Cause.PLUGIN_ERROR, Cause.PLUGIN_TIMEOUT))
 
 _Waiting = Generator[Deferred[Any], Any, Any]
@@ -54,7 +61,7 @@ class LooksUp(Protocol):
 
 class KnowsItself(Protocol):
     """
-    Where this proxy itself listens: an
+    The listeners of this proxy: an
     L{OwnListeners<txconnect.ownaddresses.OwnListeners>}.
     """
 
@@ -72,7 +79,7 @@ class KnowsItself(Protocol):
 @attrs.frozen
 class Surroundings:
     """
-    What a decision uses of the process.
+    The resources of the process that a decision uses.
 
     @ivar clock: provides C{IReactorTime}.
     @ivar direct: the route that is taken where no router names another.
@@ -92,8 +99,8 @@ class Admitted:
     @ivar request: with the identity.
     @ivar addresses: those that every policy allowed; empty where the route looks
         the name up itself.
-    @ivar notes: the reasons of those that allowed, C{"rule: reason"}.
-    @ivar lookupSeconds: how long the look-up took; C{0.0} for a literal.
+    @ivar notes: the reasons of the policies that allowed, C{"rule: reason"}.
+    @ivar lookupSeconds: the duration of the look-up; C{0.0} for a literal.
     """
 
     request: ConnectRequest
@@ -133,6 +140,7 @@ class Decision(HookCaller):
         rules = self.rules
         if rules.authenticator is not None or self.request.certificate is not None:
             yield from self._authenticateRequest()
+        # No plugin from here on sees Proxy-Authorization.
         self._credentials = None
         if hasPassed(self.request.headers, rules.pseudonym):
             raise Refused(Cause.LOOP, "Via names this proxy already")
@@ -144,7 +152,7 @@ class Decision(HookCaller):
             raise Refused(
                 Cause.NOT_CARRIED, f"route {route.name} carries no {self.request.kind}"
             )
-        # A literal needs no look-up, so it is judged whoever resolves names.
+        # A literal needs no look-up, so it is judged on every route.
         literal = self.request.authority.address
         seconds = 0.0
         addresses: Sequence[IPAddress] = () if literal is None else (literal,)
@@ -166,6 +174,7 @@ class Decision(HookCaller):
             answer = self.askHook(policy, policy.plugin.decide, self.request)
             if isinstance(answer, Deferred):
                 answer = yield answer
+            # A bare Allow, nearly every answer, costs no call.
             if type(answer) is not Allow or answer.reason:
                 self.judgeAnswer(policy, answer)
 
@@ -192,6 +201,8 @@ class Decision(HookCaller):
             else:
                 allowed.append(address)
         if not allowed:
+            # One row of the table for all: the first address's, as the resolver
+            # put it first.
             first = refusals[0]
             reasons = dict.fromkeys(refused.reason for refused in refusals)
             raise Refused(first.cause, "; ".join(reasons), first.rule)
@@ -242,7 +253,7 @@ class Decision(HookCaller):
         certificate: Any = self.request.certificate
         identity = self.rules.certificateIdentity(certificate)
         if identity is None:
-            # Verified, but nobody: it must not pass for no certificate.
+            # Verified, but without an identity: it must not pass for none at all.
             reason = "the client's certificate names nobody"
             raise Refused(Cause.POLICY, reason, "certificate")
         return identity

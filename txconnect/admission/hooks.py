@@ -1,9 +1,10 @@
 """
-Calling the hooks of plugins about one request, and judging what they answer.
+Calling the hooks of plugins about one request, and judging their answers.
 
-Only L{Allow} allows, and whatever is no answer at all refuses: an exception, a
-time-out, another type.  A hook's time-out is the proxy's own timer; at its end
-the request is refused first, and only then is the hook cancelled.
+Only L{Allow} allows.  An exception, a time-out and an answer of another type refuse.
+A hook's time-out is the proxy's own timer; at its end the request is refused first,
+and only then is the hook cancelled: a coroutine may swallow its cancellation, and an
+answer that it gives later is dropped.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ class HookFailed(Refused):
 
 class HookCaller:
     """
-    The part of a decision that calls plugins; the decision sets what it has.
+    The part of a decision that calls plugins; the decision sets its attributes.
 
     @ivar clock: provides C{IReactorTime}.
     @ivar request: as the plugins see it.
-    @ivar notes: the reasons of those that allowed, C{"rule: reason"}.
+    @ivar notes: the reasons of the policies that allowed, C{"rule: reason"}.
     @ivar over: whether the request is decided, or given up: no plugin is
         called any more.
     """
@@ -70,7 +71,7 @@ class HookCaller:
             answer = self._hookFailed(Failure(), plugin)
         if not isinstance(answer, Deferred):
             if self.over:
-                # The hook itself has stopped the proxy: nothing further is asked.
+                # The hook itself has stopped the proxy: no further hook is called.
                 raise Refused(Cause.SHUTDOWN)
             return answer
         return self.inTime(answer, plugin.name).addErrback(self._hookFailed, plugin)
@@ -132,13 +133,13 @@ class HookCaller:
         """
         Make the refusal for an answer of a wrong type, which is logged.
 
-        @param wanted: what it should have been, in words.
+        @param wanted: the right type, in words.
         """
         hint = ""
         if asyncio.isfuture(answer):
             hint = "; wrap an asyncio future with Deferred.fromFuture"
         if iscoroutine(answer):
-            # Not left to complain, when it is collected, that nobody awaited it.
+            # Closed, as it would warn when it is collected that it was never awaited.
             answer.close()
         reason = f"it answered {type(answer).__name__}, not {wanted}{hint}"
         _log.error(
@@ -171,12 +172,12 @@ def tellObservers(observers: Iterable[Named], event: Event) -> None:
         try:
             observer.plugin.observe(event)
         except BaseException:
-            # A SystemExit would leave the tunnels behind this one unreset.
+            # A SystemExit, raised on, would leave the other tunnels unreset.
             _log.failure("observer {name} failed", name=observer.name)
 
 
 def inWords(error: BaseException | None) -> str:
-    """Say an exception in words, with the hint that one well-known one needs."""
+    """Return an exception in words, with the hint that one well-known one needs."""
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, RuntimeError) and "await wasn't used with future" in text:
         text += "; wrap an asyncio future with Deferred.fromFuture before awaiting it"

@@ -3,8 +3,12 @@ The rules of a proxy: its plugins and settings, as one frozen value.
 
 Rules apart from resources: rules can be replaced as a whole while the proxy
 runs, and each exchange keeps those that it began with, so that no request is
-judged half by old ones and half by new ones.  What lives as long as the process
-(timers, look-ups, live tunnels) is not in here.
+judged half by old ones and half by new ones.  The objects that live as long as the
+process (timers, look-ups, live tunnels) are not in here: they are the
+L{Resources<txconnect.exchange.Resources>}.
+
+The design had one proxy object that was passed everywhere.  Now a room's parameters
+say which part of it the room uses.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ class Authenticates(Protocol):
     def authenticate(
         self, request: ConnectRequest, credentials: bytes | None
     ) -> Identity | Deferred[Identity]:
-        """Return who asks, or fail with L{Refused<txconnect.errors.Refused>}."""
+        """Return the identity, or fail with L{Refused<txconnect.errors.Refused>}."""
 
     def challenges(self, cause: Cause) -> tuple[bytes, ...]:
         """Return the challenges of a 407, one for each scheme."""
@@ -51,10 +55,10 @@ class Rules:
 
     @ivar name: this deployment's name.
     @ivar policies: all policies, the defaults first.
-    @ivar plugins: every plugin, of whatever kind, to be started and stopped.
+    @ivar plugins: every plugin, of any kind, to be started and stopped.
     @ivar destination: the policies that judge names.
     @ivar address: the policies that judge addresses.
-    @ivar unresolved: those that judge where no address is.
+    @ivar unresolved: the policies that judge where there is no address.
     @ivar certificateIdentity: returns the identity that a verified client
         certificate names, or L{None}.
     """
@@ -86,7 +90,7 @@ class Rules:
         return pseudonymOf(self.name)
 
     def otherPlugins(self) -> tuple[Named, ...]:
-        """All plugins but the policies."""
+        """Return all plugins but the policies."""
         pair = () if self.pairFactory is None else (self.pairFactory,)
         return (*self.routers, *self.observers, *self.taps, *pair)
 

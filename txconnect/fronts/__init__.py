@@ -1,4 +1,4 @@
 """
 The fronts: one module a protocol, each of which turns a client's connection into
-exchanges, and what becomes of them into its protocol's answers.
+exchanges, and their outcomes into its protocol's answers.
 """

@@ -2,12 +2,17 @@
 HTTP/1.1 (and 1.0): a connection carries one CONNECT, and then its tunnel.
 
 The front is its transport's protocol for good, because C{transport.protocol}
-cannot be changed through TLS and other wrappers: what it does with bytes is
-rebound instead.  Its phases, in order: the head, early data (the exchange's), then
-either the tunnel or what lingers.
+cannot be changed through TLS and other wrappers: its C{dataReceived} is rebound
+instead, so that a phase costs no test a chunk.  Its phases, in order:
+
+ - the head: this class's own C{dataReceived} parses it, within a time-out;
+ - early data: the exchange holds it, while it decides and dials;
+ - the tunnel: the side of the transport relay gets the bytes, or the kernel relay
+   reads the socket itself;
+ - or lingering: a connection that is over but for its last answer.
 
 A request that is refused closes the connection, announced and lingering, and
-nothing behind it is ever parsed (RFC 9931, 8).  The exception is a 407 for a client
+nothing after it is ever parsed (RFC 9931, 8).  The exception is a 407 for a client
 that is known to wait: then the connection begins again with another head, and
 another exchange.
 """
@@ -47,8 +52,8 @@ class Proxy(Shape):
     """
     The part of the proxy that a front uses.
 
-    @ivar rules: those for the next request.
-    @ivar ports: what is known of the ports that accept.
+    @ivar rules: the rules for the next request.
+    @ivar ports: the properties of the ports that accept.
     """
 
     rules: Rules
@@ -142,7 +147,7 @@ class Http1Front(Protocol):
             self._proxy.frontLost(self)
 
     def stop(self) -> None:
-        """The proxy stops: end whatever is under way, at once."""
+        """End the connection and its exchange at once: the proxy stops."""
         if self._exchange is not None and self._exchange.stop():
             return
         self._giveUp(Cause.SHUTDOWN)
@@ -179,9 +184,9 @@ class Http1Front(Protocol):
         if self._parser is not None and self._parser.started:
             self._refuseHead(Refused(Cause.HEAD_TIMEOUT))
             return
-        # Nobody has asked for anything: there is nothing to answer.
+        # No request has begun: there is nothing to answer.
         self._parser = None
-        # TLS still delivers what comes before the client's close_notify.
+        # TLS still delivers octets that come before the client's close_notify.
         self._beginLingering()
         self.transport.loseConnection()
 
@@ -189,7 +194,7 @@ class Http1Front(Protocol):
         self._newExchange().refuse(refused)
 
     def _giveUp(self, cause: Cause) -> None:
-        """Account for a client that gets no answer."""
+        """Report a client that gets no answer."""
         if self._parser is not None and self._parser.started:
             self._newExchange().giveUp(cause)
         elif self._exchange is not None:
@@ -288,7 +293,7 @@ class Http1Front(Protocol):
 
     def refuse(self, refused: Refused, exchange: Exchange) -> None:
         """
-        Send a refusal, and close behind it (RFC 9112, 9.6); see
+        Send a refusal, and close after it (RFC 9112, 9.6); see
         L{txconnect.exchange.ClientStream}.
         """
         request, rules = exchange.request, exchange.rules

@@ -1,14 +1,16 @@
 """
-The seam between accepting and a front: what looks at a connection's first octets.
+The seam between accepting and a front: a protocol that reads a connection's first
+octets.
 
-Where the first octets decide what follows (a PROXY header, SOCKS beside HTTP, TLS on
+Where the first octets decide the protocol (a PROXY header, SOCKS beside HTTP, TLS on
 the same port), an L{Opening} is the transport's protocol.  It shows them to a
 L{FirstOctets}, which is pure, and once that has decided hands the connection to a
-front, with what is left of them.
+front, with the rest of them.  A listener without one has no L{Opening}: the front is
+the transport's protocol then.
 
-The front does not become the transport's protocol, as that cannot be changed through
-wrappers.  What comes later is passed on by a call, which a tunnel of the kernel relay
-never pays: its bytes do not come this way.
+The front does not become the transport's protocol here, as that cannot be changed
+through wrappers.  Later octets are passed on by a call, which a tunnel of the kernel
+relay never pays: its bytes do not come this way.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ class Opened:
     The decision about a connection.
 
     @ivar front: makes the front that serves it.
-    @ivar rest: the octets, of those that have been fed, that are the front's.
+    @ivar rest: the octets of those fed that belong to the front.
     """
 
     front: Callable[[Proxy], Any]
@@ -46,7 +48,7 @@ class Opened:
 
 
 class FirstOctets(Shape):
-    """Reads the first octets of one connection.  Does no I/O."""
+    """Reads the first octets of one connection, without any I/O."""
 
     def feed(self, data: bytes) -> Opened | None:
         """
@@ -64,7 +66,7 @@ class Opening(Protocol):
     One connection, until its first octets have decided, and then in front of its
     front.
 
-    As many octets as a head may have, and as much time, is all that it takes.
+    It takes at most as many octets as a head may have, and as much time.
     """
 
     # Any connected stream transport, of the reactor or of a wrapper.
@@ -106,7 +108,7 @@ class Opening(Protocol):
         if self._front is not None:
             self._front.readConnectionLost()
         else:
-            # Nothing was asked, so there is nothing to answer.
+            # There is no request yet, so there is nothing to answer.
             self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
@@ -131,7 +133,8 @@ class Opening(Protocol):
 
     def _handOver(self, opened: Opened) -> None:
         front = opened.front(self._proxy)
-        # Before this one goes: there is a connection all the time.
+        # Set before this one is reported gone: to the proxy, which may be waiting
+        # for its last connection, there is one all the time.
         self._front = front
         try:
             front.makeConnection(self.transport)

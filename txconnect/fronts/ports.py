@@ -1,6 +1,6 @@
 """
-What all connections that one port accepts have in common: found out once a
-port, instead of asked of the kernel for each connection.
+The properties that all connections of one port share: found out once a port,
+instead of asked of the kernel for each connection.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class _Port:
 
     def prepareSocket(self, handle: socket.socket) -> None:
         """
-        Set what each connection needs, until they have it from the port.
+        Set the options of each connection, until they inherit them from the port.
 
         On Linux an accepted socket begins with the options that its port had
         when the handshake ended, and is accepted in the order of these ends.
-        So behind the first that came with them all have them; until then some
-        may be older than the asking.
+        So after the first that came with them all have them; until then some
+        may be older than the port's options.
         """
         if self._asked and all(handle.getsockopt(*option) for option in _OPTIONS):
             self.inherited = True
@@ -61,9 +61,9 @@ class _Port:
 
 class Ports:
     """
-    What is known of the ports of one proxy.
+    The ports of one proxy, by Twisted's port objects.
 
-    @param listeners: is told of the address of each.
+    @param listeners: gets the address of each.
     """
 
     def __init__(self, listeners: OwnListeners) -> None:
@@ -74,9 +74,9 @@ class Ports:
         """
         Prepare a connection: no delay, keep-alive, urgent octets in line.
 
-        @param transport: just accepted, by whatever listens.
+        @param transport: just accepted, by any kind of listener.
         @return: the address to which it came, or L{None} where only the
-            connection itself knows, perhaps not yet: see L{hostOf}.
+            connection itself knows it, perhaps not yet: see L{hostOf}.
         """
         # A wrapper's connection, or one that was adopted, has no port to ask.
         if type(transport) is not tcp.Server or transport.server is None:
@@ -92,7 +92,7 @@ class Ports:
 
     def hostOf(self, transport: Any) -> IAddress:
         """
-        Ask a connection where it came to: an address of this proxy.
+        Return the address of this proxy to which a connection came.
 
         A wrapper, as for the PROXY protocol, knows it with the first octets.
         """

@@ -1,6 +1,11 @@
 """
-How a connection is refused: what it is sent, and what becomes of it behind
-that (RFC 9931, 8; RFC 9112, 9.6).
+Refusing a connection: its answer, and its end after that (RFC 9931, 8; RFC 9112,
+9.6).
+
+Closing a socket that has unread octets sends a reset, and a reset makes the client's
+system drop an answer that the client has not read yet.  So a refused connection
+lingers: it is read, and the octets are dropped, until the client ends it, or a time
+or a number of octets is over.
 """
 
 from __future__ import annotations
@@ -17,13 +22,13 @@ from txconnect.values import Cause, ConnectRequest
 from txconnect.wire.responses import Refusal, Response, responseOf
 
 STAYS = 3
-"""The most 407s behind which a connection may stay open."""
+"""The most 407s after which a connection may stay open."""
 
 _log = Logger()
 
 
 def responseTo(refused: Refused, exchange: Exchange) -> Response:
-    """Say a refusal as a response, in no protocol's form."""
+    """Make a response of a refusal, in no protocol's form yet."""
     rules, request = exchange.rules, exchange.request
     refusal = Refusal(
         refused.cause,
@@ -50,14 +55,14 @@ def mayStay(
     settings: Settings, refused: Refused, request: ConnectRequest, stays: int
 ) -> bool:
     """
-    Whether a connection may stay open for another try (RFC 9931, 8).
+    Tell whether a connection may stay open for another try (RFC 9931, 8).
 
-    Only behind a 407, so often and no oftener, and only for a client that the
-    operator knows to wait for its 200.  Whoever asks must see to it that
-    nothing at all came behind the head: else what was meant for the tunnel
-    would be read as a request.
+    Only after a 407, at most L{STAYS} times, and only for a client that the
+    operator knows to wait for its 200.  The caller must see to it that nothing
+    at all came after the head: else octets that were meant for the tunnel would
+    be read as a request.
 
-    @param stays: how often it has stayed.
+    @param stays: the number of times that it has stayed.
     """
     return (
         bool(settings.keepAfterChallenge)
@@ -70,16 +75,16 @@ def mayStay(
 
 
 def _isAmong(agent: bytes | None, prefixes: str) -> bool:
-    """Whether a User-Agent begins with one of the prefixes between commas."""
+    """Tell whether a User-Agent begins with one of the prefixes between commas."""
     known = [each.strip().encode("utf-8") for each in prefixes.split(",")]
     return agent is not None and any(each and agent.startswith(each) for each in known)
 
 
 class Lingering:
     """
-    A connection that is over but for its last answer: what the client still
-    sends is taken in, so that the answer is not lost to a reset, but not for
-    ever.
+    A connection that is over but for its last answer: octets that the client
+    still sends are read and dropped, so that the answer is not lost to a reset,
+    but not for ever.
 
     @param transport: the client's.
     @param clock: provides C{IReactorTime}.
@@ -98,7 +103,7 @@ class Lingering:
         )
 
     def dataReceived(self, data: bytes) -> None:
-        """Take in what is of no use any more."""
+        """Count and drop octets that are of no use any more."""
         self._taken += len(data)
         if self._taken > self._settings.lingerLimit:
             self._transport.abortConnection()
