@@ -36,7 +36,7 @@ def _describeSetting(
 def _checkValue(instance: object, field: attrs.Attribute[Any], value: Any) -> None:
     kind = type(field.default)
     number = kind in (int, float)
-    # True is an int to Python, and "idleTimeout = true" in a file a mistake.
+    # True is an int to Python, but as a number of seconds it is a mistake.
     if number and (isinstance(value, bool) or not isinstance(value, (int, float))):
         raise ConfigurationError(f"{field.name}: {value!r} is no number")
     if not number and not isinstance(value, kind):

@@ -3,8 +3,13 @@ Dialling: exactly the addresses that were judged, never a name.
 
 Happy Eyeballs (RFC 8305, 4 and 5) without its resolution delay, because one
 look-up has answered for both families.  Every failure is kept, and the best
-informed one chooses the refusal.  How one address is opened is behind one
-seam, L{Open}.
+informed one chooses the refusal.  An address is opened by one function, L{Open}.
+
+Few attempts are under way at once (L{MOST_ATTEMPTS}): a zone with many addresses
+would otherwise turn one request into as many sockets.
+
+Rejected: C{HostnameEndpoint}, which would look the name up again after the policies,
+hide the resolver's error and report only its last failure.
 """
 
 from __future__ import annotations
@@ -32,7 +37,7 @@ Open a connection to one address and port.  The Deferred can be cancelled, and
 fails with an exception whose C{osError} is the errno where there is one.
 """
 
-# Who got furthest knows most.
+# The attempt that got furthest knows most.
 _INFORMED = (
     Cause.CONNECTION_REFUSED,
     Cause.CONNECTION_TERMINATED,
@@ -48,7 +53,7 @@ MOST_ATTEMPTS = 6
 
 
 class _LegFactory(ClientFactory):
-    """Makes one leg, and tells a Deferred of it."""
+    """Makes one leg, and fires a Deferred with it."""
 
     noisy = False
 
@@ -68,7 +73,7 @@ class _LegFactory(ClientFactory):
 
 
 class _OpeningLeg(Leg):
-    """A leg that says when it is up."""
+    """A leg that tells its factory when it is up."""
 
     def __init__(self, factory: _LegFactory) -> None:
         super().__init__()
@@ -81,7 +86,7 @@ class _OpeningLeg(Leg):
         self._opening.tellOutcome(self)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        # Lost before it could be told: setting an option had failed.
+        # Lost before it was up for its factory: setting an option had failed.
         self._opening.tellOutcome(reason)
         super().connectionLost(reason)
 
@@ -165,7 +170,7 @@ class _Race:
                 self._settings.attemptDelay, self._startAttempt
             )
         if len(self._attempts) >= MOST_ATTEMPTS:
-            # One request costs only so many descriptors, whatever a zone says.
+            # One request costs only so many descriptors, however large a zone is.
             oldest, silent = next(iter(self._attempts.items()))
             del self._attempts[oldest]
             self._failures.append((silent, TimeoutError(errno.ETIMEDOUT, "no answer")))
@@ -240,10 +245,10 @@ class _Race:
 
 class Dialer:
     """
-    Dials.
+    Opens a connection to one of several addresses.
 
     @param clock: provides C{IReactorTime}.
-    @param open: the seam; how one address is opened.
+    @param open: opens one address.
     """
 
     def __init__(self, clock: Any, settings: Settings, open: Open) -> None:
@@ -265,8 +270,7 @@ class Dialer:
         ).startRace()
 
     def direct(self, name: str = "direct") -> Route:
-        """A route that dials the destination's own addresses."""
-
+        """Return the route that dials the destination's own addresses."""
         return Route(name, self._dialRequest)
 
     def _dialRequest(

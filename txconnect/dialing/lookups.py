@@ -1,10 +1,14 @@
 """
 Looking names up: once a request.
 
-C{getaddrinfo} is called in threads of its own, so that slow names delay
-nobody but those who ask for them; one flight a name, a deadline for each who
-waits, a short memory, and never an unbounded queue.  Its error code is kept:
-L{twisted.internet} turns a failed look-up into an empty list.
+C{getaddrinfo} is called in threads of a pool for look-ups alone, because a slow name
+in the reactor's pool of ten would delay everything that uses that pool.  There is one
+flight a name, a deadline for each request that waits, a short memory, and never an
+unbounded queue.  The error code of C{getaddrinfo} is kept: C{GAIResolver} turns a
+failed look-up into an empty list.
+
+The threads are daemons: C{getaddrinfo} cannot be interrupted, and a stop should not
+wait half a minute for a resolver.
 """
 
 from __future__ import annotations
@@ -38,7 +42,7 @@ Addresses = tuple[IPAddress, ...]
 
 
 class Pool(Shape):
-    """What look-ups need of a thread pool."""
+    """The part of a thread pool that look-ups use."""
 
     def start(self) -> object:
         """Begin to take work, perhaps again after L{stop}."""
@@ -56,13 +60,13 @@ class Pool(Shape):
 
 
 class _DaemonPool(ThreadPool):
-    """A pool whose threads keep no process alive that wants to end."""
+    """A pool whose threads do not keep the process alive."""
 
     threadFactory = staticmethod(partial(threading.Thread, daemon=True))  # type: ignore[assignment]
 
 
 class _Flight:
-    """One look-up under way, and who waits for it."""
+    """One look-up under way, and the Deferreds that wait for it."""
 
     def __init__(self) -> None:
         self.waiting: deque[Deferred[Addresses]] = deque()
@@ -164,11 +168,13 @@ class Lookups:
         """
         Look up, in a thread.
 
-        @return: L{None} when all who waited have left before its turn came:
+        @return: L{None} when all waiting requests have left before its turn came:
             clients that come and go must not keep the threads busy.
         """
         if not flight.waiting:
             return None
+        # In bytes: a string would be changed by IDNA, which makes an address of
+        # some names, as of a full-width digit.
         host = name.encode("ascii")
         return _uniqueAddresses(self._getaddrinfo(host, None, 0, socket.SOCK_STREAM))
 
@@ -200,7 +206,7 @@ class Lookups:
             # Stopped, and perhaps started again, since it took off.
             return
         if success and result is None and flight.waiting:
-            # Someone has come while it was on its way back with nothing.
+            # A request has come while the thread returned without looking.
             self._launchFlight(name, flight)
             return
         del self._flights[name]
@@ -236,13 +242,13 @@ class Lookups:
 
 
 def _landFlight(flight: _Flight, outcome: Any) -> None:
-    # One by one: hearing of it, one of them may make others leave.
+    # One by one: the callbacks of one may make others leave.
     while flight.waiting:
         flight.waiting.popleft().callback(outcome)
 
 
 def _uniqueAddresses(infos: Iterable[Any]) -> Addresses:
-    """The addresses of C{getaddrinfo}'s answer, each once, in order."""
+    """Return the addresses of C{getaddrinfo}'s answer, each once, in order."""
     unique: dict[IPAddress, None] = {}
     for info in infos:
         if len(unique) == MAX_ADDRESSES:

@@ -1,6 +1,9 @@
 """
 The rule that chooses a tunnel's relay, once, when the tunnel is established.
 
+The kernel relay is the fast one, and it can serve only where no code looks at the
+bytes and both legs are plain sockets: L{kernelServes} is the whole rule.
+
 The 200 leaves before either relay may write.  With the kernel relay it is sent
 on the socket itself, because a transport writes only when the reactor comes
 round, and the destination's bytes would overtake it.
@@ -34,8 +37,8 @@ _PLAIN = (tcp.Client, tcp.Server)
 
 def makeNested(reactor: Any) -> NestedEpoll | None:
     """
-    Make the nested epoll of a reactor, or return L{None} where there can be none:
-    it needs Linux, and a reactor that watches real descriptors.
+    Make the nested epoll of a reactor, or return L{None} where it cannot work: it
+    needs Linux, and a reactor that watches real descriptors.
     """
     able = hasattr(select, "epoll") and hasattr(os, "splice")
     if not able or not isinstance(reactor, PosixReactorBase):
@@ -50,11 +53,11 @@ def kernelServes(
     pair: tuple[IProtocol, IProtocol] | None,
 ) -> bool:
     """
-    Tell whether the kernel relay serves: there is no tap; both halves of the pair
-    do without the bytes; the accepted transport is exactly a C{tcp.Server} (a
+    Tell whether the kernel relay serves: the tunnel has no tap; both halves of the
+    pair do without the bytes; the accepted transport is exactly a C{tcp.Server} (a
     C{unix.Server} is one by inheritance, and is not meant) without TLS; and the
-    other leg is a socket that the dialler opened, or the reactor's plain TCP, by
-    which a parent was reached.
+    other leg is a socket that the dialler opened, or the reactor's plain TCP
+    connection to a parent.
     """
     return (
         not taps
@@ -87,6 +90,7 @@ def _doesWithoutBytes(half: IProtocol) -> bool:
     so.  Subclasses must opt in again.
     """
     kind = type(half)
+    # Set on the instance: it wants the bytes, whatever its class says.
     if "dataReceived" in vars(half):
         return False
     return kind in _STOCK or vars(kind).get("kernelRelay") is True
@@ -101,8 +105,8 @@ def startKernelRelay(
     answer: bytes,
 ) -> KernelRelay:
     """
-    Make the relay, take the client's socket from the reactor, and the
-    destination's where that has it, and send C{answer}.
+    Make the relay, take the client's socket from the reactor, and also the
+    destination's if it is the reactor's, and send C{answer}.
 
     @raise OSError: no more sockets can be watched; nothing has been sent.
     """

@@ -1,9 +1,9 @@
 """
-Early data: what a client sends behind its head, ahead of the 200.
+Early data: the octets that a client sends after its head, ahead of the 200.
 
-It belongs to the tunnel if there will be one, and to nobody else (RFC 9931).
-Reading on is also how a client that leaves is noticed, so it is held and not left
-in the socket; one that has filled the bound is paused.
+They belong to the tunnel if there will be one, and are never read as anything else
+(RFC 9931).  Only reading tells that a client has left, so they are held and not left
+in the socket; a client that has filled the bound is paused.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class EarlyData:
 
     @property
     def size(self) -> int:
-        """How many octets are held."""
+        """Return the number of octets held."""
         return self._size
 
     def takeData(self, data: bytes, limit: int) -> bool:
         """
-        Hold C{data} behind what is held.
+        Hold C{data} after the octets held already.
 
         @return: whether the client is to be paused now.
         """
@@ -42,6 +42,6 @@ class EarlyData:
         return True
 
     def release(self) -> list[bytes]:
-        """Let go of what is held, in order."""
+        """Return the octets held, in order, and hold them no more."""
         held, self._held = self._held, []
         return held

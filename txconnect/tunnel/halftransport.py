@@ -1,18 +1,18 @@
 """
-The transport of one half of a pair: its own leg, whichever relay serves.
+The transport of one half of a pair: its own leg, for either relay.
 
-A half is one of several that write to a leg and pause it: the other leg's
+A half is one of several parties that write to a leg and pause it: the other leg's
 bytes are written to it, and back-pressure and rate limits pause it.  So a half
-is given this and not what carries the leg:
+gets this transport instead of the leg's own:
 
- - C{pauseProducing} is a L{Pause<txconnect.tunnel.relay.Pause>} of its own,
-   which C{resumeProducing} takes back, and no other;
- - a producer may be registered, of either kind: one that pushes is paused when
-   more than L{BUFFER} octets wait for the leg, and goes on when none does; one
-   that is pulled is asked as long as it writes and the leg takes it; either is
+ - C{pauseProducing} takes one L{Pause<txconnect.tunnel.relay.Pause>}, which
+   C{resumeProducing} releases, and no other;
+ - a producer may be registered, of either kind: a push producer is paused when
+   more than L{BUFFER} octets wait for the leg, and resumed when none does; a pull
+   producer is resumed as long as it writes and the leg takes it; either is
    stopped when the leg is written to no more;
- - whoever writes on all the same has it kept, until L{WRITE_LIMIT} octets have
-   been written to a leg that takes no more.  That is a pair's failure: its
+ - octets that are written in spite of a pause are kept, until L{WRITE_LIMIT} octets
+   have been written to a leg that takes no more.  That is a pair's failure: its
    tunnel is cut, as no bound could be kept otherwise.
 """
 
@@ -42,7 +42,7 @@ WRITE_LIMIT = 32 << 20
 @implementer(ITransport, IPushProducer, IConsumer)
 class HalfTransport:
     """
-    The part that both relays have in common.
+    The part that both relays share; a subclass does the leg's work.
     """
 
     _log = Logger()
@@ -52,12 +52,12 @@ class HalfTransport:
         self._producer: Any = None
         self._streaming = True
         self._full = False
-        # Octets that were written since.
+        # Octets that were written while it was full.
         self._excess = 0
         self._pulling = False
         self._wrote = False
 
-    # What a relay provides
+    # A subclass provides these
 
     @property
     def disconnecting(self) -> bool:
@@ -77,7 +77,7 @@ class HalfTransport:
         raise NotImplementedError
 
     def _closeLeg(self) -> None:
-        """Close the leg behind what is still to be written."""
+        """Close the leg after the octets that wait for it."""
         raise NotImplementedError
 
     def _resetLeg(self) -> None:
@@ -89,7 +89,7 @@ class HalfTransport:
         raise NotImplementedError
 
     def _callHalf(self, call: Callable[..., object], *arguments: Any) -> None:
-        """Call the half's own; what that raises ends the tunnel."""
+        """Call the half's code; an exception of it ends the tunnel."""
         raise NotImplementedError
 
     def _cutOverflowed(self) -> None:
@@ -99,7 +99,7 @@ class HalfTransport:
     # ITransport
 
     def write(self, data: bytes) -> None:
-        """Write behind all that the relay has for this leg already."""
+        """Write after the octets that the relay has for this leg already."""
         self._wrote = True
         self._writeToLeg(data)
         if self._full:
@@ -116,7 +116,7 @@ class HalfTransport:
         self.write(b"".join(data))
 
     def loseConnection(self) -> None:
-        """Close behind what is still to be written; the other leg follows."""
+        """Close after the octets that wait for the leg; the other leg follows."""
         self.writingEnded()
         self._closeLeg()
 
@@ -137,7 +137,7 @@ class HalfTransport:
             self._pause = self._pauseReading()
 
     def resumeProducing(self) -> None:
-        """Read on, where nobody else has it paused."""
+        """Release this half's pause; the leg is read if there is no other."""
         pause, self._pause = self._pause, None
         if pause is not None:
             pause.release()
@@ -165,10 +165,10 @@ class HalfTransport:
         self._producer = None
         self._streaming = True
 
-    # What the relay tells
+    # The relay calls these
 
     def bufferFull(self) -> None:
-        """More than enough waits for the leg; called once or several times."""
+        """Pause the producer: too many octets wait; called once or several times."""
         if self._full:
             return
         self._full = True
@@ -177,7 +177,7 @@ class HalfTransport:
             self._callHalf(self._producer.pauseProducing)
 
     def bufferDrained(self) -> None:
-        """Nothing waits for the leg any more."""
+        """Resume the producer: no octets wait for the leg any more."""
         self._full = False
         if self._producer is not None:
             call = (
@@ -188,19 +188,20 @@ class HalfTransport:
             self._callHalf(call)
 
     def writingEnded(self) -> None:
-        """The leg is written to no more; once or several times."""
+        """Stop the producer: the leg is written to no more; once or several times."""
         producer = self._producer
         self.unregisterProducer()
         if producer is not None:
             self._callHalf(producer.stopProducing)
 
     def _pullProducer(self) -> None:
-        """Ask a producer that is pulled for as much as the leg takes."""
+        """Resume a pull producer as often as the leg takes its octets."""
         if self._pulling:
+            # It writes from within resumeProducing: one loop, not a recursion.
             return
         self._pulling = True
         try:
-            # One that has unregistered itself counts as one that pushes.
+            # One that has unregistered itself counts as a push producer.
             while self._wrote and not (self._streaming or self._full):
                 self._wrote = False
                 self._producer.resumeProducing()

@@ -2,12 +2,12 @@
 The pair: the two protocols between which a tunnel's bytes pass.
 
 Subclass them to see or change bytes, and hand them out by an
-L{IPairFactory<txconnect.interfaces.IPairFactory>}.  Closing is not theirs:
-the tunnel passes FIN and reset on by its closing table after it has told the
+L{IPairFactory<txconnect.interfaces.IPairFactory>}.  They need not close their legs:
+the tunnel passes FIN and reset on by its closing table after it has called the
 pair.
 
-A class that wants to know of its tunnel and not see the bytes says so with
-C{kernelRelay = True}; see L{_Half.kernelRelay}.
+A class that does without the bytes sets C{kernelRelay = True}, so that the kernel
+relay can serve its tunnels; see L{_Half.kernelRelay}.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from zope.interface import implementer
 @implementer(IHalfCloseableProtocol)
 class _Half(Protocol):
     """
-    The part that both halves have in common.
+    The part that both halves share.
 
     @ivar peer: the other half; set before C{connectionMade}.
     @cvar kernelRelay: C{True} where the class itself does without
@@ -42,20 +42,20 @@ class _Half(Protocol):
 
     def readConnectionLost(self) -> None:
         """
-        This leg has sent its last byte.  What is written to the peer's
-        transport here goes out before the end is passed on.
+        The other end of this leg has sent FIN.  Bytes that are written to the
+        peer's transport here go out before the FIN is passed on.
         """
 
     def writeConnectionLost(self) -> None:
-        """This leg will be sent nothing more."""
+        """FIN has been sent on this leg: nothing more can be written to it."""
 
 
 class ProxyServer(_Half):
-    """The client's leg: its C{dataReceived} gets what the client sends."""
+    """The client's half: its C{dataReceived} gets the bytes that the client sends."""
 
 
 class ProxyClient(_Half):
-    """The destination's leg: its C{dataReceived} gets what the destination sends."""
+    """The destination's half: its C{dataReceived} gets the destination's bytes."""
 
 
 def join(server: Any, client: Any) -> None:

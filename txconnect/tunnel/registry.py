@@ -1,5 +1,9 @@
 """
-The registry of live tunnels: what is open, how to end it, and its deadlines.
+The registry of live tunnels: a list of them, their deadlines, and a way to cut one.
+
+Deadlines are looked at once a second for all tunnels together, and not by a timer
+each: every byte would have to set back its tunnel's timer.  So the relays count, and
+nothing else, and a deadline is noticed up to L{INTERVAL} late.
 """
 
 from __future__ import annotations
@@ -14,19 +18,19 @@ from txconnect.values import Closed, TunnelInfo
 from txconnect.wire.closing import State
 
 INTERVAL = 1.0
-"""Seconds between two looks at all deadlines: how late one may be noticed."""
+"""Seconds between two looks at all deadlines: the most that one is noticed late."""
 
 
 @attrs.frozen
 class LiveTunnel:
     """
-    One tunnel as it is at a moment.
+    The state of one tunnel at a moment.
 
-    @ivar info: what was asked, by whom, and where it leads.
-    @ivar seconds: how long it has been established.
+    @ivar info: its request and its route.
+    @ivar seconds: the time since it was established.
     @ivar up: bytes taken from the client so far.
     @ivar down: bytes taken from the destination so far.
-    @ivar state: how far it has ended.
+    @ivar state: its state in the closing table.
     """
 
     info: TunnelInfo
@@ -57,13 +61,13 @@ class LiveTunnels:
         return len(self._tunnels)
 
     def addTunnel(self, tunnel: Tunnel) -> None:
-        """Take a tunnel in; called by it when it begins."""
+        """Add a tunnel; called by it when it begins."""
         self._tunnels[tunnel.info.request.id] = tunnel
         if self._timer is None:
             self._timer = self._clock.callLater(INTERVAL, self._checkDeadlines)
 
     def removeTunnel(self, tunnel: Tunnel) -> None:
-        """Let it go; called by it once at its end.  The last one stops the timer."""
+        """Remove it; called by it once at its end.  The last one stops the timer."""
         self._tunnels.pop(tunnel.info.request.id, None)
         if not self._tunnels and self._timer is not None:
             self._timer.cancel()
@@ -74,7 +78,7 @@ class LiveTunnels:
         return list(self._tunnels.values())
 
     def live(self) -> list[LiveTunnel]:
-        """Return what is open now, the oldest first."""
+        """Return the state of each open tunnel, the oldest first."""
         now = self._clock.seconds()
         return [
             LiveTunnel(
@@ -91,8 +95,8 @@ class LiveTunnels:
         """
         Reset both legs of a tunnel.
 
-        @param id: of its request.
-        @return: whether there was such a tunnel.
+        @param id: the id of its request.
+        @return: whether a tunnel has that id.
         """
         tunnel = self._tunnels.get(id)
         if tunnel is None:
@@ -107,5 +111,5 @@ class LiveTunnels:
             try:
                 tunnel.checkDeadlines(now)
             except Exception:
-                # The deadlines of the others hold all the same.
+                # The deadlines of the other tunnels hold all the same.
                 self._log.failure("a tunnel's deadline failed")

@@ -1,8 +1,19 @@
 """
 An established tunnel, until both its legs are gone.
 
-The relay reports what happens to the legs, the closing table says what follows,
-and the registry looks at the deadlines.  Its owner hears of its end once.
+The relay reports the ends of the legs, the closing table
+(L{txconnect.wire.closing}) answers each with actions, and the registry looks at the
+deadlines.  The tunnel's owner hears of its end once.
+
+A tunnel that the proxy cuts is reset on both legs, because a clean end would make a
+stream that was cut short look complete.
+
+The reason of an end is the party that ended first, unless the other side resets
+later: then bytes were lost, and that is the news.
+
+Half-closed is an idle deadline, not a total one: a long download after the client's
+FIN is not cut off as long as bytes move.  The same deadline bounds the last flush of
+a tunnel of which both directions have ended.
 """
 
 from __future__ import annotations
@@ -22,7 +33,7 @@ from txconnect.wire.closing import (
     State,
 )
 
-# Why the proxy itself ends one is known to whoever wants it to.
+# The caller of Tunnel.cut knows why the proxy ends one.
 _REASONS = {ended: Closed(ended.value) for ended in Ended if ended is not Ended.PROXY}
 
 
@@ -33,27 +44,27 @@ class Registry(Protocol):
     """The L{LiveTunnels<txconnect.tunnel.registry.LiveTunnels>}."""
 
     def addTunnel(self, tunnel: Tunnel) -> None:
-        """Take a tunnel in, and look at its deadlines from now on."""
+        """Add a tunnel, and look at its deadlines from now on."""
 
     def removeTunnel(self, tunnel: Tunnel) -> None:
-        """Let it go."""
+        """Remove it."""
 
 
 class Owner(Protocol):
     """The owner of a tunnel."""
 
     def tunnelClosed(self, closed: TunnelClosed) -> None:
-        """Both legs are gone; called once."""
+        """Report that both legs are gone; called once."""
 
 
 class Tunnel:
     """
     One established tunnel.
 
-    @ivar info: what was asked, by whom, and where it leads.
-    @ivar began: when it was established, by the clock.
-    @ivar relay: what moves its bytes.
-    @ivar state: how far it has ended.
+    @ivar info: its request and its route.
+    @ivar began: the time by the clock at which it was established.
+    @ivar relay: the relay that moves its bytes.
+    @ivar state: its state in the closing table.
     """
 
     # Thousands may be idle: they are kept small.
@@ -93,7 +104,7 @@ class Tunnel:
         self._registry = registry
         self._owner: Owner | None = owner
         self.state = State.OPEN
-        # Replaced by whatever happens first; a tunnel does not end by itself.
+        # Replaced by the first happening; no tunnel ends without one.
         self._reason = Closed.OPERATOR
         self._legs = 2
         self._activity = 0
@@ -112,7 +123,7 @@ class Tunnel:
         table = WITH_HALF_CLOSE if self._canEnd(happening) else WITHOUT_HALF_CLOSE
         following = table[self.state, happening]
         if following.state is not self.state:
-            # A shorter deadline begins; what counted so far counts no more.
+            # A shorter deadline begins, from now on.
             self._active = self._clock.seconds()
         self.state = following.state
         ended = following.ended
@@ -123,22 +134,22 @@ class Tunnel:
 
     def cut(self, reason: Closed) -> None:
         """
-        End the tunnel from here, visibly: both legs are reset, so that what
-        was cut short never looks complete.
+        End the tunnel visibly: both legs are reset, so that a stream that was cut
+        short never looks complete.
         """
         if self.state is not State.CLOSED:
             self._reason = reason
         self.happened(Happening.CUT)
 
     def legLost(self) -> None:
-        """A leg is gone; called by the relay, once a leg."""
+        """Count a leg that is gone; called by the relay, once a leg."""
         self._legs -= 1
         if not self._legs:
             self._finishTunnel()
 
     def checkDeadlines(self, now: float) -> None:
-        """Cut the tunnel if one is over; called by the registry."""
-        # Once it is closed nothing that is still sent may keep it.
+        """Cut the tunnel if a deadline is over; called by the registry."""
+        # Once it is closed, octets that still leave may not prolong it.
         if self.state is not State.CLOSED and self._hasMoved():
             self._active = now
         settings = self._settings

@@ -1,23 +1,23 @@
 """
-A channel: one leg of a kernel relay, whatever carries it.
+A channel: one leg of a kernel relay, of any kind.
 
-The relay asks for channels, never for sockets.  A plain socket is one
+The relay knows channels, never sockets.  A plain socket is one
 (L{SocketChannel<txconnect.tunnel.kernel.nested.SocketChannel>}); a TLS
 connection or a stream of HTTP/2 can be another.  A channel
 
- - reads and writes without blocking, in the words of a socket: C{b""} is the
-   end of input, C{BlockingIOError} says that there is nothing to read or no
+ - reads and writes without blocking, with the results of a socket: C{b""} is the
+   end of input, C{BlockingIOError} means that there is nothing to read or no
    room, and any other C{OSError} that the leg is broken;
- - tells its flows when it can be read or written, but only for what they want,
-   which it looks up when L{Channel.updateWatch} is called;
- - shuts (a FIN), closes, resets, when the flow that ends there says so;
+ - calls its flows when it can be read or written, but only for the events that
+   they want, which it looks up when L{Channel.updateWatch} is called;
+ - shuts (a FIN), closes, resets, when the flow that ends there calls it;
  - has a descriptor that C{splice} takes, or none.
 
-Whatever has no descriptor and calls its flows of itself, after C{update} or
-when data arrive on what carries it, does so by L{Channel.afterBatch} and not from
-within C{update}: the flow is in the middle of its work there.  What has been
-read and is kept inside, as by a TLS connection, must be told without a new
-event.
+A channel without a descriptor calls its flows on its own initiative, after
+C{updateWatch} or when data arrive on its carrier.  It does so by
+L{Channel.afterBatch} and not from within C{updateWatch}: the flow is in the middle of
+its work there.  Octets that have been read and are kept inside, as by a TLS
+connection, must be passed on without a new event.
 
 One channel belongs to two flows: it is the source of one and the sink of the
 other.  They and the channel refer to each other, and it to the tunnel, until the
@@ -48,30 +48,31 @@ class ChannelFlow(Shape):
     blocked: bool
 
     def movePiece(self) -> None:
-        """The source can be read: read a piece, and write it."""
+        """Read a piece of the source, which can be read, and write it."""
 
     def flushBacklog(self) -> None:
-        """The sink has room: write what waits."""
+        """Write the octets that wait: the sink has room."""
 
     def breakSink(self) -> None:
-        """The sink's other end has reset it, or does not answer any more."""
+        """Report that the sink's other end has reset it, or answers no more."""
 
 
 class Channel:
     """
-    One leg.  A subclass carries it; the rest is set by the relay that takes it.
+    One leg.  A subclass carries it; the relay that takes it over sets the rest.
 
     @ivar incoming: the flow of which it is the source.
     @ivar outgoing: the flow of which it is the sink.
-    @ivar events: told of what happens to it.
-    @ivar happenings: the words for that.
+    @ivar events: gets the happenings of the leg.
+    @ivar happenings: the closing table's happenings of this leg.
     @ivar lost: whether it is closed, or is about to be.
-    @ivar descriptor: what C{splice} reads and writes; negative: nothing.
-    @ivar held: octets that were read before a relay took it.
-    @ivar receive: reads up to so many octets, as C{socket.recv}.  A flow asks
-        for it once, as for C{send}, so that what is a socket's own costs no
-        call of Python's.
-    @ivar send: writes what there is room for, and says how much that was.
+    @ivar descriptor: the descriptor for C{splice}; negative: none.
+    @ivar held: octets that were read before a relay took it over.
+    @ivar receive: reads up to so many octets, as C{socket.recv}.  A flow looks it
+        up once, and C{send} too, so that a socket's own method costs no call of
+        Python's.
+    @ivar send: writes as many octets as there is room for, and returns their
+        number.
     """
 
     __slots__ = ("events", "happenings", "incoming", "lost", "outgoing")
@@ -92,24 +93,24 @@ class Channel:
 
     def takeOver(self, late: Callable[[bytes], object]) -> None:
         """
-        Take it from its former owner, and have what it reads told from now on,
-        in a later turn.
+        Take it over from its former owner, and call the flows from now on, in a
+        later turn.
 
-        @param late: called with what the former owner has read, and tells only
-            after this.
-        @raise OSError: there is no room for another; it is still its former
-            owner's.
+        @param late: called with octets that the former owner has read, and passes
+            on only after this call.
+        @raise OSError: the epoll has no room for another; it still belongs to its
+            former owner.
         """
         raise NotImplementedError
 
     def giveBack(self) -> None:
-        """Undo L{takeOver}: there was no room for the other leg."""
+        """Undo L{takeOver}: the epoll had no room for the other leg."""
         raise NotImplementedError
 
     def updateWatch(self) -> None:
         """
-        Look up what the flows want, as it may have changed; nothing where it is
-        lost.
+        Look up the events that the flows want, as they may have changed; nothing
+        where it is lost.
         """
         raise NotImplementedError
 
@@ -122,15 +123,15 @@ class Channel:
         raise NotImplementedError
 
     def stopWatching(self) -> None:
-        """Tell nothing more, for now or for good."""
+        """Call the flows no more, for now or for good."""
         raise NotImplementedError
 
     def afterBatch(self, call: Callable[[], object]) -> None:
-        """Call C{call} at the end of the turn: at once where there is none."""
+        """Call C{call} at the end of the batch, or at once outside of one."""
         raise NotImplementedError
 
     def closeChannel(self, reset: bool) -> None:
-        """Close it for good, with a reset or in order; called once it has left."""
+        """Close it for good, with a reset or in order; it is watched no more then."""
         raise NotImplementedError
 
     def unacknowledgedOctets(self) -> int:

@@ -4,6 +4,9 @@ A watch for clients that leave while their transport is paused.
 A paused Twisted transport sees neither FIN nor reset, because the reactor no
 longer watches it.  Here its descriptor is watched for C{EPOLLRDHUP} alone, in
 the nested epoll.
+
+Only a client that has filled the bound of early data is watched so.  Rejected: to
+watch every client from its head to its 200; reading on notices its leaving for less.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ class _Leaving:
         self._left = left
 
     def eventsReady(self, events: int) -> None:
-        """It has ended or reset its connection: told once."""
+        """Report, once, that it has ended or reset its connection."""
         self._stopWatching()
         self._left()
 
@@ -39,7 +42,7 @@ class LeaveWatch:
     """
     Tells when the other end of a plain TCP connection has ended or reset it.
 
-    @param nested: what watches; with L{None} nothing is ever told.
+    @param nested: the epoll that watches; with L{None} C{left} is never called.
     """
 
     def __init__(self, nested: NestedEpoll | None) -> None:

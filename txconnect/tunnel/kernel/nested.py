@@ -1,18 +1,21 @@
 """
-The nested epoll: one reader to the reactor, however many descriptors; and the
+The nested epoll: one reader to the reactor for any number of descriptors; and the
 channel that is a socket in it.
 
 Its own descriptor becomes readable when one of those inside is ready, under
-every reactor that can watch a descriptor.  What is inside costs no trip through
-the reactor's bookkeeping: a bounded batch is served in one loop.
+every reactor that can watch a descriptor.  The descriptors inside cost no trip
+through the reactor's bookkeeping: a bounded batch is served in one loop.
 
-Of a socket, Linux reports HUP and ERR however little is watched for, and again
-and again.  So a reset is taken note of where the socket is not read, and
-otherwise the descriptor leaves the epoll until something can be done with it
-(K2).
+Of a socket, Linux reports HUP and ERR even with an empty mask, and again and again.
+So a reset is taken note of where the socket is not read, and otherwise the descriptor
+leaves the epoll until something can be done with it (K2).
 
-Rejected: edge-triggered events, which save the change of what is watched for, but
-want every turn to read until EAGAIN: one call more a piece.
+Descriptors are closed at the end of a batch.  Closed within it, a number may be given
+out again, and an event of the old socket that is still in the batch would hit the new
+one.
+
+Rejected: edge-triggered events, which save the changes of the mask, but require every
+turn to read until EAGAIN: one call more a piece.
 """
 
 from __future__ import annotations
@@ -48,19 +51,19 @@ class Watched(Shape):
     """The owner of a descriptor that is watched."""
 
     def eventsReady(self, events: int) -> None:
-        """C{events} (C{EPOLLIN} and so on) have happened."""
+        """Act on C{events} (C{EPOLLIN} and so on)."""
 
     def watchLost(self, reason: Closed) -> None:
         """
-        L{eventsReady} has raised, which was logged, or the reactor stops: give the
-        descriptor up, and whatever hangs on it.
+        Give the descriptor up, and all that depends on it: L{eventsReady} has
+        raised, which was logged, or the reactor stops.
         """
 
 
 @implementer(IReadDescriptor)
 class NestedEpoll:
     """
-    Watches descriptors.
+    Watches descriptors in an epoll inside the reactor's.
 
     @ivar reactor: provides C{IReactorFDSet}.
     """
@@ -81,14 +84,15 @@ class NestedEpoll:
         """Call C{watched.eventsReady} for C{events}, and always for HUP and ERR."""
         if self._epoll is None:
             self._epoll = select.epoll()
-            # The reactor asks behind every batch: so it costs no call of Python's.
+            # The reactor calls it after every batch: epoll's own costs no call of
+            # Python's.
             self.fileno = self._epoll.fileno  # type: ignore[method-assign]
             self.reactor.addReader(self)
         self._epoll.register(descriptor, events)
         self._watched[descriptor] = watched
 
     def changeWatch(self, descriptor: int, events: int, watched: Watched) -> None:
-        """Watch for other events from now on, or for somebody else."""
+        """Watch for other events from now on, or for another owner."""
         self._epoll.modify(descriptor, events)
         self._watched[descriptor] = watched
 
@@ -98,8 +102,8 @@ class NestedEpoll:
 
     def unwatch(self, descriptor: int) -> None:
         """
-        Watch it no more.  Before it is closed: a copy of the descriptor would
-        keep its events coming, and nobody could stop them.
+        Watch it no more.  Call this before it is closed: a copy of the descriptor
+        would keep its events coming, and nothing could stop them.
         """
         if self._watched.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
@@ -107,10 +111,9 @@ class NestedEpoll:
     def afterBatch(self, call: Callable[[], object]) -> None:
         """
         Call C{call} at the end of the batch, in the order of these calls; also
-        those that are queued by one of them.  Where there is no batch: now.
+        those that are queued by one of them.  Outside of a batch: at once.
 
-        So a descriptor is closed: a number that is free before may be given
-        out again, and then an event of the old one hits the new.
+        A descriptor is closed by this; see the head of this module.
         """
         self._queued.append(call)
         if not self._serving:
@@ -119,8 +122,8 @@ class NestedEpoll:
             self._serving = False
 
     def stop(self) -> None:
-        """End whatever is watched, and give the epoll's descriptor back."""
-        # What ends may have others watched in its place: a dial its next address.
+        """End all that is watched, and close the epoll's own descriptor."""
+        # One that ends may have another watched: a dial its next address.
         while self._watched:
             descriptor, watched = next(iter(self._watched.items()))
             self._callGuarded(watched.watchLost, Closed.SHUTDOWN)
@@ -133,18 +136,18 @@ class NestedEpoll:
             del self.fileno
 
     def fileno(self) -> int:
-        """See C{IFileDescriptor}; there is none yet, or none any more."""
+        """See C{IFileDescriptor}; the epoll is not open."""
         return -1
 
-    # See C{ILoggingContext}; asked for as often.
+    # See C{ILoggingContext}; the reactor calls it as often.
     logPrefix = "txconnect".__str__
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor stops: no event will come any more."""
+        """End all that is watched: the reactor stops, and no event will come."""
         self.stop()
 
     def doRead(self) -> None:
-        """Serve one batch.  Nothing leaves here: the reactor would drop it all."""
+        """Serve one batch.  It never raises: the reactor would drop its reader."""
         watched = self._watched
         self._serving = True
         for descriptor, events in self._epoll.poll(0, BATCH):
@@ -155,7 +158,7 @@ class NestedEpoll:
             try:
                 one.eventsReady(events)
             except BaseException:
-                # Whatever it is: the reactor would drop its reader for it.
+                # SystemExit too: the reactor would drop its reader for it.
                 self._log.failure("a descriptor's turn failed; it alone is ended")
                 self._callGuarded(one.watchLost, Closed.INTERNAL)
         if self._queued:
@@ -163,7 +166,7 @@ class NestedEpoll:
         self._serving = False
 
     def _serveQueued(self) -> None:
-        """End a batch: make all calls that are queued for then."""
+        """End a batch: make all calls that are queued for its end."""
         queued = self._queued
         while queued:
             self._callGuarded(queued.popleft())
@@ -172,7 +175,7 @@ class NestedEpoll:
         try:
             call(*arguments)
         except BaseException:
-            # Whatever it is, as above.
+            # SystemExit too, as above.
             self._log.failure("ending a descriptor failed")
 
 
@@ -180,7 +183,7 @@ class SocketChannel(Channel):
     """
     A socket that does not block.
 
-    @ivar socket: the socket; nobody else watches it once the relay has it.
+    @ivar socket: the socket; the relay alone watches it from L{takeOver} on.
     @ivar finSent: whether FIN has been sent on it.
     """
 
@@ -201,7 +204,7 @@ class SocketChannel(Channel):
         self.receive = skt.recv
         self.send = skt.send
         self.finSent = False
-        # What the epoll watches for; None: the descriptor is not in it.
+        # The epoll's mask for it; None: the descriptor is not in the epoll.
         self._mask: int | None = None
 
     def sendMany(self, buffers: list[Buffer]) -> int:
@@ -209,7 +212,7 @@ class SocketChannel(Channel):
         return self.socket.sendmsg(buffers)
 
     def takeOver(self, late: Callable[[bytes], object]) -> None:
-        """See L{Channel.takeOver}; nobody else has read from it."""
+        """See L{Channel.takeOver}; it has no former owner that has read from it."""
         self._watchFor(IN)
 
     def giveBack(self) -> None:
@@ -217,7 +220,7 @@ class SocketChannel(Channel):
         self.stopWatching()
 
     def updateWatch(self) -> None:
-        """Have the epoll watch for what can be done now, and nothing else."""
+        """Have the epoll watch for the events that the flows want, and no others."""
         if self.lost:
             return
         mask = (0 if self.incoming.pauses else IN) | (
@@ -246,7 +249,7 @@ class SocketChannel(Channel):
         return 0 if self.lost else countUnacknowledged(self.socket)
 
     def makeReset(self) -> None:
-        """Have the connection reset when the socket is closed."""
+        """Make the system reset the connection when the socket is closed."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
     def eventsReady(self, events: int) -> None:
@@ -257,7 +260,7 @@ class SocketChannel(Channel):
             if self.lost:
                 return
             mask = self._mask
-        # What it is watched for, whatever has been read earlier in this batch.
+        # By the mask of now: it may have changed earlier in this batch.
         if mask and mask & IN:
             if events & ~OUT:
                 self.incoming.movePiece()
@@ -276,7 +279,7 @@ class SocketChannel(Channel):
         self._mask = mask
 
     def _brokenUnread(self, events: int) -> None:
-        """HUP or ERR, unasked; see the head of this module."""
+        """Act on a HUP or ERR that is not in the mask; see the head of this module."""
         if events & select.EPOLLERR and self.socket.getsockopt(
             socket.SOL_SOCKET, socket.SO_ERROR
         ):

@@ -1,9 +1,9 @@
 """
 The kernel relay with a pair that does without the bytes.
 
-Its halves see none of them, but each is connected to its leg, may write, pause
-and close, and is told of the ends: a L{PairedLeg} stands between a channel and the
-tunnel, and tells its half first.
+Its halves see none of the bytes, but each is connected to its leg, may write, pause
+and close, and is called at the ends: a L{PairedLeg} gets the events of a channel in
+place of the tunnel, and calls its half before it passes them on.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class LegTransport(HalfTransport):
             flow.whenDrained = self.bufferDrained
             self.bufferFull()
         elif self._burst > BUFFER and not self._streaming:
-            # The leg takes it all: the others have their turns between.
+            # The leg takes it all at once: a pull producer without an end would
+            # keep the reactor, so the others have their turns between.
             self.bufferFull()
             self._leg.nextTurn(self.bufferDrained)
 
@@ -95,7 +96,8 @@ class PairedLeg:
     """
     A leg and its half: see L{txconnect.tunnel.relay.RelayEvents}.
 
-    @param legs: the relay's, by the flow that ends there; those that are not gone.
+    @param legs: the legs of the relay that are not gone, by the flow that ends
+        there.
     @param events: the tunnel's.
     @param incoming: the flow that begins at the leg.
     @param flow: the one that ends there.
@@ -146,7 +148,7 @@ class PairedLeg:
         reset = self._flow.state is SinkState.RESET
         reason = Failure(ConnectionLost() if reset else ConnectionDone())
         self.callHalf(half.connectionLost, reason)
-        # News only where the half itself has closed it.
+        # The table has it already, unless the half itself has closed the leg.
         self._events.happened(self._flow.sink.happenings.gone)
         self._events.legLost()
 
@@ -154,7 +156,7 @@ class PairedLeg:
         self._events.cut(reason)
 
     def callHalf(self, call: Callable[..., object], *arguments: object) -> None:
-        """Call what is a half's; what raises ends the tunnel."""
+        """Call a half's code; an exception of it ends the tunnel."""
         try:
             call(*arguments)
         except BaseException:
@@ -192,7 +194,7 @@ class PairedRelay(KernelRelay):
         destination.events = PairedLeg(legs, events, far, down, up, reactor)
 
     def start(self, early: list[bytes]) -> None:
-        # The 200, then what the halves say, then what either side has said.
+        # The 200, then octets of the halves, then those that either leg has sent.
         if self.unsent:
             self._down.writeSink(self.unsent)
             self.unsent = b""

@@ -1,14 +1,13 @@
 """
 Pipes for C{splice}: bytes that go through one never enter Python's heap.
 
-What C{splice} says is never believed as an end (F01).  In front of TCP's
-urgent mark it returns 0, as at the end of input, and EAGAIN where only the
-mark is in its way, with octets behind it.  C{recv} is asked then, which steps
-over the mark.  EAGAIN with octets in the pipe means that the sink is full
-(K5).
+A result of C{splice} is never taken for an end of input (F01).  Before TCP's urgent
+mark it returns 0, as at the end of input, and EAGAIN where only the mark is in its
+way, with octets after it.  The flow calls C{recv} then, which steps over the mark.
+EAGAIN with octets in the pipe means that the sink is full (K5).
 
-Rejected: a pipe for each direction of its own, which is two descriptors more a
-direction, for each idle tunnel.
+Rejected: one pipe for each direction, which is two descriptors more a direction, for
+each idle tunnel.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import fcntl
 import os
 
 SIZE = 1 << 20
-"""Octets that a pipe is asked to hold; Linux lets every user enlarge some."""
+"""Octets that a pipe should hold; Linux lets every user enlarge some pipes."""
 
 MOST = 256
 """The most pipes at once; a direction that gets none goes on without."""
@@ -28,7 +27,7 @@ KEPT = 32
 
 _SPLICE = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE if hasattr(os, "splice") else 0
 
-# What splice() says where it is forbidden or missing, as in some sandboxes.
+# The errors of splice() where it is forbidden or missing, as in some sandboxes.
 _UNABLE = {errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP}
 
 
@@ -52,9 +51,9 @@ class Pipe:
 
     def fillFrom(self, descriptor: int) -> int:
         """
-        Move what can be read from a socket into the pipe, which is empty.
+        Move the octets that can be read from a socket into the pipe, which is empty.
 
-        @return: how many octets that were.
+        @return: their number.
         @raise OSError: as C{splice}.
         """
         size = self.held = os.splice(descriptor, self.entry, self.size, flags=_SPLICE)
@@ -62,9 +61,9 @@ class Pipe:
 
     def drainInto(self, descriptor: int) -> int:
         """
-        Move what is in the pipe into a socket, as far as there is room.
+        Move the octets in the pipe into a socket, as far as there is room.
 
-        @return: how many octets that were.
+        @return: their number.
         @raise OSError: the socket is broken.
         """
         before = self.held
@@ -72,12 +71,12 @@ class Pipe:
             try:
                 self.held -= os.splice(self.exit, descriptor, self.held, flags=_SPLICE)
             except BlockingIOError:
-                # There is something in the pipe: the socket is full.
+                # The pipe is not empty, so this is the socket's: it is full.
                 break
         return before - self.held
 
     def readAll(self) -> bytes:
-        """Read all that is in the pipe."""
+        """Read all octets in the pipe."""
         inside = os.read(self.exit, self.held)
         self.held -= len(inside)
         return inside
@@ -88,7 +87,7 @@ class Pipe:
 
 
 class Pipes:
-    """Lends pipes."""
+    """Lends pipes, and keeps some of those that are returned."""
 
     def __init__(self, most: int = MOST, kept: int = KEPT) -> None:
         self._most = most
@@ -97,7 +96,7 @@ class Pipes:
         self._lent = 0
 
     def takePipe(self) -> Pipe | None:
-        """A pipe, empty, or L{None} when there are enough or none can be made."""
+        """Lend an empty pipe, or L{None} when too many are lent or none can be made."""
         if self._lent >= self._most:
             return None
         try:
@@ -109,9 +108,9 @@ class Pipes:
 
     def lendFilled(self, descriptor: int) -> Pipe | None:
         """
-        Lend a pipe that holds what can be read from a socket.
+        Lend a pipe, filled with the octets that can be read from a socket.
 
-        @return: the pipe, or L{None} when nothing was spliced: perhaps it can be
+        @return: the pipe, or L{None} when nothing was spliced: perhaps C{recv} can
             read.
         @raise OSError: the socket is broken.
         """
@@ -133,8 +132,8 @@ class Pipes:
 
     def returnPipe(self, pipe: Pipe) -> None:
         """
-        Take a pipe back.  Only an empty one is lent again: what is left in
-        another would reach somebody else.
+        Take a pipe back.  Only an empty one is lent again: octets left in another
+        would reach the wrong tunnel.
         """
         self._lent -= 1
         if pipe.held or len(self._free) >= self._kept:
@@ -147,7 +146,7 @@ class Pipes:
         self._most = 0
 
     def close(self) -> None:
-        """Close those that nobody has."""
+        """Close the pipes that are not lent."""
         free, self._free = self._free, []
         for pipe in free:
             pipe.close()

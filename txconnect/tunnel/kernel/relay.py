@@ -1,29 +1,33 @@
 """
-The kernel relay: two channels at whose bytes nobody looks, and two flows.
+The kernel relay: two channels and two flows, for bytes that no Python code looks at.
+
+All channels of a process are watched by one nested epoll, whose descriptor is a
+single reader to the reactor (L{txconnect.tunnel.kernel.nested}), so that a chunk is a
+C{recv} and a C{send} and no trip through a reactor's bookkeeping.
 
 A L{Flow} is one direction, from its source to its sink.  A piece is read and
-written at once: C{recv}, then C{send}.  What the sink does not take waits in the
-flow, and until that is gone the source is not read.  So back-pressure needs no
-buffer that grows: what waits is at most one piece, or a pipe full, and what a
-half of a pair has written beside it.
+written at once: C{recv}, then C{send}.  The octets that the sink does not take wait in
+the flow, and until they are gone the source is not read.  So back-pressure needs no
+buffer that grows: at most one piece waits, or a pipe full, and the octets that a half
+of a pair has written beside it.
 
 A direction whose reads are large is bulk, and goes through a pipe without
 entering Python's heap (L{txconnect.tunnel.kernel.pipes}).  The pipe is lent for
-a turn, or until it is empty again: a direction that rests keeps nobody from
-having one.
+a turn, or until it is empty again, so that an idle direction never holds one.
 
-Whatever speaks against reading a source is a pause: a
+Every reason not to read a source is counted as a pause: a
 L{Pause<txconnect.tunnel.relay.Pause>}, octets that wait for the sink, the end of
-input, and that it is to be closed itself.  It is read where there is none.
+input, and that the source itself is to be closed.  It is read where there is none.
 
-A flow ends its sink, once (L{SinkState}), and a channel is closed by nothing but
-the flow that ends there, because that knows what still waits.  What happens to a
-leg is told to the channel's events, which are the tunnel's; it follows the
-closing table (L{txconnect.wire.closing}), whose actions come back to
-L{KernelRelay.perform}.
+A flow ends its sink, once (L{SinkState}), and only the flow that ends at a channel
+closes it, because only that flow knows whether octets still wait.  The channel
+reports the happenings of its leg to its events, which are the tunnel; the tunnel
+follows the closing table (L{txconnect.wire.closing}), whose actions come back to
+L{KernelRelay.perform}.  C{END_CLIENT} is thus a FIN by the I{down} flow: the one that
+ends at the client.
 
 Rejected: to read on while the sink is full, up to a bound.  It saves no call, as
-the sink takes more only when it tells so, and it is a second buffer to bound and
+the sink takes more only after an event, and it is a second buffer to bound and
 to account for.
 """
 
@@ -45,14 +49,14 @@ READ = 65536
 
 BULK = 3
 """
-Large reads in a row that make a direction bulk: at least a quarter of what could
-be read.  One that is not ends it.
+Large reads in a row that make a direction bulk: each at least a quarter of L{READ}.
+A smaller one ends it.
 """
 
 
 class KernelResources:
     """
-    The things that all kernel relays of a proxy share.
+    The resources that all kernel relays of a proxy share.
 
     @ivar nested: watches their sockets.
     @ivar pipes: lends them pipes.
@@ -63,20 +67,20 @@ class KernelResources:
         self.pipes = Pipes()
 
     def closePipes(self) -> None:
-        """Give the pipes back; all relays have ended."""
+        """Close the pipes; all relays have ended."""
         self.pipes.close()
 
 
 class SinkState(Enum):
-    """How far a flow has ended its sink."""
+    """The progress of a flow in ending its sink."""
 
     OPEN = "open"
     ENDING = "ending"
-    """A FIN is to follow what waits."""
+    """FIN is to be sent after the octets that wait."""
     ENDED = "ended"
-    """It has left."""
+    """FIN has been sent."""
     CLOSING = "closing"
-    """It is closed behind what waits, and is not read any more either."""
+    """It is closed after the octets that wait, and is not read any more either."""
     RESET = "reset"
 
 
@@ -86,10 +90,10 @@ class Flow:
 
     @ivar source: the channel that it reads.
     @ivar sink: the channel that it writes to.
-    @ivar state: how far it has ended the sink.
+    @ivar state: its progress in ending the sink.
     @ivar taken: octets taken from the source so far.
     @ivar later: octets written otherwise than with the read that brought them.
-    @ivar whenDrained: called once, when nothing waits any more.
+    @ivar whenDrained: called once, when no octets wait any more.
     @ivar whenShut: called once, when FIN has been sent to the sink.
     """
 
@@ -123,7 +127,7 @@ class Flow:
         self._send = sink.send
         canSplice = source.descriptor >= 0 and sink.descriptor >= 0
         self._pipes = pipes if canSplice else None
-        # None, but for what waits.
+        # Made only where octets wait: an idle flow has none.
         self._backlog: Backlog | None = None
         self._bulk = 0
         self.blocked = False
@@ -135,13 +139,13 @@ class Flow:
 
     @property
     def waitingOctets(self) -> int:
-        """The octets that wait for room in the sink."""
+        """Return the number of octets that wait for room in the sink."""
         return 0 if self._backlog is None else self._backlog.size
 
     # From its source to its sink
 
     def movePiece(self) -> None:
-        """The source can be read: read a piece, and write it."""
+        """Read a piece of the source, which can be read, and write it."""
         if self._bulk >= BULK and self._spliceBulk():
             return
         try:
@@ -171,7 +175,7 @@ class Flow:
         """
         Read into a pipe, and empty it into the sink as far as there is room.
 
-        @return: whether that was this turn's work; if not, it is to be read.
+        @return: whether that was this turn's work; if not, C{recv} is to be called.
         """
         pipes = self._pipes
         if pipes is None:
@@ -179,7 +183,7 @@ class Flow:
         try:
             pipe = pipes.lendFilled(self.source.descriptor)
         except OSError:
-            # Told once: recv() would say that it is the end.
+            # The error is reported once: recv() would return the end of input.
             self.source.outgoing.breakSink()
             return True
         if pipe is None:
@@ -204,17 +208,17 @@ class Flow:
         source = self.source
         self.pauses += 1
         source.events.happened(source.happenings.ended)
-        # Only now, as it may be over.
+        # Only now, as the happening may have closed it.
         if not source.lost:
             source.updateWatch()
 
     def takeData(self, data: bytes) -> None:
-        """Pass on what somebody else has read of the source."""
+        """Pass on octets that the source's former owner has read."""
         self.taken += len(data)
         self.writeSink(data)
 
     def writeSink(self, data: Buffer) -> None:
-        """Write to the sink, behind all that waits; what does not fit waits too."""
+        """Write to the sink, after all that waits; octets without room wait too."""
         if self.sink.lost or self.state is not SinkState.OPEN:
             return
         if self._backlog is not None:
@@ -242,7 +246,7 @@ class Flow:
         self.pauses -= 1
         self.source.updateWatch()
 
-    # What waits
+    # Octets that wait
 
     def _keepBacklog(self, backlog: Backlog) -> None:
         """Keep C{backlog} until the sink has room."""
@@ -253,7 +257,7 @@ class Flow:
         self.sink.updateWatch()
 
     def flushBacklog(self) -> None:
-        """The sink has room: write what waits."""
+        """Write the octets that wait: the sink has room."""
         backlog, sink = self._backlog, self.sink
         if backlog is None:
             return
@@ -268,7 +272,7 @@ class Flow:
             self._backlogWritten()
 
     def _backlogWritten(self) -> None:
-        """Do what waited for the last octet, which has left."""
+        """Follow the last waiting octet: close the sink, send FIN, or read on."""
         self._dropBacklog()
         if self.state is SinkState.CLOSING:
             self._loseSink()
@@ -293,7 +297,7 @@ class Flow:
     # The end of the sink
 
     def sendFin(self) -> None:
-        """Send FIN to the sink, behind what waits for it."""
+        """Send FIN to the sink, after the octets that wait for it."""
         if not self.sink.lost and self.state is SinkState.OPEN:
             self.state = SinkState.ENDING
             if not self.blocked:
@@ -311,7 +315,7 @@ class Flow:
             shut()
 
     def closeSink(self) -> None:
-        """Close the sink behind what waits for it."""
+        """Close the sink after the octets that wait for it."""
         if self.sink.lost or self.state is SinkState.CLOSING:
             return
         self.state = SinkState.CLOSING
@@ -322,27 +326,27 @@ class Flow:
             self._loseSink()
 
     def resetSink(self) -> None:
-        """Reset the sink: the proxy's own doing, of which nobody has to be told."""
+        """Reset the sink: the tunnel's own action, so no happening is reported."""
         if not self.sink.lost:
             self.state = SinkState.RESET
             self._loseSink()
 
     def breakSink(self) -> None:
-        """The sink's other end has reset it, or does not answer any more."""
+        """Report that the sink's other end has reset it, or answers no more."""
         sink = self.sink
         if not sink.lost:
-            # First, as what follows may abort it.
+            # First, as the actions that follow may abort it.
             sink.lost = True
             sink.events.happened(sink.happenings.reset)
             self.state = SinkState.RESET
             self._loseSink()
 
     def _loseSink(self) -> None:
-        """Drop what waits, and what is still to come, and close the sink."""
+        """Drop the octets that wait and all later ones, and close the sink."""
         self.sink.lost = True
         self._dropBacklog()
         self._pipes = None
-        # Takes all there is.
+        # Takes all octets and drops them, so that no write needs to test.
         self._send = len
         self.sink.stopWatching()
         # Its number may not be given out again in this batch.
@@ -362,7 +366,7 @@ class KernelRelay:
     See L{txconnect.tunnel.relay.Relay}.  An action on a leg is one on the flow
     that ends there.
 
-    @ivar unsent: what of the 200 has not left yet; set before L{start}.
+    @ivar unsent: the rest of the 200 that has not left yet; set before L{start}.
     """
 
     __slots__ = ("__weakref__", "_down", "_up", "unsent")
@@ -394,9 +398,9 @@ class KernelRelay:
 
     def takeChannels(self) -> None:
         """
-        Take both channels; what they read comes behind L{start}.
+        Take both channels over; octets that they read come after L{start}.
 
-        @raise OSError: no more can be watched; both are still their owners'.
+        @raise OSError: no more can be watched; both still belong to their owners.
         """
         client, destination = self._up.source, self._up.sink
         client.takeOver(self._up.takeData)
@@ -415,8 +419,8 @@ class KernelRelay:
             self._up.takeData(data)
 
     def perform(self, action: Action) -> None:
-        direction, what = _PERFORM[action]
-        what(self._up if direction is Direction.UP else self._down)
+        direction, act = _PERFORM[action]
+        act(self._up if direction is Direction.UP else self._down)
 
     def pause(self, direction: Direction) -> Pause:
         return (self._up if direction is Direction.UP else self._down).pauseSource()

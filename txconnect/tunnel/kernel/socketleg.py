@@ -1,5 +1,8 @@
 """
-The destination's leg as a bare socket, and how the nested epoll opens one.
+The destination's leg as a bare socket, opened in the nested epoll.
+
+It is a channel from the start, and so costs no transport: it becomes one
+(C{adoptStreamConnection}) only when the transport relay serves.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ _BIND_ADDRESS_NO_PORT = 24
 
 
 class _Adopting(Factory):
-    """Makes one protocol: the leg that was made already."""
+    """A factory of one protocol: the leg that was made already."""
 
     noisy = False
 
@@ -50,7 +53,7 @@ class SocketLeg(SocketChannel):
     ) -> None:
         super().__init__(nested, skt)
         self.peer = peer
-        # Whoever connected it has it watched still.
+        # The descriptor is still in the epoll, as its connecting left it.
         self._mask = OUT
 
     def closeChannel(self, reset: bool) -> None:
@@ -58,7 +61,7 @@ class SocketLeg(SocketChannel):
         if reset:
             self.makeReset()
         elif not self.finSent:
-            # Closing alone would not send one while a child has a copy.
+            # Closing alone would send no FIN while a child process has a copy.
             try:
                 self.socket.shutdown(socket.SHUT_RDWR)
             except OSError:
@@ -80,7 +83,7 @@ class SocketLeg(SocketChannel):
         return made("TCP", host, port)
 
     def abort(self) -> None:
-        """Reset it: no tunnel will have it.  A second time does nothing."""
+        """Reset it: no tunnel will take it.  A second time does nothing."""
         if self.socket.fileno() < 0:
             return
         # Also where a relay has begun to take it over, and could not.
@@ -95,10 +98,10 @@ class SocketLeg(SocketChannel):
         C{adoptStreamConnection} duplicates the descriptor; the original leaves
         the epoll and is closed before any event of the copy.
 
-        @raise OSError: there is no descriptor left, or it is gone already.
+        @raise OSError: no descriptor is left, or the connection is gone already.
         """
         self.stopWatching()
-        # Twisted asks this of the copy, and would leave that open.
+        # Twisted calls this on the copy, and would leave that open if it raises.
         self.socket.getpeername()
         leg = Leg()
         self._nested.reactor.adoptStreamConnection(
@@ -117,11 +120,11 @@ class _Parked:
         self._leg = leg
 
     def eventsReady(self, events: int) -> None:
-        """It has ended; whoever takes it will see that."""
+        """Watch it no more: it has ended, and a relay that takes it will see that."""
         self._leg.stopWatching()
 
     def watchLost(self, reason: Closed) -> None:
-        """The reactor stops."""
+        """Reset it: the reactor stops."""
         self._leg.abort()
 
 
@@ -137,7 +140,7 @@ class _Connecting:
         self.opened: Deferred[SocketLeg] = Deferred(self._givenUp)
 
     def eventsReady(self, events: int) -> None:
-        """It is up, or it has failed."""
+        """Fire the Deferred: it is connected, or it has failed."""
         # A connection that has failed, or has been reset since, says ERR.
         if events & BROKEN:
             number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -149,11 +152,11 @@ class _Connecting:
         leg = SocketLeg(self._nested, self._socket, self._peer)
         self.opened.callback(leg)
         if self._nested.isWatchedBy(descriptor, self):
-            # No relay has taken it, and nobody has reset it.
+            # No relay has taken it, and no caller has reset it.
             self._nested.changeWatch(descriptor, 0, _Parked(leg))
 
     def watchLost(self, reason: Closed) -> None:
-        """The reactor stops."""
+        """Fail the Deferred: the reactor stops."""
         self._closeSocket()
         self.opened.errback(OSError(errno.ECONNABORTED, "the proxy stops"))
 
@@ -182,7 +185,8 @@ def openSocket(
         # As at the client's; see txconnect.fronts.ports.
         skt.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         if source is not None:
-            # The port is chosen with the connection: there are many then.
+            # The port is then chosen at connect(), for the destination: without
+            # this, a source address would have its ports once for all of them.
             skt.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
             skt.bind((source, 0))
         number = skt.connect_ex((addressText(address), port))

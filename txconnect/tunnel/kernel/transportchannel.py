@@ -1,11 +1,10 @@
 """
-A channel that is the socket of a transport of the reactor's: the client's leg,
-and the destination's where a parent was reached, to whom a protocol has spoken
-first.
+A channel that is the socket of a transport of the reactor's: the client's leg, and
+the leg to a parent, with which a protocol has spoken first.
 
-The transport stays what it is, and the front or the L{Leg} stays its protocol.
-The relay is its reactor now: it reads and writes the socket itself, and in the
-end says what has happened.
+The transport and its protocol, the front or the L{Leg}, stay.  The relay takes the
+reactor's place: it reads and writes the socket itself, and in the end calls the
+transport's C{connectionLost}.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ class ParentChannel(TransportChannel):
     """
     The socket of a plain leg.
 
-    @ivar held: what the leg has read already; taken from it by L{takeOver}.
+    @ivar held: octets that the leg has read already; taken from it by L{takeOver}.
     """
 
     __slots__ = ("_leg", "held")
@@ -82,8 +81,8 @@ class ParentChannel(TransportChannel):
         """
         See L{Channel.takeOver<txconnect.tunnel.kernel.channel.Channel.takeOver>}.
 
-        An endpoint says that there is a tunnel before it says what stood behind
-        the parent's answer.
+        An endpoint fires with the tunnel before it passes on the octets that came
+        after the parent's answer.
         """
         super().takeOver(late)
         self.held = self._leg.handOver(late)

@@ -1,13 +1,13 @@
 """
 The octets that a leg has still to take, in order.
 
-They are kept as they came, and written many at a time: what waits is never
-copied again for what is added behind it, which would be quadratic (F07).
-Small pieces are gathered first, so that a writer of single octets costs no
-object each.
+They are kept as they came, and written many at a time: waiting octets are never
+copied again for those that are added after them, which would be quadratic (F07).
+Small pieces are gathered first, so that a writer of single octets costs no object
+each.
 
-Bulk waits in its pipe (L{txconnect.tunnel.kernel.pipes}), until something is
-written beside it: then it moves to a queue, in front.
+Bulk waits in its pipe (L{txconnect.tunnel.kernel.pipes}), until other octets are
+written too: then it moves to a queue, in front.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MOST_BUFFERS = 64
 
 class WriteQueue:
     """
-    Buffers that wait.
+    The buffers that wait.
 
     @ivar size: their octets.
     """
@@ -61,10 +61,10 @@ class WriteQueue:
 
     def writeSome(self, sendMany: Callable[[list[Buffer]], int]) -> int:
         """
-        Give the first buffers to C{sendMany}, and forget what it has taken.
+        Give the first buffers to C{sendMany}, and drop the octets that it took.
 
-        @param sendMany: as C{socket.sendmsg}; what it raises is raised.
-        @return: how many octets it has taken.
+        @param sendMany: as C{socket.sendmsg}; its exceptions are raised on.
+        @return: the number of octets that it has taken.
         """
         buffers = list(islice(self._buffers, MOST_BUFFERS))
         if self._offset:
@@ -75,7 +75,7 @@ class WriteQueue:
         return sent
 
     def _dropWritten(self, octets: int) -> None:
-        """Drop so many octets, counted from the first buffer's beginning."""
+        """Drop a number of octets, counted from the first buffer's beginning."""
         buffers = self._buffers
         while buffers and octets >= len(buffers[0]):
             octets -= len(buffers.popleft())
@@ -86,9 +86,9 @@ class Backlog:
     """
     All that waits for one leg.
 
-    @param data: what is to be written.
+    @param data: the octets to be written.
     @param pipe: a pipe whose octets come first.
-    @param pipes: what has lent it.
+    @param pipes: the lender of that pipe.
     """
 
     __slots__ = ("_pipe", "_pipes", "_queue")
@@ -103,7 +103,7 @@ class Backlog:
 
     @property
     def size(self) -> int:
-        """The octets that wait."""
+        """Return the number of octets that wait."""
         return self._queue.size + (0 if self._pipe is None else self._pipe.held)
 
     def append(self, data: Buffer) -> None:
@@ -117,9 +117,9 @@ class Backlog:
         self, descriptor: int, sendMany: Callable[[list[Buffer]], int]
     ) -> int:
         """
-        Write what the leg takes, by either way.
+        Write as many octets as the leg takes, from the pipe or from the queue.
 
-        @return: how many octets that were.
+        @return: their number.
         @raise OSError: as C{socket.sendmsg}.
         """
         if self._pipe is not None:
@@ -127,7 +127,7 @@ class Backlog:
         return self._queue.writeSome(sendMany)
 
     def dropPipe(self) -> None:
-        """Give a pipe back, whatever is in it."""
+        """Return the pipe, if there is one, with any octets in it."""
         pipe, self._pipe = self._pipe, None
         if pipe is not None and self._pipes is not None:
             self._pipes.returnPipe(pipe)

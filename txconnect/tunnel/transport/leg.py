@@ -1,9 +1,9 @@
 """
 The destination's connection, from the moment it is up.
 
-Between the dialler and the tunnel nothing may be lost: what arrives before a
-tunnel adopts the leg is held (one read, then the transport is paused) and
-told again.
+Between the dialler and the tunnel no octet may be lost: octets that arrive before a
+tunnel adopts the leg are held (one read, then the transport is paused) and passed on
+later.
 """
 
 from __future__ import annotations
@@ -18,28 +18,29 @@ from zope.interface import implementer
 
 
 class Side(Shape):
-    """One side of a relay: what a connection tells once it is adopted."""
+    """One side of a relay: it gets the events of a connection that it adopted."""
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes have arrived."""
+        """Take bytes that have arrived."""
 
     def readConnectionLost(self) -> None:
-        """FIN has arrived; the connection can still be written to."""
+        """Note that FIN has arrived; the connection can still be written to."""
 
     def writeConnectionLost(self) -> None:
-        """Our FIN has left; the connection can still be read."""
+        """Note that our FIN has left; the connection can still be read."""
 
     def connectionLost(self, reason: Failure) -> None:
-        """The connection is gone."""
+        """Note that the connection is gone."""
 
 
 @implementer(IHalfCloseableProtocol)
 class Leg(Protocol):
     """
-    The destination's leg.  It stays its transport's protocol for good.
+    The destination's leg.  It stays its transport's protocol for good, because
+    C{transport.protocol} cannot be changed through TLS and other wrappers.
 
     @ivar ended: whether the FIN of the other end has been read.
-    @ivar lost: why the connection is gone already, or L{None}.
+    @ivar lost: the reason why the connection is gone already, or L{None}.
     """
 
     # Any connected stream transport, of the reactor or of a wrapper.
@@ -48,22 +49,22 @@ class Leg(Protocol):
     def __init__(self) -> None:
         self._side: Side | None = None
         self._held: list[bytes] = []
-        # Told of bytes alone; the side's own, where there is one.
+        # Gets bytes alone; the side's own dataReceived, where there is a side.
         self._late: Callable[[bytes], object] | None = None
         self.ended = False
         self.lost: Failure | None = None
 
     @property
     def paused(self) -> bool:
-        """Tell whether it holds something, and is not read for that."""
+        """Tell whether it holds octets, and is not read because of them."""
         return bool(self._held) and self.lost is None and not self.ended
 
     def handOver(self, late: Callable[[bytes], object]) -> list[bytes]:
         """
-        Let somebody else read the connection from now on, and see its ends.
+        Let the caller read the connection from now on, and see its ends.
 
-        @param late: called with what is told here all the same.
-        @return: what was held so far.
+        @param late: called with octets that arrive here all the same.
+        @return: the octets that were held so far.
         """
         self._late = late
         self.dataReceived = late  # type: ignore[method-assign,assignment]
@@ -72,12 +73,12 @@ class Leg(Protocol):
 
     def adopt(self, side: Side, resume: Callable[[], object] | None = None) -> None:
         """
-        Tell C{side} everything from now on, and what was held so far.
+        Pass all events to C{side} from now on, and the octets held so far.
 
-        Called once, by the relay, when it is ready to be told.
+        Called once, by the relay, when it is ready.
 
         @param resume: reads on where it is L{paused}, in place of the
-            transport's own.
+            transport's C{resumeProducing}.
         """
         self._side = side
         paused = self.paused
@@ -91,13 +92,13 @@ class Leg(Protocol):
             (resume or self.transport.resumeProducing)()
 
     def abort(self) -> None:
-        """Reset the connection; nobody wants it any more."""
+        """Reset the connection: no tunnel will have it."""
         if self.lost is None and self.transport is not None:
             self.transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
         if self._late is not None:
-            # Whoever handed the connection on has remembered this method.
+            # The code that handed the connection on has kept this bound method.
             self._late(data)
             return
         self._held.append(data)

@@ -1,13 +1,13 @@
 """
 The transport relay: two transports, and a pair of protocols between them.
 
-It serves what the kernel relay cannot: TLS legs, taps, pairs of one's own,
-and systems without epoll.  The bytes in flight are bounded by Twisted's own
-write buffers: one that is over 64 KiB pauses the side that fills it
-(L{txconnect.tunnel.transport.side}).
+It serves the tunnels that the kernel relay cannot: TLS legs, taps, pairs of a
+factory's, C{unix:} listeners, and systems without epoll.  The bytes in flight are
+bounded by Twisted's own write buffers: one that is over 64 KiB pauses the side that
+fills it (L{txconnect.tunnel.transport.side}).
 
-The stock pair is given the transports themselves, which it only writes to; a
-pair of a factory's has a L{SideTransport} each.
+The stock pair gets the transports themselves, which it only writes to; each half of
+a factory's pair gets a L{SideTransport}.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class TransportRelay:
     See L{txconnect.tunnel.relay.Relay}.
 
     @param adoptClient: called with the client's side when the relay starts;
-        the front tells it everything from then on.
+        the front passes all events to it from then on.
     @param isStock: whether the pair is the proxy's own: it only writes to its
-        transports, so that it may be given the legs', and is not told of ends.
+        transports, so that these may be the legs', and is not called at ends.
     """
 
     def __init__(
@@ -85,13 +85,13 @@ class TransportRelay:
         self._adoptClient(client)
         for data in early:
             client.dataReceived(data)
-        # What it has read already has it paused: the halves may have, too.
+        # Octets that it has read already have paused it; the halves may have, too.
         reading = destination.pauseReading() if self._leg.paused else None
         self._leg.adopt(destination, None if reading is None else reading.release)
 
     def perform(self, action: Action) -> None:
-        direction, what = _PERFORM[action]
-        what(self._sideOf(direction))
+        direction, act = _PERFORM[action]
+        act(self._sideOf(direction))
 
     def pause(self, direction: Direction) -> Pause:
         return self._sideOf(direction).pauseReading()

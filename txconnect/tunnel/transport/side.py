@@ -1,14 +1,21 @@
 """
-One leg's side of the transport relay: what arrives from it, what pauses it,
-and how it ends.
+One leg's side of the transport relay: its bytes, its pauses and its end.
 
-A transport has one switch for reading, and several that want to throw it:
-back-pressure, a rate limit, a half of the pair.  So a side counts pauses, and
-nobody calls the transport's C{pauseProducing} but it.  What is registered with
-a transport as its producer is not the other transport, which would be read on
-whoever else has paused it (F51), but a L{BackPressure}, whose pause is one of
-them.  That is no call a chunk: it hears of a full buffer and of an empty one,
-and of nothing else.
+A transport has one switch for reading, and several parties use it: back-pressure, a
+rate limit, a half of the pair.  So a side counts pauses, and is the only one to call
+the transport's C{pauseProducing}.  The producer that is registered with a transport is
+not the other transport, which would then be read on in spite of another party's pause
+(F51), but a L{BackPressure}, whose pause is one of those counted.  That costs no call a
+chunk: Twisted calls it for a full buffer and for an empty one only.
+
+A transport is half-closed or closed only after its producer is unregistered.  One with
+a paused producer resumes it when the buffer is empty, and then never comes back to the
+half-close; a TLS transport with a producer never shuts down.
+
+The end of a TLS connection without C{close_notify} is an end and no reset, because
+many clients end so, and the bytes that they sent are delivered first.  Twisted reports
+a reset under TLS in the same way, so that one looks like an end too; TLS inside the
+tunnel still shows a truncation.
 """
 
 from __future__ import annotations
@@ -40,8 +47,8 @@ class RelaySide:
     the pair.
 
     @ivar count: bytes taken from the leg.
-    @ivar written: bytes that a half of a factory's has written to it.
-    @ivar backPressure: what the transport has as its producer.
+    @ivar written: bytes that a half of a factory's pair has written to it.
+    @ivar backPressure: the producer of the transport.
     """
 
     _log = Logger()
@@ -81,11 +88,11 @@ class RelaySide:
         """Tell whether it is gone, or is about to be."""
         return self.gone or self._closing or self._aborted
 
-    # What the leg tells
+    # The leg calls these
 
     def dataReceived(self, data: bytes) -> None:
         if self._aborted or self._closing:
-            # A TLS transport reads on behind its end, until the peer's.
+            # A TLS transport reads on after its own end, until the peer's.
             return
         self.count += len(data)
         for tap in self._taps:
@@ -118,7 +125,7 @@ class RelaySide:
             self.transport, "getPeerCertificate"
         ):
             # TLS without close_notify: many a client just ends (RFC 9112, 9.8).
-            # What it sent is delivered.  That of our own parents knows a reset.
+            # Only the TLS to our own parents knows a reset.
             clean = not getattr(self.transport, "broken", False)
         happenings = self._happenings
         self._events.happened(happenings.gone if clean else happenings.reset)
@@ -127,7 +134,7 @@ class RelaySide:
     # Reading
 
     def holdReading(self) -> None:
-        """Count a pause: it is not read until there are as many L{unpause}s."""
+        """Count a pause: it is not read until L{unpause} was called as often."""
         self._pauses += 1
         if self._pauses == 1 and not self.isClosed:
             self.transport.pauseProducing()
@@ -135,7 +142,7 @@ class RelaySide:
     def unpause(self) -> None:
         """See L{txconnect.tunnel.relay.Pausable}."""
         self._pauses -= 1
-        # One that was read again behind its end would tell of that again.
+        # One that is read again after its end would report the end again.
         if not (self._pauses or self._inputEnded or self.isClosed):
             self.transport.resumeProducing()
 
@@ -144,10 +151,10 @@ class RelaySide:
         self.holdReading()
         return Pause(self)
 
-    # What the closing table says
+    # The closing table's actions
 
     def sendFin(self) -> None:
-        """Send FIN behind what is still to be written."""
+        """Send FIN after the bytes that are still to be written."""
         if not self.gone:
             # A producer that is paused just now would swallow the half-close:
             # doWrite resumes it, and never comes back to the end.
@@ -155,7 +162,7 @@ class RelaySide:
             self.transport.loseWriteConnection()
 
     def closeLeg(self) -> None:
-        """Close behind what is still to be written."""
+        """Close after the bytes that are still to be written."""
         self._closing = True
         if not self.gone:
             # A TLS transport with a producer never shuts down.
@@ -180,7 +187,7 @@ class RelaySide:
         self.callHalf(self.half.makeConnection, transport)
 
     def callHalf(self, call: Callable[..., object], *arguments: Any) -> None:
-        """Call what is a half's; what raises ends the tunnel."""
+        """Call a half's code; an exception of it ends the tunnel."""
         try:
             call(*arguments)
         except BaseException:
@@ -211,7 +218,7 @@ class BackPressure:
         self.half: HalfTransport | None = None
 
     def pauseProducing(self) -> None:
-        """The write buffer is full."""
+        """Pause the source: the write buffer is full."""
         if not self._pausing:
             self._pausing = True
             self._source.holdReading()
@@ -219,13 +226,13 @@ class BackPressure:
             self.half.bufferFull()
 
     def resumeProducing(self) -> None:
-        """The write buffer is empty."""
+        """Resume the source: the write buffer is empty."""
         self._liftPause()
         if self.half is not None:
             self.half.bufferDrained()
 
     def stopProducing(self) -> None:
-        """It is written to no more; what follows is the closing table's affair."""
+        """Resume the source: the transport is written to no more."""
         self._liftPause()
         if self.half is not None:
             self.half.writingEnded()
@@ -238,7 +245,7 @@ class BackPressure:
 
 class SideTransport(HalfTransport):
     """
-    See L{HalfTransport}.  What is not said here is the leg's transport's own.
+    See L{HalfTransport}.  Other attributes are those of the leg's transport.
     """
 
     def __init__(self, side: RelaySide) -> None:
