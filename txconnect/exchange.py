@@ -26,12 +26,11 @@ each slot needed two places that give it back.
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress, IProtocol
+from twisted.internet.interfaces import IAddress, IProtocol, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -39,7 +38,7 @@ from txconnect.admission.decision import Admitted, Decision, Surroundings
 from txconnect.admission.hooks import inWords, tellObservers
 from txconnect.admission.rules import Rules
 from txconnect.errors import Refused, causeOf
-from txconnect.maybeasync import GeneratorRunner, settle, withTimeout
+from txconnect.maybeasync import GeneratorRunner, Steps, settle, withTimeout
 from txconnect.naming import RequestIds
 from txconnect.timers import Timeouts
 from txconnect.tunnel.early import EarlyData
@@ -81,7 +80,7 @@ class Resources:
     @ivar leaving: watches clients whose transport is paused.
     """
 
-    clock: Any
+    clock: IReactorTime
     surroundings: Surroundings
     ids: RequestIds
     timeouts: Timeouts
@@ -254,7 +253,7 @@ class Exchange:
 
     # The way of a request
 
-    def _steps(self, decision: Decision) -> Generator[Deferred[Any], Any, Prepared]:
+    def _steps(self, decision: Decision) -> Steps[Prepared]:
         clock = self._resources.clock
         admitted = yield from decision.steps()
         dialling = clock.seconds()
@@ -271,7 +270,7 @@ class Exchange:
 
     def _reachDestination(
         self, decision: Decision, admitted: Admitted
-    ) -> Generator[Deferred[Any], Any, Reached]:
+    ) -> Steps[Reached]:
         """Connect to the destination, or by a route to it."""
         route = admitted.route
         if route is self._resources.surroundings.direct:
@@ -294,7 +293,7 @@ class Exchange:
             raise Refused(Cause.PLUGIN_ERROR, inWords(error), route.name) from None
         return reached
 
-    def _connectBy(self, admitted: Admitted) -> Deferred[Any]:
+    def _connectBy(self, admitted: Admitted) -> Deferred[Reached]:
         """Connect by a plugin's route, which may have no time-out of its own."""
         settings, route = self.rules.settings, admitted.route
         seconds = settings.connectTimeout
@@ -315,7 +314,7 @@ class Exchange:
             lambda: Refused(Cause.CONNECTION_TIMEOUT, reason),
         )
 
-    def _inTime(self, reached: Any) -> Any:
+    def _inTime(self, reached: object) -> object:
         """Reset a leg that comes when the exchange is over."""
         if self._finished and type(reached) is Reached:
             reached.leg.abort()

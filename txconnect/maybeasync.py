@@ -24,17 +24,21 @@ from inspect import iscoroutine
 from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 _log = Logger()
 _T = TypeVar("_T")
 
+Steps = Generator[Deferred[Any], Any, _T]
+"""A line of work: it yields each Deferred that it waits for, and returns its result."""
+
 CANCELLED = (CancelledError, asyncio.CancelledError)
 """The exceptions of a hook that was cancelled, in Twisted and in asyncio."""
 
 
-def settle(answer: Any, drop: Callable[[Any], object] | None = None) -> Any:
+def settle(answer: object, drop: Callable[[Any], object] | None = None) -> Any:
     """
     Return an answer's value if it is available, else an unfired Deferred of it.
 
@@ -47,7 +51,7 @@ def settle(answer: Any, drop: Callable[[Any], object] | None = None) -> Any:
         answer = Deferred.fromCoroutine(answer)
     if not isinstance(answer, Deferred):
         return answer
-    arrived: list[Any] = []
+    arrived: list[object] = []
     answer.addBoth(arrived.append)
     if not arrived:
         # Nothing is lost: the caller's callbacks come after this one.
@@ -71,7 +75,7 @@ def _cancelAnswer(answer: Deferred[Any]) -> None:
 
 
 def _forwardResult(
-    result: Any, waiting: Deferred[Any], drop: Callable[[Any], object]
+    result: object, waiting: Deferred[Any], drop: Callable[[Any], object]
 ) -> None:
     if waiting.called:
         drop(result)
@@ -79,13 +83,16 @@ def _forwardResult(
         waiting.callback(result)
 
 
-def _dropResult(result: Any) -> None:
+def _dropResult(result: object) -> None:
     if isinstance(result, Failure) and not result.check(*CANCELLED):
         _log.failure("a hook failed after it was given up", result)
 
 
 def withTimeout(
-    clock: Any, seconds: float, waiting: Deferred[_T], late: Callable[[], Exception]
+    clock: IReactorTime,
+    seconds: float,
+    waiting: Deferred[_T],
+    late: Callable[[], Exception],
 ) -> Deferred[_T]:
     """
     Wait for a Deferred for a limited time.
@@ -128,7 +135,7 @@ class GeneratorRunner:
 
     def __init__(
         self,
-        steps: Generator[Deferred[Any], Any, Any],
+        steps: Steps[Any],
         done: Callable[[Any], None],
     ) -> None:
         self._steps = steps
@@ -154,7 +161,7 @@ class GeneratorRunner:
         if awaited is not None:
             awaited.cancel()
 
-    def _advanceSteps(self, result: Any) -> None:
+    def _advanceSteps(self, result: object) -> None:
         while True:
             self._running = True
             try:
@@ -175,7 +182,7 @@ class GeneratorRunner:
             if self._cancelled:
                 self._abandonSteps(awaited)
                 return
-            arrived: list[Any] = []
+            arrived: list[object] = []
             if awaited.called:
                 awaited.addBoth(arrived.append)
             if not arrived:
@@ -195,7 +202,7 @@ class GeneratorRunner:
         awaited.cancel()
 
     def _stepArrived(
-        self, result: Any, awaited: Deferred[Any], earlier: list[Any]
+        self, result: object, awaited: Deferred[Any], earlier: list[object]
     ) -> None:
         if self._awaited is awaited:
             self._awaited = None
@@ -204,7 +211,7 @@ class GeneratorRunner:
             self._advanceSteps(earlier.pop() if earlier else result)
 
 
-def run(steps: Generator[Deferred[Any], Any, _T]) -> _T | Deferred[_T]:
+def run(steps: Steps[_T]) -> _T | Deferred[_T]:
     """
     Run a generator that yields a Deferred wherever it has to wait.
 

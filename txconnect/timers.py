@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
-from typing import Any
 
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 TURN = 0.05
@@ -41,11 +41,11 @@ class EqualTimeouts:
 
     _log = Logger()
 
-    def __init__(self, clock: Any, seconds: float) -> None:
+    def __init__(self, clock: IReactorTime, seconds: float) -> None:
         self._clock = clock
         self._seconds = seconds
         self._due: dict[Callable[[], None], float] = {}
-        self._timer: Any = None
+        self._timer: IDelayedCall | None = None
         self._expiring = False
 
     def begin(self, late: Callable[[], None]) -> None:
@@ -114,7 +114,7 @@ class Timeouts:
     @param clock: provides C{IReactorTime}.
     """
 
-    def __init__(self, clock: Any) -> None:
+    def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._lengths: dict[float, EqualTimeouts] = {}
 

@@ -9,16 +9,54 @@ import socket
 import struct
 import sys
 import termios
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.interfaces import IHalfCloseableDescriptor
+from twisted.internet.interfaces import IAddress, IHalfCloseableDescriptor
 from twisted.protocols.policies import ProtocolWrapper
 
 _INT = struct.Struct("i")
 
 
-def canHalfClose(transport: Any) -> bool:
+class StreamTransport(Protocol):
+    """
+    A connected stream transport, of the reactor or of a wrapper; see
+    C{ITransport}, C{ITCPTransport}, C{IConsumer} and C{IPushProducer}.  No
+    interface of Twisted's has all that a tunnel uses of one.
+    """
+
+    def write(self, data: bytes, /) -> object:
+        """See C{ITransport}."""
+
+    def loseConnection(self) -> object:
+        """See C{ITransport}."""
+
+    def loseWriteConnection(self) -> object:
+        """See C{ITCPTransport}."""
+
+    def abortConnection(self) -> object:
+        """See C{ITCPTransport}."""
+
+    def pauseProducing(self) -> object:
+        """See C{IPushProducer}."""
+
+    def resumeProducing(self) -> object:
+        """See C{IPushProducer}."""
+
+    def registerProducer(self, producer: Any, streaming: bool, /) -> object:
+        """See C{IConsumer}."""
+
+    def unregisterProducer(self) -> object:
+        """See C{IConsumer}."""
+
+    def getHost(self) -> IAddress:
+        """See C{ITransport}."""
+
+    def getPeer(self) -> IAddress:
+        """See C{ITransport}."""
+
+
+def canHalfClose(transport: object) -> bool:
     """
     Tell whether a FIN can be sent on C{transport} while it is still read.
 
@@ -46,7 +84,7 @@ def wasReset(transport: Any) -> bool:
     return bool(handle.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
 
 
-def countUnacknowledged(skt: Any) -> int:
+def countUnacknowledged(skt: object) -> int:
     """
     Count the octets written to a socket that its other end has not acknowledged.
 
@@ -63,7 +101,7 @@ def countUnacknowledged(skt: Any) -> int:
     return int(_INT.unpack(answer)[0])
 
 
-def countUndelivered(transport: Any) -> int:
+def countUndelivered(transport: object) -> int:
     """
     Count the octets that a transport has still to write, and those that its
     other end has not acknowledged.  One that does not tell has none.

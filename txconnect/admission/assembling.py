@@ -35,10 +35,10 @@ __all__ = ["assemble", "verifiedPlugins", "withDefaults", "withNames"]
 
 def assemble(
     policies: Sequence[Named],
-    routers: Iterable[Any],
-    observers: Iterable[Any],
-    taps: Iterable[Any],
-    pairFactory: Any,
+    routers: Iterable[object],
+    observers: Iterable[object],
+    taps: Iterable[object],
+    pairFactory: object,
     **more: Any,
 ) -> Rules:
     """
@@ -64,7 +64,7 @@ def assemble(
     )
 
 
-def withNames(plugins: Iterable[Any]) -> list[Named]:
+def withNames(plugins: Iterable[object]) -> list[Named]:
     """Give each plugin a name: that of its L{Named}, its own, or its class's."""
     return [
         each
@@ -74,7 +74,9 @@ def withNames(plugins: Iterable[Any]) -> list[Named]:
     ]
 
 
-def withDefaults(policies: list[Named], defaults: Iterable[Any]) -> tuple[Named, ...]:
+def withDefaults(
+    policies: list[Named], defaults: Iterable[object]
+) -> tuple[Named, ...]:
     """
     Put the defaults in front, but for those that a policy replaces.
 
@@ -122,7 +124,7 @@ def judgingAt(policies: Sequence[Named], step: type[Interface]) -> tuple[Named, 
 
 
 def verifiedPlugins(
-    plugins: Iterable[Any], interface: type[Interface]
+    plugins: Iterable[object], interface: type[Interface]
 ) -> tuple[Named, ...]:
     """
     Verify plugins, and return each with its name.

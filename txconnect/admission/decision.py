@@ -23,17 +23,17 @@ read from top to bottom, and policies that answer at once cost a call each.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IReactorTime
 
 from txconnect.admission.hooks import HookCaller
 from txconnect.admission.rules import Rules
 from txconnect.errors import Refused, causeOf
-from txconnect.maybeasync import settle
+from txconnect.maybeasync import Steps, settle
 from txconnect.values import (
     Allow,
     Cause,
@@ -44,10 +44,11 @@ from txconnect.values import (
 )
 from txconnect.wire.forwarding import hasPassed
 
+if TYPE_CHECKING:
+    from OpenSSL.crypto import X509
+
 # A policy that failed has judged nothing: none of the addresses is dialled.
 _NOT_JUDGED = frozenset((Cause.PLUGIN_ERROR, Cause.PLUGIN_TIMEOUT))
-
-_Waiting = Generator[Deferred[Any], Any, Any]
 
 
 class LooksUp(Protocol):
@@ -85,7 +86,7 @@ class Surroundings:
     @ivar direct: the route that is taken where no router names another.
     """
 
-    clock: Any
+    clock: IReactorTime
     lookups: LooksUp
     listeners: KnowsItself
     direct: Route
@@ -131,7 +132,7 @@ class Decision(HookCaller):
         self._surroundings = surroundings
         self._credentials = credentials
 
-    def steps(self) -> Generator[Deferred[Any], Any, Admitted]:
+    def steps(self) -> Steps[Admitted]:
         """
         Decide; for L{txconnect.maybeasync.run}.
 
@@ -168,7 +169,7 @@ class Decision(HookCaller):
             self.request, route, tuple(addresses), tuple(self.notes), seconds
         )
 
-    def judgeName(self) -> _Waiting:
+    def judgeName(self) -> Steps[None]:
         """Go on if every policy allows the name."""
         for policy in self.rules.destination:
             answer = self.askHook(policy, policy.plugin.decide, self.request)
@@ -178,9 +179,7 @@ class Decision(HookCaller):
             if type(answer) is not Allow or answer.reason:
                 self.judgeAnswer(policy, answer)
 
-    def judgeAddresses(
-        self, addresses: Sequence[IPAddress]
-    ) -> Generator[Deferred[Any], Any, list[IPAddress]]:
+    def judgeAddresses(self, addresses: Sequence[IPAddress]) -> Steps[list[IPAddress]]:
         """
         Return the addresses that every policy allows.
 
@@ -208,7 +207,7 @@ class Decision(HookCaller):
             raise Refused(first.cause, "; ".join(reasons), first.rule)
         return allowed
 
-    def _judgeAddress(self, address: IPAddress) -> _Waiting:
+    def _judgeAddress(self, address: IPAddress) -> Steps[None]:
         for policy in self.rules.address:
             answer = self.askHook(
                 policy, policy.plugin.decideAddress, self.request, address
@@ -226,7 +225,7 @@ class Decision(HookCaller):
         if own:
             raise Refused(Cause.LOOP, f"{address} is this proxy's own listener")
 
-    def _judgeUnresolved(self) -> _Waiting:
+    def _judgeUnresolved(self) -> Steps[None]:
         for policy in self.rules.unresolved:
             answer = self.askHook(policy, policy.plugin.decideUnresolved, self.request)
             if isinstance(answer, Deferred):
@@ -234,11 +233,12 @@ class Decision(HookCaller):
             if type(answer) is not Allow or answer.reason:
                 self.judgeAnswer(policy, answer)
 
-    def _authenticateRequest(self) -> _Waiting:
+    def _authenticateRequest(self) -> Steps[None]:
         credentials, self._credentials = self._credentials, None
         identity: Identity | None = None
-        if self.request.certificate is not None:
-            identity = self._certificateIdentity()
+        certificate = self.request.certificate
+        if certificate is not None:
+            identity = self._certificateIdentity(certificate)
         if self.rules.authenticator is not None:
             answer: Any = settle(
                 self.rules.authenticator.authenticate(self.request, credentials)
@@ -249,8 +249,7 @@ class Decision(HookCaller):
         if identity is not None:
             self.request = attrs.evolve(self.request, identity=identity)
 
-    def _certificateIdentity(self) -> Identity:
-        certificate: Any = self.request.certificate
+    def _certificateIdentity(self, certificate: X509) -> Identity:
         identity = self.rules.certificateIdentity(certificate)
         if identity is None:
             # Verified, but without an identity: it must not pass for none at all.
@@ -258,7 +257,7 @@ class Decision(HookCaller):
             raise Refused(Cause.POLICY, reason, "certificate")
         return identity
 
-    def _chooseRoute(self) -> Generator[Deferred[Any], Any, Route]:
+    def _chooseRoute(self) -> Steps[Route]:
         for router in self.rules.routers:
             answer = self.askHook(router, router.plugin.route, self.request)
             if isinstance(answer, Deferred):
@@ -269,7 +268,7 @@ class Decision(HookCaller):
                 raise self.wrongAnswer(router, answer, "a Route or None")
         return self._surroundings.direct
 
-    def _lookUpName(self) -> Generator[Deferred[Any], Any, tuple[IPAddress, ...]]:
+    def _lookUpName(self) -> Steps[tuple[IPAddress, ...]]:
         found: Any = self._surroundings.lookups.lookup(
             self.request.authority.lookupName
         )

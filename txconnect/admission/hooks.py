@@ -15,6 +15,7 @@ from inspect import iscoroutine
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -51,12 +52,14 @@ class HookCaller:
     """
 
     rules: Rules
-    clock: Any
+    clock: IReactorTime
     request: ConnectRequest
     notes: list[str]
     over: bool
 
-    def askHook(self, plugin: Named, hook: Callable[..., Any], *arguments: Any) -> Any:
+    def askHook(
+        self, plugin: Named, hook: Callable[..., Any], *arguments: object
+    ) -> Any:
         """
         Call a hook that may answer later.
 
@@ -76,7 +79,9 @@ class HookCaller:
             return answer
         return self.inTime(answer, plugin.name).addErrback(self._hookFailed, plugin)
 
-    def callHook(self, plugin: Named, hook: Callable[..., Any], *arguments: Any) -> Any:
+    def callHook(
+        self, plugin: Named, hook: Callable[..., Any], *arguments: object
+    ) -> Any:
         """
         Call a hook that answers at once.
 
@@ -105,7 +110,7 @@ class HookCaller:
 
         return withTimeout(self.clock, seconds, answer, makeTimeout)
 
-    def judgeAnswer(self, policy: Named, answer: Any) -> None:
+    def judgeAnswer(self, policy: Named, answer: object) -> None:
         """
         Go on if a policy has allowed.
 
@@ -129,7 +134,7 @@ class HookCaller:
             return False
         return cause.status != 407 or self.rules.authenticator is not None
 
-    def wrongAnswer(self, plugin: Named, answer: Any, wanted: str) -> Refused:
+    def wrongAnswer(self, plugin: Named, answer: object, wanted: str) -> Refused:
         """
         Make the refusal for an answer of a wrong type, which is logged.
 

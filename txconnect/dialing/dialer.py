@@ -21,7 +21,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IAddress, IConnector
+from twisted.internet.interfaces import (
+    IAddress,
+    IConnector,
+    IDelayedCall,
+    IReactorTime,
+)
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
@@ -138,7 +143,7 @@ class _Race:
 
     def __init__(
         self,
-        clock: Any,
+        clock: IReactorTime,
         open: Open,
         addresses: Sequence[IPAddress],
         port: int,
@@ -154,7 +159,7 @@ class _Race:
         self._attempts: dict[Deferred[Leg], IPAddress] = {}
         self._over = False
         self._failures: list[tuple[IPAddress, BaseException | None]] = []
-        self._nextAttempt: Any = None
+        self._nextAttempt: IDelayedCall | None = None
         self.won: Deferred[Reached] = Deferred(self._raceCancelled)
 
     def startRace(self) -> Deferred[Reached]:
@@ -251,7 +256,7 @@ class Dialer:
     @param open: opens one address.
     """
 
-    def __init__(self, clock: Any, settings: Settings, open: Open) -> None:
+    def __init__(self, clock: IReactorTime, settings: Settings, open: Open) -> None:
         self._clock = clock
         self._settings = settings
         self._open = open

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from ipaddress import ip_address
-from typing import Any, Protocol as Shape
+from typing import Any, Protocol as Shape, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -39,6 +39,7 @@ MAX_REMEMBERED = 4096
 _EAI = ("EAI_NONAME", "EAI_NODATA", "EAI_AGAIN", "EAI_FAIL", "EAI_MEMORY")
 
 Addresses = tuple[IPAddress, ...]
+_R = TypeVar("_R")
 
 
 class Pool(Shape):
@@ -54,7 +55,7 @@ class Pool(Shape):
         self,
         onResult: Callable[[bool, Any], object],
         func: Callable[..., Any],
-        *args: Any,
+        *args: object,
     ) -> object:
         """Call C{func}, then C{onResult(success, result or Failure)}."""
 
@@ -189,7 +190,7 @@ class Lookups:
                 Refused(Cause.DNS_TIMEOUT, f"no answer within {seconds:g} seconds")
             )
 
-        def stopTimer(result: Any) -> Any:
+        def stopTimer(result: _R) -> _R:
             if timer.active():
                 timer.cancel()
             return result
@@ -241,7 +242,7 @@ class Lookups:
         self._answers[name] = (until, addresses)
 
 
-def _landFlight(flight: _Flight, outcome: Any) -> None:
+def _landFlight(flight: _Flight, outcome: Addresses | Failure) -> None:
     # One by one: the callbacks of one may make others leave.
     while flight.waiting:
         flight.waiting.popleft().callback(outcome)

@@ -10,7 +10,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from twisted.internet import tcp, unix
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, ITransport
 from twisted.protocols.policies import ProtocolWrapper
 
 from txconnect.ownaddresses import OwnListeners
@@ -70,7 +70,7 @@ class Ports:
         self._listeners = listeners
         self._known: WeakKeyDictionary[tcp.Port, _Port] = WeakKeyDictionary()
 
-    def prepareAccepted(self, transport: Any) -> IAddress | None:
+    def prepareAccepted(self, transport: ITransport) -> IAddress | None:
         """
         Prepare a connection: no delay, keep-alive, urgent octets in line.
 
@@ -90,7 +90,7 @@ class Ports:
             port.prepareSocket(transport.getHandle())
         return port.host
 
-    def hostOf(self, transport: Any) -> IAddress:
+    def hostOf(self, transport: ITransport) -> IAddress:
         """
         Return the address of this proxy to which a connection came.
 
@@ -101,7 +101,7 @@ class Ports:
         return host
 
 
-def _prepareTransport(transport: Any) -> None:
+def _prepareTransport(transport: object) -> None:
     # A wrapper passes nearly all on; the socket below TLS it does not show.
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport

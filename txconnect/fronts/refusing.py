@@ -10,14 +10,14 @@ or a number of octets is over.
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from txconnect.errors import Refused
 from txconnect.exchange import Exchange
 from txconnect.settings import Settings
+from txconnect.transports import StreamTransport
 from txconnect.values import Cause, ConnectRequest
 from txconnect.wire.responses import Refusal, Response, responseOf
 
@@ -90,7 +90,9 @@ class Lingering:
     @param clock: provides C{IReactorTime}.
     """
 
-    def __init__(self, transport: Any, clock: Any, settings: Settings) -> None:
+    def __init__(
+        self, transport: StreamTransport, clock: IReactorTime, settings: Settings
+    ) -> None:
         self._transport = transport
         self._clock = clock
         self._settings = settings

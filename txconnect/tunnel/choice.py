@@ -14,12 +14,12 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.posixbase import PosixReactorBase
 
+from txconnect.transports import StreamTransport
 from txconnect.tunnel.kernel.nested import NestedEpoll
 from txconnect.tunnel.kernel.paired import PairedRelay
 from txconnect.tunnel.kernel.relay import KernelRelay, KernelResources
@@ -35,7 +35,7 @@ _STOCK = (ProxyServer, ProxyClient)
 _PLAIN = (tcp.Client, tcp.Server)
 
 
-def makeNested(reactor: Any) -> NestedEpoll | None:
+def makeNested(reactor: object) -> NestedEpoll | None:
     """
     Make the nested epoll of a reactor, or return L{None} where it cannot work: it
     needs Linux, and a reactor that watches real descriptors.
@@ -47,7 +47,7 @@ def makeNested(reactor: Any) -> NestedEpoll | None:
 
 
 def kernelServes(
-    client: Any,
+    client: object,
     leg: Leg | SocketLeg,
     taps: tuple[Tap, ...],
     pair: tuple[IProtocol, IProtocol] | None,
@@ -99,7 +99,7 @@ def _doesWithoutBytes(half: IProtocol) -> bool:
 def startKernelRelay(
     kernel: KernelResources,
     events: RelayEvents,
-    client: Any,
+    client: tcp.Connection,
     leg: Leg | SocketLeg,
     pair: tuple[IProtocol, IProtocol] | None,
     answer: bytes,
@@ -130,7 +130,7 @@ def startKernelRelay(
 
 def startTransportRelay(
     events: RelayEvents,
-    client: Any,
+    client: StreamTransport,
     adopt: Callable[[Side], None],
     leg: Leg | SocketLeg,
     pair: tuple[IProtocol, IProtocol] | None,

@@ -88,7 +88,7 @@ class HalfTransport:
         """Pause the direction that begins at the leg."""
         raise NotImplementedError
 
-    def _callHalf(self, call: Callable[..., object], *arguments: Any) -> None:
+    def _callHalf(self, call: Callable[..., object], *arguments: object) -> None:
         """Call the half's code; an exception of it ends the tunnel."""
         raise NotImplementedError
 

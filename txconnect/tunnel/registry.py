@@ -8,9 +8,8 @@ nothing else, and a deadline is noticed up to L{INTERVAL} late.
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from txconnect.tunnel.tunnel import Tunnel
@@ -52,10 +51,10 @@ class LiveTunnels:
 
     _log = Logger()
 
-    def __init__(self, clock: Any) -> None:
+    def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._tunnels: dict[str, Tunnel] = {}
-        self._timer: Any = None
+        self._timer: IDelayedCall | None = None
 
     def __len__(self) -> int:
         return len(self._tunnels)

@@ -18,8 +18,9 @@ a tunnel of which both directions have ended.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from txconnect.settings import Settings
@@ -90,7 +91,7 @@ class Tunnel:
     def __init__(
         self,
         info: TunnelInfo,
-        clock: Any,
+        clock: IReactorTime,
         settings: Settings,
         registry: Registry,
         owner: Owner,

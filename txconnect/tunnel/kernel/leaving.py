@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet import tcp
 
@@ -49,7 +48,7 @@ class LeaveWatch:
         self._nested = nested
         self._watched: dict[int, NestedEpoll] = {}
 
-    def watch(self, transport: Any, left: Callable[[], None]) -> None:
+    def watch(self, transport: object, left: Callable[[], None]) -> None:
         """
         Call C{left} once when the peer of C{transport} has left.
 
@@ -64,7 +63,7 @@ class LeaveWatch:
         nested.watch(descriptor, select.EPOLLRDHUP, leaving)
         self._watched[descriptor] = nested
 
-    def unwatch(self, transport: Any) -> None:
+    def unwatch(self, transport: object) -> None:
         """Watch it no more; must be called before it is closed."""
         descriptor = transport.fileno() if type(transport) is tcp.Server else -1
         if descriptor in self._watched:

@@ -28,6 +28,7 @@ from collections.abc import Callable
 from typing import Any, Protocol as Shape
 
 from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.posixbase import PosixReactorBase
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -70,7 +71,7 @@ class NestedEpoll:
 
     _log = Logger()
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: PosixReactorBase) -> None:
         self.reactor = reactor
         self._epoll: Any = None
         self._watched: dict[int, Watched] = {}

@@ -12,7 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableProtocol,
+    IProtocol,
+    IReactorTime,
+)
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -85,7 +90,7 @@ class LegTransport(HalfTransport):
     def _pauseReading(self) -> Pause:
         return self._incoming.pauseSource()
 
-    def _callHalf(self, call: Callable[..., object], *arguments: Any) -> None:
+    def _callHalf(self, call: Callable[..., object], *arguments: object) -> None:
         self._leg.callHalf(call, *arguments)
 
     def _cutOverflowed(self) -> None:
@@ -113,10 +118,10 @@ class PairedLeg:
         self,
         legs: dict[Flow, PairedLeg],
         events: RelayEvents,
-        half: Any,
+        half: IProtocol,
         incoming: Flow,
         flow: Flow,
-        reactor: Any,
+        reactor: IReactorTime,
     ) -> None:
         legs[flow] = self
         self._legs = legs
@@ -184,8 +189,8 @@ class PairedRelay(KernelRelay):
         events: RelayEvents,
         client: Channel,
         destination: Channel,
-        pair: tuple[Any, Any],
-        reactor: Any,
+        pair: tuple[IProtocol, IProtocol],
+        reactor: IReactorTime,
     ) -> None:
         super().__init__(pipes, events, client, destination)
         up, down, (server, far) = self._up, self._down, pair

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
@@ -34,7 +33,7 @@ class _Adopting(Factory):
     def __init__(self, leg: Leg) -> None:
         self._leg = leg
 
-    def buildProtocol(self, addr: Any) -> Leg:
+    def buildProtocol(self, addr: IAddress | None) -> Leg:
         return self._leg
 
 

@@ -10,8 +10,8 @@ transport's C{connectionLost}.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+from twisted.internet import tcp
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IAddress
 from twisted.python.failure import Failure
@@ -32,7 +32,7 @@ class TransportChannel(SocketChannel):
 
     __slots__ = ("transport",)
 
-    def __init__(self, nested: NestedEpoll, transport: Any) -> None:
+    def __init__(self, nested: NestedEpoll, transport: tcp.Connection) -> None:
         super().__init__(nested, transport.getHandle())
         self.transport = transport
 

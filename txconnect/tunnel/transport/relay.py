@@ -13,13 +13,12 @@ a factory's pair gets a L{SideTransport}.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.interfaces import IProtocol
 
-from txconnect.transports import canHalfClose, countUndelivered
+from txconnect.transports import StreamTransport, canHalfClose, countUndelivered
 from txconnect.tunnel.relay import Pause, RelayEvents
-from txconnect.tunnel.transport.leg import Leg
+from txconnect.tunnel.transport.leg import Leg, Side
 from txconnect.tunnel.transport.side import (
     BackPressure,
     RelaySide,
@@ -43,8 +42,8 @@ class TransportRelay:
     def __init__(
         self,
         events: RelayEvents,
-        client: Any,
-        adoptClient: Callable[[Any], None],
+        client: StreamTransport,
+        adoptClient: Callable[[Side], None],
         leg: Leg,
         pair: tuple[IProtocol, IProtocol],
         taps: tuple[Tap, ...] = (),

@@ -33,7 +33,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, implementer, providedBy
 
-from txconnect.transports import wasReset
+from txconnect.transports import StreamTransport, wasReset
 from txconnect.tunnel.halftransport import HalfTransport
 from txconnect.tunnel.relay import CLIENT, DESTINATION, Pause, RelayEvents
 from txconnect.values import Closed, Direction
@@ -58,7 +58,7 @@ class RelaySide:
     def __init__(
         self,
         events: RelayEvents,
-        transport: Any,
+        transport: StreamTransport,
         half: Any,
         direction: Direction,
         taps: tuple[Tap, ...],
@@ -182,11 +182,11 @@ class RelaySide:
 
     # The half
 
-    def connectHalf(self, transport: Any) -> None:
+    def connectHalf(self, transport: object) -> None:
         """Give the half its transport."""
         self.callHalf(self.half.makeConnection, transport)
 
-    def callHalf(self, call: Callable[..., object], *arguments: Any) -> None:
+    def callHalf(self, call: Callable[..., object], *arguments: object) -> None:
         """Call a half's code; an exception of it ends the tunnel."""
         try:
             call(*arguments)
@@ -264,13 +264,11 @@ class SideTransport(HalfTransport):
 
     def getHost(self) -> IAddress:
         """See C{ITransport}."""
-        host: IAddress = self._side.transport.getHost()
-        return host
+        return self._side.transport.getHost()
 
     def getPeer(self) -> IAddress:
         """See C{ITransport}."""
-        peer: IAddress = self._side.transport.getPeer()
-        return peer
+        return self._side.transport.getPeer()
 
     def _writeToLeg(self, data: bytes) -> None:
         side = self._side
@@ -288,7 +286,7 @@ class SideTransport(HalfTransport):
     def _pauseReading(self) -> Pause:
         return self._side.pauseReading()
 
-    def _callHalf(self, call: Callable[..., object], *arguments: Any) -> None:
+    def _callHalf(self, call: Callable[..., object], *arguments: object) -> None:
         self._side.callHalf(call, *arguments)
 
     def _cutOverflowed(self) -> None:
