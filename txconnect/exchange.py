@@ -26,7 +26,7 @@ each slot needed two places that give it back.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -211,6 +211,7 @@ class Exchange:
         runner.run()
         seconds = clock.seconds() - began
         if seconds > SLOW:
+            # A plugin that blocks shows elsewhere only as a proxy that is slow.
             _log.warn(
                 "plugins kept the reactor for {seconds:.2f} s over {id}",
                 seconds=seconds,
@@ -299,7 +300,7 @@ class Exchange:
         seconds = settings.connectTimeout
         if route.resolves:
             seconds += settings.lookupTimeout
-        connecting: Any = settle(
+        connecting = settle(
             route.connect(admitted.request, admitted.addresses).addCallback(
                 self._inTime
             )

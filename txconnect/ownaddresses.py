@@ -120,6 +120,7 @@ class OwnAddresses:
         return own
 
     def _rememberAnswer(self, key: _Key, own: bool) -> None:
+        # A key that is set again keeps its place, and the oldest must be first.
         self._known.pop(key, None)
         if len(self._known) >= self._size:
             del self._known[next(iter(self._known))]

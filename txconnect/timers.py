@@ -51,6 +51,7 @@ class EqualTimeouts:
     def begin(self, late: Callable[[], None]) -> None:
         """Call C{late} when the time is over, unless L{end} is called before."""
         self._due[late] = self._clock.seconds() + self._seconds
+        # While time-outs expire, the timer for the next is set after the last call.
         if self._timer is None and not self._expiring:
             self._timer = self._clock.callLater(self._seconds, self._expireDue)
 

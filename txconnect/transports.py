@@ -12,7 +12,11 @@ import termios
 from typing import Any, Protocol
 
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.interfaces import IAddress, IHalfCloseableDescriptor
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableDescriptor,
+    IPushProducer,
+)
 from twisted.protocols.policies import ProtocolWrapper
 
 _INT = struct.Struct("i")
@@ -43,7 +47,7 @@ class StreamTransport(Protocol):
     def resumeProducing(self) -> object:
         """See C{IPushProducer}."""
 
-    def registerProducer(self, producer: Any, streaming: bool, /) -> object:
+    def registerProducer(self, producer: IPushProducer, streaming: bool, /) -> object:
         """See C{IConsumer}."""
 
     def unregisterProducer(self) -> object:

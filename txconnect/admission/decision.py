@@ -143,6 +143,7 @@ class Decision(HookCaller):
             yield from self._authenticateRequest()
         # No plugin from here on sees Proxy-Authorization.
         self._credentials = None
+        # It would come round again, and again, each time as a new request.
         if hasPassed(self.request.headers, rules.pseudonym):
             raise Refused(Cause.LOOP, "Via names this proxy already")
         yield from self.judgeName()
@@ -240,7 +241,7 @@ class Decision(HookCaller):
         if certificate is not None:
             identity = self._certificateIdentity(certificate)
         if self.rules.authenticator is not None:
-            answer: Any = settle(
+            answer = settle(
                 self.rules.authenticator.authenticate(self.request, credentials)
             )
             if isinstance(answer, Deferred):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from inspect import iscoroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -28,6 +28,7 @@ _PLAIN = frozenset((Allow, Deny, Route, type(None)))
 """Types of answers that are never waited for."""
 
 _log = Logger()
+_T = TypeVar("_T")
 
 
 class HookFailed(Refused):
@@ -58,7 +59,7 @@ class HookCaller:
     over: bool
 
     def askHook(
-        self, plugin: Named, hook: Callable[..., Any], *arguments: object
+        self, plugin: Named, hook: Callable[..., object], *arguments: object
     ) -> Any:
         """
         Call a hook that may answer later.
@@ -68,6 +69,7 @@ class HookCaller:
         """
         try:
             answer = hook(*arguments)
+            # Nearly every answer is plain, and needs no settling.
             if type(answer) not in _PLAIN:
                 answer = settle(answer)
         except BaseException:
@@ -80,7 +82,7 @@ class HookCaller:
         return self.inTime(answer, plugin.name).addErrback(self._hookFailed, plugin)
 
     def callHook(
-        self, plugin: Named, hook: Callable[..., Any], *arguments: object
+        self, plugin: Named, hook: Callable[..., object], *arguments: object
     ) -> Any:
         """
         Call a hook that answers at once.
@@ -96,7 +98,7 @@ class HookCaller:
             raise Refused(Cause.SHUTDOWN)
         return answer
 
-    def inTime(self, answer: Deferred[Any], name: str) -> Deferred[Any]:
+    def inTime(self, answer: Deferred[_T], name: str) -> Deferred[_T]:
         """
         Give a hook's answer the time that a hook has.
 

@@ -39,6 +39,10 @@ MAX_REMEMBERED = 4096
 _EAI = ("EAI_NONAME", "EAI_NODATA", "EAI_AGAIN", "EAI_FAIL", "EAI_MEMORY")
 
 Addresses = tuple[IPAddress, ...]
+
+AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
+"""One item of the answer of L{socket.getaddrinfo}."""
+
 _R = TypeVar("_R")
 
 
@@ -90,7 +94,7 @@ class Lookups:
         self,
         reactor: Any,
         settings: Settings,
-        getaddrinfo: Callable[..., Iterable[Any]] = socket.getaddrinfo,
+        getaddrinfo: Callable[..., Iterable[AddressInfo]] = socket.getaddrinfo,
         pool: Pool | None = None,
     ) -> None:
         self._reactor = reactor
@@ -152,6 +156,7 @@ class Lookups:
                 raise Refused(Cause.EXHAUSTED, "too many look-ups are under way")
             flight = self._flights[name] = _Flight()
         waiter = self._joinFlight(flight)
+        # Only now: the thread looks for requests that wait.
         if launch:
             self._launchFlight(name, flight)
         return waiter
@@ -248,7 +253,7 @@ def _landFlight(flight: _Flight, outcome: Addresses | Failure) -> None:
         flight.waiting.popleft().callback(outcome)
 
 
-def _uniqueAddresses(infos: Iterable[Any]) -> Addresses:
+def _uniqueAddresses(infos: Iterable[AddressInfo]) -> Addresses:
     """Return the addresses of C{getaddrinfo}'s answer, each once, in order."""
     unique: dict[IPAddress, None] = {}
     for info in infos:

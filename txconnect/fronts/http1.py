@@ -76,7 +76,7 @@ class Http1Front(Protocol):
     # Any connected stream transport, of the reactor or of a wrapper.
     transport: Any = None
 
-    # Thousands may be idle with their tunnels: what is the front's own is kept out
+    # Thousands may be idle with their tunnels: the front's own attributes are kept out
     # of the instance's dict, which doubles in size with its sixth key.
     __slots__ = (
         "_began",
@@ -221,6 +221,7 @@ class Http1Front(Protocol):
 
     def _beginExchange(self, head: Head, trailing: bytes) -> None:
         exchange = self._newExchange()
+        # Before begin(), within which a decision that never waits is over.
         self.dataReceived = exchange.earlyReceived  # type: ignore[method-assign]
         if trailing:
             exchange.earlyReceived(trailing)
@@ -303,6 +304,7 @@ class Http1Front(Protocol):
             and mayStay(rules.settings, refused, request, self._challengesKeptOpen)
         ):
             self._challengesKeptOpen += 1
+            # The class's own again, which parses a head.
             del self.dataReceived
             self._awaitHead()
             self.transport.write(

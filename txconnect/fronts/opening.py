@@ -43,7 +43,7 @@ class Opened:
     @ivar rest: the octets of those fed that belong to the front.
     """
 
-    front: Callable[[Proxy], Any]
+    front: Callable[[Proxy], FrontProtocol]
     rest: bytes
 
 
@@ -60,6 +60,25 @@ class FirstOctets(Shape):
         """
 
 
+class FrontProtocol(Shape):
+    """The part of a front that an L{Opening} uses: a protocol's methods."""
+
+    def makeConnection(self, transport: Any) -> object:
+        """See C{IProtocol}."""
+
+    def dataReceived(self, data: bytes) -> object:
+        """See C{IProtocol}."""
+
+    def readConnectionLost(self) -> object:
+        """See C{IHalfCloseableProtocol}."""
+
+    def writeConnectionLost(self) -> object:
+        """See C{IHalfCloseableProtocol}."""
+
+    def connectionLost(self, reason: Failure) -> object:
+        """See C{IProtocol}."""
+
+
 @implementer(IHalfCloseableProtocol)
 class Opening(Protocol):
     """
@@ -72,7 +91,7 @@ class Opening(Protocol):
     # Any connected stream transport, of the reactor or of a wrapper.
     transport: Any = None
 
-    _front: Any = None
+    _front: FrontProtocol | None = None
     _timeouts: EqualTimeouts | None = None
 
     def __init__(self, proxy: Proxy, octets: FirstOctets) -> None:

@@ -6,7 +6,6 @@ instead of asked of the kernel for each connection.
 from __future__ import annotations
 
 import socket
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from twisted.internet import tcp, unix
@@ -36,7 +35,7 @@ class _Port:
     def __init__(self, first: tcp.Server) -> None:
         host: IAddress = first.getHost()
         self.host = host if first.server.getHost() == host else None
-        self._socket: Any = first.server.socket
+        self._socket: socket.socket = first.server.socket
         self._asked = False
         self.inherited = False
 

@@ -118,6 +118,7 @@ def startKernelRelay(
         relay = KernelRelay(kernel.pipes, events, near, far)
     else:
         relay = PairedRelay(kernel.pipes, events, near, far, pair, nested.reactor)
+    # Before the 200, as it may fail: the client can still be refused then.
     relay.takeChannels()
     try:
         sent = near.send(answer)

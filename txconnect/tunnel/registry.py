@@ -104,6 +104,7 @@ class LiveTunnels:
         return True
 
     def _checkDeadlines(self) -> None:
+        # Set first: the end of the last tunnel, below, cancels it.
         self._timer = self._clock.callLater(INTERVAL, self._checkDeadlines)
         now = self._clock.seconds()
         for tunnel in self.allTunnels():

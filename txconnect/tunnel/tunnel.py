@@ -179,6 +179,7 @@ class Tunnel:
     def _canEnd(self, happening: Happening) -> bool:
         if self._settings.halfClose != "carry":
             return False
+        # The FIN of one leg goes on to the other, which must then be read on.
         if happening is Happening.CLIENT_ENDED:
             return self.relay.canEndDestination
         return self.relay.canEndClient

@@ -151,6 +151,7 @@ class NestedEpoll:
         """Serve one batch.  It never raises: the reactor would drop its reader."""
         watched = self._watched
         self._serving = True
+        # Without waiting: the reactor does that.
         for descriptor, events in self._epoll.poll(0, BATCH):
             one = watched.get(descriptor)
             if one is None:

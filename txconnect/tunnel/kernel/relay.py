@@ -123,6 +123,7 @@ class Flow:
         source.incoming = self
         sink.outgoing = self
         sink.lost = False
+        # Looked up once, and not for each piece.
         self._receive = source.receive
         self._send = sink.send
         canSplice = source.descriptor >= 0 and sink.descriptor >= 0
@@ -146,6 +147,7 @@ class Flow:
 
     def movePiece(self) -> None:
         """Read a piece of the source, which can be read, and write it."""
+        # A pipe is two more system calls, which only large pieces pay back.
         if self._bulk >= BULK and self._spliceBulk():
             return
         try:
@@ -187,6 +189,7 @@ class Flow:
             self.source.outgoing.breakSink()
             return True
         if pipe is None:
+            # Tried again only after as many large reads.
             self._bulk = 0
             return False
         self.taken += pipe.held

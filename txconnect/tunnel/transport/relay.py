@@ -77,6 +77,7 @@ class TransportRelay:
 
     def start(self, early: list[bytes]) -> None:
         client, destination = self._client, self._destination
+        # Both before a half is connected: its first write may fill a buffer.
         for side in (client, destination):
             side.transport.registerProducer(side.backPressure, True)
         for side in (client, destination):
