@@ -110,7 +110,7 @@ def withTimeout(
         outcome.errback(late())
         waiting.cancel()
 
-    def resultArrived(result: Any) -> None:
+    def resultArrived(result: _T | Failure) -> None:
         if timer.active():
             timer.cancel()
         if outcome.called:
@@ -219,10 +219,10 @@ def run(steps: Steps[_T]) -> _T | Deferred[_T]:
         of it, whose cancellation cancels the Deferred that it waits for.
     @raise BaseException: the exception that it raised before it had to wait.
     """
-    results: list[Any] = []
+    results: list[_T | Failure] = []
     waiting: Deferred[_T] | None = None
 
-    def keepResult(result: Any) -> None:
+    def keepResult(result: _T | Failure) -> None:
         if waiting is None:
             results.append(result)
         else:
@@ -236,4 +236,4 @@ def run(steps: Steps[_T]) -> _T | Deferred[_T]:
     result = results[0]
     if isinstance(result, Failure):
         result.raiseException()
-    return result  # type: ignore[no-any-return]
+    return result

@@ -100,10 +100,10 @@ class ConnectRequest:
     kind: str = "tcp"
     method: str = "CONNECT"
     connection: str = ""
-    _state: dict[Any, Any] | None = attrs.field(default=None, eq=False, repr=False)
+    _state: dict[object, Any] | None = attrs.field(default=None, eq=False, repr=False)
 
     @property
-    def state(self) -> dict[Any, Any]:
+    def state(self) -> dict[object, Any]:
         """
         The mapping of one request, through which plugins hand values on to
         others, or to themselves at a later step.  Use a private key.
