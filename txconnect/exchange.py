@@ -16,8 +16,8 @@ C{TunnelEstablished} and one C{TunnelClosed}.
 A client that leaves before its 200 is noticed by reading on, up to the bound of
 early data, as its transport does that anyway.  Only a client that has filled the
 bound is paused, and then, on plain TCP, watched for its leaving
-(L{txconnect.tunnel.kernel.leaving}); another wrapped one may leave unseen until a
-deadline.
+(L{txconnect.tunnel.kernel.leaving}).  TLS and other wrapped clients that have filled
+the bound may leave unseen until a deadline.
 
 Two other designs were tried before.  The front did these steps itself: then each
 protocol would have its own.  A tunnel finished by another path than a request: then
