@@ -21,7 +21,7 @@ from twisted.internet import main
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from txconnect.workers.channel import Channel, ChannelLost, Fields
+from txconnect.workers.channel import ChannelLost, Fields, MessageChannel
 from txconnect.workers.channelsocket import ChannelSocket
 from txconnect.workers.framing import LARGEST
 
@@ -63,7 +63,7 @@ class End:
         self.got: list[Fields] = []
         self.lost: list[Any] = []
         handlers = {"tell": self.got.append, "echo": lambda fields: fields}
-        self.channel = Channel(Clock(), handlers, self.lost.append)
+        self.channel = MessageChannel(Clock(), handlers, self.lost.append)
         self.socket = ChannelSocket(loop, connection, self.channel)
         self.channel.makeConnection(self.socket)
         self.socket.startReading()

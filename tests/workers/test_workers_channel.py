@@ -15,9 +15,9 @@ from txconnect.testing.chunks import chunkings
 from txconnect.workers.channel import (
     ASK_TIMEOUT,
     CannotAnswer,
-    Channel,
     ChannelLost,
     Fields,
+    MessageChannel,
 )
 from txconnect.workers.framing import BadMessage, TooLarge, encodeFrame
 
@@ -48,7 +48,7 @@ class End:
         self.lost: list[Any] = []
         self.answers: dict[str, Any] = {}
         handlers = {kind: self._handler(kind) for kind in ("a", "b", "c")}
-        self.channel = Channel(clock, handlers, self.lost.append)
+        self.channel = MessageChannel(clock, handlers, self.lost.append)
         self.stream = Stream()
         self.channel.makeConnection(self.stream)
 
@@ -287,7 +287,7 @@ def test_nothingIsHeardBehindTheEnd(pair: Pair) -> None:
             channel.connectionLost(ConnectionError())
 
     handlers = {"a": close, "b": lambda _: got.append("b")}
-    channel = Channel(pair.clock, handlers, lambda _: got.append("lost"))
+    channel = MessageChannel(pair.clock, handlers, lambda _: got.append("lost"))
     channel.makeConnection(Closing())
     channel.dataReceived(pair.left.stream.take())
     assert got == ["a", "lost"]

@@ -61,7 +61,7 @@ class ChannelTransport(Protocol):
         """Close the stream, and call the channel's C{connectionLost}."""
 
 
-class Channel:
+class MessageChannel:
     """
     One end of a channel.
     """

@@ -23,7 +23,7 @@ from twisted.internet.interfaces import IReadWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txconnect.workers.channel import Channel
+from txconnect.workers.channel import MessageChannel
 from txconnect.workers.framing import BadMessage
 
 MOST_WAITING = 256
@@ -39,7 +39,7 @@ class ChannelSocket:
     """
 
     def __init__(
-        self, reactor: Any, connection: socket.socket, channel: Channel
+        self, reactor: Any, connection: socket.socket, channel: MessageChannel
     ) -> None:
         """
         @param reactor: provides C{IReactorFDSet} and C{IReactorFromThreads}.

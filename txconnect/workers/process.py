@@ -26,10 +26,10 @@ from txconnect.operating.signals import signalsHeld
 from txconnect.workers.channel import (
     ASK_TIMEOUT,
     CannotAnswer,
-    Channel,
     ChannelLost,
     ChannelTransport,
     Fields,
+    MessageChannel,
 )
 from txconnect.workers.channelsocket import ChannelSocket
 from txconnect.workers.config import (
@@ -96,7 +96,9 @@ class WorkerProcess(ProcessProtocol):
         self._lost = False
         self._clock = clock
         self._killing: IDelayedCall | None = None
-        self.channel = Channel(clock, {"log": self._logReceived}, self._channelLost)
+        self.channel = MessageChannel(
+            clock, {"log": self._logReceived}, self._channelLost
+        )
 
     @property
     def pid(self) -> int | None:

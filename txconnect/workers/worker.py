@@ -30,7 +30,7 @@ from txconnect.observers.terminal import lineWriter
 from txconnect.operating.requests import OperatedProxy, signalHandlers
 from txconnect.operating.signals import releaseSignals
 from txconnect.operating.stopping import StopOnce
-from txconnect.workers.channel import CannotAnswer, Channel, Fields, Handler
+from txconnect.workers.channel import CannotAnswer, Fields, Handler, MessageChannel
 from txconnect.workers.channelsocket import ChannelSocket
 from txconnect.workers.config import CHANNEL, FIRST_SOCKET, STOP_TIMEOUT, WorkerConfig
 from txconnect.workers.framing import BadMessage
@@ -80,7 +80,7 @@ class Worker:
             "reopen": lambda _: {"done": self.reopenLogs()},
             "list": lambda _: self.listTunnels(),
         }
-        self.channel = Channel(reactor, handlers, self._parentLost)
+        self.channel = MessageChannel(reactor, handlers, self._parentLost)
 
     def catchSignals(self) -> None:
         """
