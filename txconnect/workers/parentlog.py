@@ -25,7 +25,7 @@ class ParentLog:
         self, send: Callable[..., object], hasRoom: Callable[[], bool]
     ) -> None:
         """
-        @param send: L{Channel.send<txconnect.workers.channel.Channel.send>}.
+        @param send: L{MessageChannel.send<txconnect.workers.channel.MessageChannel.send>}.
         @param hasRoom: tells whether the parent keeps up.
         """
         self._send = send
