@@ -173,6 +173,7 @@ def countDocument(run: CountRun) -> dict[str, Any]:
             f"ratio_to_{reference}": ratio and round(ratio, 3),
             "spread": round(one.spread, 4),
             "windows": [round(value) for value in one.eachByWindow],
+            "idle_a_second": round(one.idle),
         }
     return {
         "conditions": run.conditions,

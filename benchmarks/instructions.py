@@ -18,13 +18,14 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks import countreport
 from benchmarks.callgrind import underCallgrind
 from benchmarks.conditions import machine, show
-from benchmarks.counting import Counted, Counting
+from benchmarks.counting import FULL, QUICK, Counted, Counting, Effort
 from benchmarks.countreport import CountRun, countLine, countTable
 from benchmarks.interpreter import Interpreter, kindOfPython, probe, treeOf
 from benchmarks.measuring import Cores
@@ -38,6 +39,7 @@ from benchmarks.peers import (
     versionSaid,
 )
 from benchmarks.running import Failed, destinations, started
+from benchmarks.scheduling import ahead, mayRunAhead
 from benchmarks.units import ALLOWED, UNITS, Unit, shortened
 
 __all__ = ["main", "options", "subjects"]
@@ -45,8 +47,6 @@ __all__ = ["main", "options", "subjects"]
 DOCS = CHECKOUT / "docs" / "performance"
 OURS, REFERENCE = "txconnect", "squid"
 NAMES = [unit.name for unit in UNITS]
-WINDOWS = 6
-"""As many as keep a whole run below four minutes on a busy machine."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,7 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--proxies", default=f"{OURS},{REFERENCE}", help="which [%(default)s]")
     add("--units", default=",".join(NAMES), help="which [%(default)s]")
-    add("--windows", type=int, default=WINDOWS, help="counts of each [%(default)s]")
+    add(
+        "--windows", type=int, default=FULL.windows, help="counts of each [%(default)s]"
+    )
     add("--checkout", type=Path, default=CHECKOUT, help="the tree to measure [this]")
     add("--python", default=sys.executable, help="what runs txconnect [this one]")
     add("--against", type=Path, metavar="JSON", help="show the change since that run")
@@ -92,8 +94,9 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     for problem in _misuse(chosen):
         parser.error(problem)
     chosen.units = tuple(unit for unit in UNITS if unit.name in chosen.units)
+    chosen.effort = replace(FULL, windows=chosen.windows)
     if chosen.quick:
-        chosen.windows = 1
+        chosen.effort = QUICK
         chosen.units = tuple(map(shortened, chosen.units))
     if chosen.docs:
         chosen.output = DOCS
@@ -114,7 +117,7 @@ def subjects(checkout: Path) -> tuple[Peer, ...]:
 def counts(
     proxies: Mapping[str, tuple[Peer, str]],
     units: Sequence[Unit],
-    windows: int,
+    effort: Effort,
     failed: dict[str, str],
 ) -> Iterator[Counted]:
     """
@@ -127,13 +130,16 @@ def counts(
         top = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         top.chmod(0o755)  # for those who change to a user of their own
         pid, ports = stack.enter_context(destinations(cores.target))
+        if mayRunAhead():
+            stack.enter_context(ahead((os.getpid(), pid)))
         for name, (peer, program) in proxies.items():
             home = top / name
             home.mkdir()
             try:
-                with started(peer, program, home, {cores.proxy}) as running:
-                    counting = Counting(running, home, (pid, ports[0]), windows)
-                    yield from counting.count(units)
+                for unit in units:
+                    with started(peer, program, home, {cores.proxy}) as running:
+                        counting = Counting(running, home, (pid, ports[0]), effort)
+                        yield counting.count(unit)
             except Failed as error:
                 failed[name] = str(error)
 
@@ -152,7 +158,8 @@ def conditions(
         },
         "twisted": python.twisted,
         "valgrind": versionSaid((valgrind, "--version")),
-        "windows": chosen.windows,
+        "windows": chosen.effort.windows,
+        "load_ahead": mayRunAhead(),
         "reference": REFERENCE,
     }
 
@@ -176,6 +183,8 @@ def main(arguments: Sequence[str]) -> int:
     except Failed as error:
         show(str(error))
         return 1
+    if not mayRunAhead():
+        show("Not root: on a busy machine the counts repeat less well.")
     run = _run(chosen, python, valgrind)
     print(countTable(run, earlier))
     for name, why in run.failed.items():
@@ -200,7 +209,7 @@ def _run(chosen: argparse.Namespace, python: Interpreter, valgrind: str) -> Coun
         for name, (peer, program) in here.items()
     }
     counted = []
-    for one in counts(proxies, chosen.units, chosen.windows, failed):
+    for one in counts(proxies, chosen.units, chosen.effort, failed):
         counted.append(one)
         show(countLine(one))
     return CountRun(told, tuple(here), chosen.units, tuple(counted), failed)

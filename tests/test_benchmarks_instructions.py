@@ -6,6 +6,7 @@ callgrind writes, the arithmetic, the options and the papers.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 from benchmarks import __main__, counting, units
 from benchmarks.callgrind import Callgrind, parseTotal, underCallgrind
 from benchmarks.connections import Connection
-from benchmarks.counting import Counted, awaitRest
+from benchmarks.counting import Counted, Span, awaitRest
 from benchmarks.countreport import (
     CountRun,
     changes,
@@ -33,6 +34,7 @@ from benchmarks.instructions import main, options, subjects
 from benchmarks.interpreter import kindOfPython, probe, treeOf
 from benchmarks.peers import Peer, Setup
 from benchmarks.running import Failed
+from benchmarks.scheduling import ahead, mayRunAhead
 from benchmarks.units import UNITS, CountedLoad, Unit, shortened
 
 ROOT = Path(__file__).parent.parent
@@ -199,8 +201,8 @@ def test_refusalsAskForThePortThatIsRefused() -> None:
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_windowsAreLargeEnough(unit: Unit) -> None:
     """Each connection has something to do, in a quick run as well."""
-    for one in (unit, shortened(unit)):
-        assert 0 < one.concurrency <= one.count
+    for one, effort in ((unit, counting.FULL), (shortened(unit), counting.QUICK)):
+        assert 0 < one.concurrency <= min(one.count, effort.warming)
 
 
 # --- counting
@@ -212,6 +214,14 @@ def test_collectionOfGarbageIsAPartOfTheCost() -> None:
     assert one.each == 20
     assert one.eachByWindow == [10, 10, 40]
     assert one.spread == pytest.approx(1.5)
+
+
+def test_idleInstructionsAreTakenOff() -> None:
+    """A window that takes longer, on a busy machine, costs no more for that."""
+    idle = Span(900, 3.0)
+    assert idle.rate == 300
+    quick, slow = Span(10_600, 2.0), Span(11_500, 5.0)
+    assert quick.without(idle.rate) == slow.without(idle.rate) == 10_000
 
 
 def looks(*seen: str) -> tuple[list[int], Callable[[int], bool]]:
@@ -246,6 +256,43 @@ def test_noRestFails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counting, "PAUSE", 0)
     with pytest.raises(Failed, match="rest"):
         awaitRest((1,))
+
+
+# --- ahead of other processes
+
+
+@pytest.fixture
+def scheduled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool, int]]:
+    """Of each process: its id, C{True} for real time, and its priority."""
+    asked: list[tuple[int, bool, int]] = []
+
+    def setScheduler(pid: int, policy: int, given: Any) -> None:
+        asked.append((pid, bool(policy & os.SCHED_FIFO), given.sched_priority))
+        assert policy in (os.SCHED_OTHER, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK)
+
+    monkeypatch.setattr(os, "sched_setscheduler", setScheduler)
+    return asked
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these")
+def test_loadRunsAheadForAWhile(scheduled: list[tuple[int, bool, int]]) -> None:
+    """Back to usual at the end, also after an error."""
+    with pytest.raises(Failed), ahead((1, 2)):
+        assert scheduled == [(1, True, 1), (2, True, 1)]
+        raise Failed
+    assert scheduled[2:] == [(1, False, 0), (2, False, 0)]
+    assert mayRunAhead()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these")
+def test_onlyRootMayRunAhead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others count without."""
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    assert not mayRunAhead()
 
 
 # --- the interpreter and the tree
@@ -291,7 +338,9 @@ def test_options() -> None:
     assert chosen.output is None
     quick = options(["--quick", "--units", "refusal,tunnel", "--docs"])
     assert [unit.name for unit in quick.units] == ["tunnel", "refusal"]
-    assert (quick.windows, quick.output) == (1, ROOT / "docs" / "performance")
+    assert quick.output == ROOT / "docs" / "performance"
+    assert quick.effort == counting.QUICK
+    assert options(["--windows", "9"]).effort.windows == 9
     assert quick.units[0].count < UNITS[0].count
 
 
@@ -370,7 +419,7 @@ def run() -> CountRun:
     """Two proxies, of which one was not counted in full."""
     return aRun(
         Counted("txconnect", "tunnel", 100, (50_000_000, 49_000_000)),
-        Counted("txconnect", "refusal", 100, (60_000_000, 60_000_000)),
+        Counted("txconnect", "refusal", 100, (60_000_000, 60_000_000), 1234.4),
         Counted("squid", "tunnel", 100, (20_000_000, 19_600_000)),
     )
 
@@ -416,8 +465,10 @@ def test_document(run: CountRun) -> None:
         "ratio_to_squid": 2.5,
         "spread": 0.0202,
         "windows": [500_000, 490_000],
+        "idle_a_second": 0,
     }
-    assert read["figures"]["txconnect"]["refusal"]["ratio_to_squid"] is None
+    refusal = read["figures"]["txconnect"]["refusal"]
+    assert (refusal["idle_a_second"], refusal["ratio_to_squid"]) == (1234, None)
     assert read["units"]["refusal"]["at_a_time"] == 64
 
 
