@@ -4,6 +4,7 @@ The proxy as a service, and as a factory for any endpoint.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -522,6 +523,35 @@ class TestVerification:
         """A class that was not called is no policy."""
         with pytest.raises(ConfigurationError):
             ConnectProxy(None, policies=[NameOnly])
+
+    @pytest.mark.parametrize(
+        "kind",
+        ["policies", "routers", "routes", "observers", "taps", "schemes", "checkers"],
+    )
+    @pytest.mark.parametrize(
+        ("wrong", "called"),
+        [
+            (None, "None"),
+            ("text", "a value of type str"),
+            ({"a": 1}, "a value of type dict"),
+            (RecordingObserver(), "a value of type RecordingObserver"),
+        ],
+    )
+    def test_no_list(self, kind: str, wrong: Any, called: str) -> None:
+        """[F57] One plugin, a text or nothing where a list belongs: one sentence."""
+        with pytest.raises(ConfigurationError) as caught:
+            ConnectProxy(None, **{kind: wrong})
+        assert str(caught.value) == f"{kind}: give a list, not {called}"
+
+    @pytest.mark.parametrize("wrong", [{}, {"idleTimeout": 5}])
+    def test_no_settings(self, wrong: Any) -> None:
+        """[F57] So do settings in a dict, for the factory as well, and for new rules."""
+        sentence = re.escape("settings: give Settings(...), not a value of type dict")
+        for make in (ConnectProxy, ConnectProxyFactory):
+            with pytest.raises(ConfigurationError, match=sentence):
+                make(None, settings=wrong)
+        with pytest.raises(ConfigurationError, match=sentence):
+            ConnectProxy(None).makeRules(settings=wrong)
 
     def test_schemes_without_a_checker(self) -> None:
         """[T8] [H1-38] A scheme alone would authenticate nobody and let all

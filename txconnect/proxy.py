@@ -25,6 +25,8 @@ from zope.interface import classImplements
 
 from txconnect.admission.assembling import (
     assemble,
+    describedKind,
+    listed,
     verifiedPlugins,
     withDefaults,
     withNames,
@@ -56,7 +58,18 @@ from txconnect.tunnel.registry import LiveTunnels
 from txconnect.values import Named
 
 if TYPE_CHECKING:
+    from txconnect.plugintypes import (
+        AnyChecker,
+        AnyObserver,
+        AnyPairFactory,
+        AnyPolicy,
+        AnyReactor,
+        AnyRouter,
+        AnyScheme,
+        AnyTap,
+    )
     from txconnect.routing.routes import Routes
+    from txconnect.routing.rules import Rule
 
 
 class ConnectProxy(MultiService):
@@ -91,48 +104,48 @@ class ConnectProxy(MultiService):
     @ivar rules: the plugins and settings that hold for the next request; see
         L{replaceRules}.
     @ivar resources: what lives as long as the proxy.
-    @raise ConfigurationError: a plugin does not provide its interface, or there
-        are schemes and no checker.
+    @raise ConfigurationError: an argument is of a wrong kind, a plugin does not
+        provide its interface, or there are schemes and no checker.
     """
 
     _log = Logger()
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: AnyReactor,
         *,
-        policies: Iterable[Any] = (),
-        routers: Iterable[Any] = (),
-        routes: Iterable[Any] = (),
-        observers: Iterable[Any] = (),
-        taps: Iterable[Any] = (),
-        pairFactory: Any = None,
-        schemes: Iterable[Any] = (),
-        checkers: Iterable[Any] = (),
+        policies: Iterable[AnyPolicy] = (),
+        routers: Iterable[AnyRouter] = (),
+        routes: Iterable[Rule | str] = (),
+        observers: Iterable[AnyObserver] = (),
+        taps: Iterable[AnyTap] = (),
+        pairFactory: AnyPairFactory | None = None,
+        schemes: Iterable[AnyScheme] = (),
+        checkers: Iterable[AnyChecker] = (),
         settings: Settings | None = None,
         getaddrinfo: Callable[..., Iterable[Any]] = socket.getaddrinfo,
         pool: Pool | None = None,
         open: Open | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        settings = settings or Settings()
-        self._reactor = reactor
+        settings = _checkedSettings(settings)
+        self._reactor = provided = _provided(reactor)
         ids = RequestIds()
         self._name = settings.name or freshName(ids.start)
-        self.lookups = Lookups(reactor, settings, getaddrinfo, pool)
-        self._nested = makeNested(reactor)
+        self.lookups = Lookups(provided, settings, getaddrinfo, pool)
+        self._nested = makeNested(provided)
         self.kernel: KernelResources | None = None
         if self._nested is not None and settings.relay == "auto":
             self.kernel = KernelResources(self._nested)
-        self.dialer = Dialer(reactor, settings, open or self._opener(reactor))
-        listeners = OwnListeners(OwnAddresses(reactor))
+        self.dialer = Dialer(provided, settings, open or self._opener(provided))
+        listeners = OwnListeners(OwnAddresses(provided))
         self.ports = Ports(listeners)
         self.resources = Resources(
-            reactor,
-            Surroundings(reactor, self.lookups, listeners, self.dialer.direct()),
+            provided,
+            Surroundings(provided, self.lookups, listeners, self.dialer.direct()),
             ids,
-            Timeouts(reactor),
-            LiveTunnels(reactor),
+            Timeouts(provided),
+            LiveTunnels(provided),
             self.kernel,
             LeaveWatch(self._nested),
         )
@@ -157,14 +170,14 @@ class ConnectProxy(MultiService):
     def makeRules(
         self,
         *,
-        policies: Iterable[Any] = (),
-        routers: Iterable[Any] = (),
-        routes: Iterable[Any] = (),
-        observers: Iterable[Any] = (),
-        taps: Iterable[Any] = (),
-        pairFactory: Any = None,
-        schemes: Iterable[Any] = (),
-        checkers: Iterable[Any] = (),
+        policies: Iterable[AnyPolicy] = (),
+        routers: Iterable[AnyRouter] = (),
+        routes: Iterable[Rule | str] = (),
+        observers: Iterable[AnyObserver] = (),
+        taps: Iterable[AnyTap] = (),
+        pairFactory: AnyPairFactory | None = None,
+        schemes: Iterable[AnyScheme] = (),
+        checkers: Iterable[AnyChecker] = (),
         settings: Settings | None = None,
     ) -> Rules:
         """
@@ -175,15 +188,16 @@ class ConnectProxy(MultiService):
 
         @raise ConfigurationError: as by the constructor.
         """
-        settings = settings or Settings()
-        standing = withDefaults(withNames(policies), defaultPolicies())
-        asking = verifiedPlugins(schemes, IAuthScheme)
-        checking = verifiedPlugins(checkers, ICredentialsChecker)
+        settings = _checkedSettings(settings)
+        given = withNames(listed("policies", policies))
+        standing = withDefaults(given, defaultPolicies())
+        asking = verifiedPlugins(listed("schemes", schemes), IAuthScheme)
+        checking = verifiedPlugins(listed("checkers", checkers), ICredentialsChecker)
         rules = assemble(
             standing,
-            routers,
-            observers,
-            taps,
+            listed("routers", routers),
+            listed("observers", observers),
+            listed("taps", taps),
             pairFactory,
             settings=settings,
             name=self._name,
@@ -192,7 +206,7 @@ class ConnectProxy(MultiService):
         )
         plugins = (*standing, *asking, *checking, *rules.otherPlugins())
         rules = attrs.evolve(rules, plugins=plugins)
-        leading = _routes(routes)
+        leading = _routes(listed("routes", routes))
         return rules if leading is None else self._withRoutes(rules, leading)
 
     def _withRoutes(self, rules: Rules, routes: Routes) -> Rules:
@@ -378,14 +392,14 @@ class ConnectProxy(MultiService):
 class ProxyArguments(TypedDict, total=False):
     """The keyword arguments of L{ConnectProxy}, for those who pass them on."""
 
-    policies: Iterable[Any]
-    routers: Iterable[Any]
-    routes: Iterable[Any]
-    observers: Iterable[Any]
-    taps: Iterable[Any]
-    pairFactory: Any
-    schemes: Iterable[Any]
-    checkers: Iterable[Any]
+    policies: Iterable[AnyPolicy]
+    routers: Iterable[AnyRouter]
+    routes: Iterable[Rule | str]
+    observers: Iterable[AnyObserver]
+    taps: Iterable[AnyTap]
+    pairFactory: AnyPairFactory | None
+    schemes: Iterable[AnyScheme]
+    checkers: Iterable[AnyChecker]
     settings: Settings | None
     getaddrinfo: Callable[..., Iterable[Any]]
     pool: Pool | None
@@ -407,7 +421,7 @@ class ConnectProxyFactory(Factory):
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: AnyReactor,
         proxy: ConnectProxy | None = None,
         *,
         first: Callable[[], FirstOctets] | None = None,
@@ -451,8 +465,27 @@ if tuple(map(int, twistedVersion.split(".")[:2])) >= (26, 4):
     classImplements(ConnectProxyFactory, IProtocolNegotiationFactory)
 
 
-def _routes(rules: Iterable[Any]) -> Routes | None:
-    rules = tuple(rules)
+def _provided(reactor: AnyReactor) -> Any:
+    """Return the reactor as what it is: to a type checker it may be a module."""
+    return reactor
+
+
+def _checkedSettings(settings: object) -> Settings:
+    """
+    Return the settings, the defaults for L{None}.
+
+    @raise ConfigurationError: it is something else, such as a C{dict}.
+    """
+    if settings is None:
+        return Settings()
+    if not isinstance(settings, Settings):
+        raise ConfigurationError(
+            f"settings: give Settings(...), not {describedKind(settings)}"
+        )
+    return settings
+
+
+def _routes(rules: Sequence[Any]) -> Routes | None:
     if not rules:
         return None
     # Who has no parents does not pay for what reaches them.

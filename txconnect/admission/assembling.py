@@ -10,7 +10,7 @@ allow allows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from zope.interface import Interface
@@ -30,7 +30,14 @@ from txconnect.interfaces import (
 )
 from txconnect.values import Named
 
-__all__ = ["assemble", "verifiedPlugins", "withDefaults", "withNames"]
+__all__ = [
+    "assemble",
+    "describedKind",
+    "listed",
+    "verifiedPlugins",
+    "withDefaults",
+    "withNames",
+]
 
 
 def assemble(
@@ -62,6 +69,24 @@ def assemble(
         pairFactory=next(iter(verifiedPlugins(pairs, IPairFactory)), None),
         **more,
     )
+
+
+def listed(argument: str, given: object) -> tuple[object, ...]:
+    """
+    Return the members of an argument that is a list, or any other iterable.
+
+    @param argument: its name.
+    @raise ConfigurationError: it is none.  A text counts as none: its members would
+        be its characters.
+    """
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        raise ConfigurationError(f"{argument}: give a list, not {describedKind(given)}")
+    return tuple(given)
+
+
+def describedKind(value: object) -> str:
+    """Return the kind of a wrong value, for a message."""
+    return "None" if value is None else f"a value of type {type(value).__name__}"
 
 
 def withNames(plugins: Iterable[object]) -> list[Named]:

@@ -12,11 +12,14 @@ relay can serve its tunnels; see L{_Half.kernelRelay}.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol
 from zope.interface import implementer
+
+if TYPE_CHECKING:
+    from txconnect.tunnel.halftransport import HalfTransport
 
 
 @implementer(IHalfCloseableProtocol)
@@ -25,6 +28,7 @@ class _Half(Protocol):
     The part that both halves share.
 
     @ivar peer: the other half; set before C{connectionMade}.
+    @ivar transport: this half's own leg; set as C{connectionMade} is called.
     @cvar kernelRelay: C{True} where the class itself does without
         C{dataReceived}, which is then never called, so that the kernel relay
         may serve.  Subclasses must opt in again.  The rest is called as ever;
@@ -34,11 +38,12 @@ class _Half(Protocol):
     """
 
     kernelRelay = False
-    peer: Protocol
+    peer: _Half
+    transport: HalfTransport
 
     def dataReceived(self, data: bytes) -> None:
         """Pass bytes of this leg on to the other."""
-        self.peer.transport.write(data)  # type: ignore[union-attr]
+        self.peer.transport.write(data)
 
     def readConnectionLost(self) -> None:
         """

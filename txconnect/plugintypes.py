@@ -1,0 +1,156 @@
+"""
+The types of the arguments that are plugins, for type checkers.
+
+Each is a union of three: an object that has the interface's method, so that a checker
+that knows nothing of zope.interface takes a plugin as well; the interface itself, for
+values that are annotated with it; and a L{Named}.  A checker then tells a policy from
+an observer.  That a class has to say C{@implementer} no structural type can tell: the
+proxy verifies it when it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Protocol, Union
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.internet.interfaces import IProtocol, IReactorTCP, IReactorTime
+from twisted.internet.protocol import Protocol as StreamProtocol
+
+from txconnect.interfaces import (
+    IAddressPolicy,
+    IAuthScheme,
+    IDestinationPolicy,
+    IPairFactory,
+    IRouter,
+    ITrafficObserver,
+    ITrafficTap,
+)
+from txconnect.values import (
+    AuthAttempt,
+    ChallengeReason,
+    ConnectRequest,
+    Decision,
+    Direction,
+    Event,
+    IPAddress,
+    MaybeAsync,
+    Named,
+    Route,
+    TunnelInfo,
+)
+
+__all__ = [
+    "AnyChecker",
+    "AnyObserver",
+    "AnyPairFactory",
+    "AnyPolicy",
+    "AnyReactor",
+    "AnyRouter",
+    "AnyScheme",
+    "AnyTap",
+]
+
+# The parameters are positional only: a plugin may call its own as it likes.
+
+
+class DecidesNames(Protocol):
+    """An object with the method of L{IDestinationPolicy}."""
+
+    def decide(self, request: ConnectRequest, /) -> MaybeAsync[Decision]:
+        """See L{IDestinationPolicy.decide}."""
+
+
+class DecidesAddresses(Protocol):
+    """An object with the method of L{IAddressPolicy}."""
+
+    def decideAddress(
+        self, request: ConnectRequest, address: IPAddress, /
+    ) -> MaybeAsync[Decision]:
+        """See L{IAddressPolicy.decideAddress}."""
+
+
+class ChoosesRoutes(Protocol):
+    """An object with the method of L{IRouter}."""
+
+    def route(self, request: ConnectRequest, /) -> MaybeAsync[Route | None]:
+        """See L{IRouter.route}."""
+
+
+class HearsEvents(Protocol):
+    """An object with the method of L{ITrafficObserver}."""
+
+    def observe(self, event: Event, /) -> None:
+        """See L{ITrafficObserver.observe}."""
+
+
+class TapsTunnels(Protocol):
+    """An object with the method of L{ITrafficTap}."""
+
+    def tap(self, tunnel: TunnelInfo, /) -> Callable[[Direction, bytes], object] | None:
+        """See L{ITrafficTap.tap}."""
+
+
+PairHalf = Union[IProtocol, StreamProtocol]
+"""One of a pair: only a checker that knows zope sees that the second is the first."""
+
+
+class BuildsPairs(Protocol):
+    """An object with the method of L{IPairFactory}."""
+
+    def buildPair(self, tunnel: TunnelInfo, /) -> tuple[PairHalf, PairHalf]:
+        """See L{IPairFactory.buildPair}."""
+
+
+class ReadsCredentials(Protocol):
+    """An object with the attributes of L{IAuthScheme}."""
+
+    @property
+    def name(self) -> str:
+        """See L{IAuthScheme}."""
+
+    def challenge(self, reason: ChallengeReason, realm: str, /) -> bytes:
+        """See L{IAuthScheme.challenge}."""
+
+    # Any: what a scheme's author makes of credentials, such as IUsernamePassword,
+    # is an ICredentials only to a checker that knows zope.
+    def parse(self, attempt: AuthAttempt, /) -> Any:
+        """See L{IAuthScheme.parse}."""
+
+
+class ChecksCredentials(Protocol):
+    """An object with the attributes of L{ICredentialsChecker}."""
+
+    @property
+    def credentialInterfaces(self) -> Any:
+        """See L{ICredentialsChecker}."""
+
+    def requestAvatarId(self, credentials: Any, /) -> Any:
+        """See L{ICredentialsChecker.requestAvatarId}."""
+
+
+class RunsProxies(Protocol):
+    """An object with the methods of a reactor that no proxy can do without."""
+
+    @property
+    def callLater(self) -> Callable[..., Any]:
+        """See L{IReactorTime.callLater}."""
+
+    @property
+    def connectTCP(self) -> Callable[..., Any]:
+        """See L{IReactorTCP.connectTCP}."""
+
+
+AnyPolicy = Union[
+    DecidesNames, DecidesAddresses, IDestinationPolicy, IAddressPolicy, Named
+]
+AnyRouter = Union[ChoosesRoutes, IRouter, Named]
+AnyObserver = Union[HearsEvents, ITrafficObserver, Named]
+AnyTap = Union[TapsTunnels, ITrafficTap, Named]
+AnyPairFactory = Union[BuildsPairs, IPairFactory, Named]
+AnyScheme = Union[ReadsCredentials, IAuthScheme, Named]
+AnyChecker = Union[ChecksCredentials, ICredentialsChecker, Named]
+# Checkers see the module in "from twisted.internet import reactor", not the object
+# that replaces it.
+AnyReactor = Union[RunsProxies, IReactorTime, IReactorTCP, ModuleType]
