@@ -1,9 +1,5 @@
 """
-The proxy as a service, and the factory by which any endpoint becomes one.
-
-Embedding is one line::
-
-    serverFromString(reactor, "tcp:3128").listen(ConnectProxyFactory(reactor))
+The proxy as a service: its rules, its resources, and the connections of its clients.
 """
 
 from __future__ import annotations
@@ -11,17 +7,14 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from twisted.application.service import IService, MultiService
-from twisted.copyright import version as twistedVersion
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory
-from twisted.internet.protocol import Factory
+from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
-from zope.interface import classImplements
 
 from txconnect.admission.assembling import (
     assemble,
@@ -58,7 +51,7 @@ from txconnect.tunnel.registry import LiveTunnels
 from txconnect.values import Named
 
 if TYPE_CHECKING:
-    from txconnect.plugintypes import (
+    from txconnect.plugins.plugintypes import (
         AnyChecker,
         AnyObserver,
         AnyPairFactory,
@@ -387,82 +380,6 @@ class ConnectProxy(MultiService):
             for key in adopted:
                 self._services.pop(key).disownServiceParent()
             raise
-
-
-class ProxyArguments(TypedDict, total=False):
-    """The keyword arguments of L{ConnectProxy}, for those who pass them on."""
-
-    policies: Iterable[AnyPolicy]
-    routers: Iterable[AnyRouter]
-    routes: Iterable[Rule | str]
-    observers: Iterable[AnyObserver]
-    taps: Iterable[AnyTap]
-    pairFactory: AnyPairFactory | None
-    schemes: Iterable[AnyScheme]
-    checkers: Iterable[AnyChecker]
-    settings: Settings | None
-    getaddrinfo: Callable[..., Iterable[Any]]
-    pool: Pool | None
-    open: Open | None
-
-
-class ConnectProxyFactory(Factory):
-    """
-    Makes any server endpoint a CONNECT proxy.
-
-    Without C{proxy} it makes a L{ConnectProxy} of the other arguments, starts
-    it when the first port starts, and stops it after the last tunnel when the
-    last port has stopped.  With one, whoever made that starts and stops it.
-
-    @param first: see L{ConnectProxy.buildProtocol}.
-    """
-
-    noisy = False
-
-    def __init__(
-        self,
-        reactor: AnyReactor,
-        proxy: ConnectProxy | None = None,
-        *,
-        first: Callable[[], FirstOctets] | None = None,
-        **arguments: Unpack[ProxyArguments],
-    ) -> None:
-        if proxy is not None and arguments:
-            raise TypeError("give a proxy, or the arguments to make one, not both")
-        self.proxy = ConnectProxy(reactor, **arguments) if proxy is None else proxy
-        self._owned = proxy is None
-        self._first = first
-
-    def startFactory(self) -> None:
-        if self._owned and not self.proxy.running:
-            self.proxy.startService()
-
-    def stopFactory(self) -> None:
-        if self._owned:
-            self.proxy.whenIdle().addCallback(self._lastTunnelGone)
-
-    def buildProtocol(self, addr: IAddress | None) -> Http1Front | Opening | None:
-        return self.proxy.buildProtocol(addr, self._first)
-
-    def acceptableProtocols(self) -> list[bytes]:
-        """
-        What is spoken here, for clients that ask in the TLS handshake
-        (RFC 7301), as curl and browsers do.  See L{IProtocolNegotiationFactory}.
-        """
-        return [b"http/1.1", b"http/1.0"]
-
-    def _lastTunnelGone(self, _: None) -> Any:
-        # It may listen again by now.
-        if not self.numPorts and self.proxy.running:
-            return self.proxy.stopService()
-        return None
-
-
-# Twisted 26.4 and newer ask, and end the handshake of a client that asks where
-# there is no answer.  Older ones ignore what the client asks; told of an answer,
-# they change the TLS context of a live connection, which pyOpenSSL forbids.
-if tuple(map(int, twistedVersion.split(".")[:2])) >= (26, 4):
-    classImplements(ConnectProxyFactory, IProtocolNegotiationFactory)
 
 
 def _provided(reactor: AnyReactor) -> Any:
