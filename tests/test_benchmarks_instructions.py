@@ -492,3 +492,14 @@ def test_written(run: CountRun, tmp_path: Path) -> None:
     write(run, tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["instructions.inc", "instructions.json"]
+
+
+def test_keptRunIsWhole() -> None:
+    """The documentation's run counted everything, and its page is made of it."""
+    kept = json.loads((ROOT / "docs/performance/instructions.json").read_text("utf-8"))
+    assert kept["failed"] == {}
+    page = (ROOT / "docs/performance/instructions.inc").read_text("utf-8")
+    for figures in kept["figures"].values():
+        assert set(figures) == {unit.name for unit in UNITS}
+        for figure in figures.values():
+            assert f'"{figure["instructions"]:,}"' in page
