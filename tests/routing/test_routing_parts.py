@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from OpenSSL import SSL
 from rig import connect, logging, status
 from scripted import OK, PARENT, proxy, through
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -381,3 +382,19 @@ def test_legsRememberedEarly() -> None:
     type(leg).dataReceived(leg, b"late")
     rig.flush()
     assert client.received.endswith(b"late")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (SSL.SysCallError(-1, "Unexpected EOF"), "TLS: Unexpected EOF"),
+        (SSL.ZeroReturnError(), "TLS: the connection was ended"),
+        (SSL.Error([("SSL routines", "", "bad length")]), "TLS: bad length"),
+    ],
+)
+def test_everyErrorOfTLSHasAReason(error: SSL.Error, reason: str) -> None:
+    """[UP-03] Whatever its arguments are: OpenSSL's list, a number, or none."""
+    refused = refusalForFailure("https://p:3129", error, reached=True)
+    assert refused is not None
+    assert refused.cause is Cause.PARENT_TLS
+    assert refused.reason == f"https://p:3129: {reason}"

@@ -13,8 +13,6 @@ try.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet.error import ConnectError
@@ -149,7 +147,10 @@ def _tlsCause(reasons: str) -> Cause:
 
 def _opensslReasons(error: SSL.Error) -> list[str]:
     # A list of (library, function, reason); without any, OpenSSL knew none.
-    entries: Iterable[object] = error.args[0] if error.args else ()
+    entries: object = error.args[0] if error.args else ()
+    if not isinstance(entries, (list, tuple)):
+        # Of a system call that failed it is a number, and the reason comes next.
+        return [str(each) for each in error.args[1:]]
     return [str(entry[-1]) for entry in entries if isinstance(entry, tuple)]
 
 
