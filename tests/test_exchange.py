@@ -6,6 +6,8 @@ gives everything back, once.
 from __future__ import annotations
 
 import errno
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -733,3 +735,41 @@ def test_rulesThatCannotBeTaken() -> None:
     settings = Settings(idleTimeout=5)
     proxy.replaceRules(proxy.makeRules(policies=ANYTHING, settings=settings))
     assert proxy.settings.idleTimeout == 5
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_aRefusalLeavesNothingForTheCollector(
+    later: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[T11] A refused exchange, and all that was found for it, go with it."""
+    left: list[weakref.ref[Any]] = []
+    begin = Exchange.begin
+
+    def beginning(self: Exchange, *arguments: Any) -> None:
+        left.append(weakref.ref(self))
+        begin(self, *arguments)
+
+    monkeypatch.setattr(Exchange, "begin", beginning)
+    answers: list[Deferred[Any]] = []
+
+    def answer() -> Any:
+        answers.append(Deferred())
+        return answers[-1] if later else Deny("no")
+
+    rig = Rig(policies=[Says(answer)])
+    gc.collect()
+    gc.disable()
+    try:
+        client = rig.client(connect())
+        if later:
+            answers.pop().callback(Deny("no"))
+            rig.flush()
+        answers.clear()
+        assert status(client) == 403
+        client.close()
+        rig.assertOver()
+        rig.events.events.clear()
+        rig.events.refused.clear()
+        assert [each() for each in left] == [None]
+    finally:
+        gc.enable()

@@ -191,10 +191,15 @@ class GeneratorRunner:
                 return
             result = arrived[0]
         done = self._done
-        # A circle of references otherwise, which only the collector breaks.
+        # Circles of references otherwise, which only the collector breaks: a
+        # Failure's traceback has this very frame.
         del self._done
+        result = awaited = None
         if not self._cancelled:
-            done(outcome)
+            try:
+                done(outcome)
+            finally:
+                outcome = None
 
     def _abandonSteps(self, awaited: Deferred[Any]) -> None:
         self._steps.close()

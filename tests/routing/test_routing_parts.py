@@ -393,7 +393,7 @@ def test_legsRememberedEarly() -> None:
     ],
 )
 def test_everyErrorOfTLSHasAReason(error: SSL.Error, reason: str) -> None:
-    """[UP-03] Whatever its arguments are: OpenSSL's list, a number, or none."""
+    """Whatever its arguments are: OpenSSL's list, a number, or none."""
     refused = refusalForFailure("https://p:3129", error, reached=True)
     assert refused is not None
     assert refused.cause is Cause.PARENT_TLS
