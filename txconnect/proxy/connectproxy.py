@@ -71,7 +71,7 @@ class ConnectProxy(MultiService):
     clients' connections.
 
     Any plugin may be given as a L{Named} to say what it is called, and any
-    plugin that is also an L{IService} without a parent is started and stopped
+    plugin that is also an C{IService} without a parent is started and stopped
     with this one.
 
     @param reactor: provides C{IReactorTime}, C{IReactorTCP} and
