@@ -28,8 +28,9 @@ from txconnect.proxy import ConnectProxy, ConnectProxyFactory
 from txconnect.settings import Settings
 from txconnect.testing import ImmediatePool, RecordingObserver, scriptedLookup
 from txconnect.testing.peers import Peer
+from txconnect.tunnel.kernel.flow import BULK
 from txconnect.tunnel.kernel.nested import SocketChannel
-from txconnect.tunnel.kernel.relay import BULK, KernelRelay, KernelResources
+from txconnect.tunnel.kernel.relay import KernelRelay, KernelResources
 from txconnect.tunnel.kernel.socketleg import openSocket
 
 TCP_CLOSE = 7

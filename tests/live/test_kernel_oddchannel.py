@@ -16,7 +16,7 @@ from relaypromises import *  # noqa: F403 - the tests themselves
 from relaypromises import MakeRig
 
 from txconnect.tunnel import choice
-from txconnect.tunnel.kernel import relay as room
+from txconnect.tunnel.kernel import flow as room
 from txconnect.tunnel.kernel.nested import NestedEpoll
 
 # What waits for a slow reader waits in a pipe there, which these legs have not.

@@ -22,7 +22,7 @@ from zope.interface.verify import verifyObject
 
 from txconnect.interfaces import IPairFactory, ITrafficTap
 from txconnect.proxy import ConnectProxyFactory
-from txconnect.tunnel.kernel import relay as room
+from txconnect.tunnel.kernel import flow as room
 from txconnect.tunnel.kernel.paired import PairedRelay
 from txconnect.tunnel.kernel.relay import KernelRelay
 from txconnect.tunnel.pair import ProxyClient, ProxyServer

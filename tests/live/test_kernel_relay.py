@@ -14,7 +14,7 @@ from pairpromises import *  # noqa: F403 - the tests themselves
 from relaypromises import *  # noqa: F403 - the tests themselves
 from relaypromises import MakeRig
 
-from txconnect.tunnel.kernel import relay as room
+from txconnect.tunnel.kernel import flow as room
 
 LEGS = [(kind, "sockets") for kind in KINDS] + [
     # A parent was reached by a transport of the reactor's.

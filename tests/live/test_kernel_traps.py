@@ -25,9 +25,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txconnect.interfaces import IPairFactory, ITrafficTap
-from txconnect.tunnel.kernel import pipes, relay as room
+from txconnect.tunnel.kernel import flow as room, pipes
+from txconnect.tunnel.kernel.flow import Flow
 from txconnect.tunnel.kernel.nested import SocketChannel
-from txconnect.tunnel.kernel.relay import Flow, KernelRelay
+from txconnect.tunnel.kernel.relay import KernelRelay
 from txconnect.tunnel.pair import ProxyClient, ProxyServer
 from txconnect.tunnel.transport.relay import TransportRelay
 from txconnect.values import Closed, Direction, TunnelInfo

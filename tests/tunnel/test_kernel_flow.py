@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from txconnect.tunnel.kernel import relay as room
+from txconnect.tunnel.kernel import flow as room
 from txconnect.tunnel.kernel.nested import NestedEpoll, SocketChannel
 from txconnect.tunnel.kernel.relay import KernelRelay, KernelResources
 from txconnect.tunnel.kernel.writequeue import GATHERED, SMALL

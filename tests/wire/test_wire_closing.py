@@ -20,13 +20,17 @@ from txconnect.wire.closing import (
     Happening,
     State,
     Step,
-    step,
 )
 
 ROWS = list(itertools.product(State, Happening, (True, False)))
 Row = tuple[State, Happening, bool]
 
 _MIRROR = {"CLIENT": "DESTINATION", "DESTINATION": "CLIENT"}
+
+
+def step(state: State, happening: Happening, canEnd: bool) -> Step:
+    """Look a row up, as the tunnel does."""
+    return (WITH_HALF_CLOSE if canEnd else WITHOUT_HALF_CLOSE)[state, happening]
 
 
 def printed() -> dict[Row, Step]:
@@ -61,13 +65,8 @@ def test_everyRow(row: Row) -> None:
 
 @pytest.mark.parametrize("canEnd", [True, False])
 def test_tablesAreWhole(canEnd: bool) -> None:
-    """[T11] What a tunnel looks up itself is every row that L{step} knows, and no more."""
+    """[T11] Each of the two tables that a tunnel looks up has every row, and no more."""
     table = WITH_HALF_CLOSE if canEnd else WITHOUT_HALF_CLOSE
-    assert table == {
-        (state, happening): step(state, happening, canEnd)
-        for state, happening, can in ROWS
-        if can is canEnd
-    }
     assert set(table) == set(itertools.product(State, Happening))
 
 

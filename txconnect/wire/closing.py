@@ -167,16 +167,6 @@ class Step:
     ended: Ended | None = None
 
 
-def step(state: State, happening: Happening, canEnd: bool) -> Step:
-    """
-    Look a row up.
-
-    @param canEnd: whether the leg opposite to the one that ended can be
-        half-closed; asked only when an L{State.OPEN} tunnel's leg has ended.
-    """
-    return (WITH_HALF_CLOSE if canEnd else WITHOUT_HALF_CLOSE)[state, happening]
-
-
 def _closing(ended: Ended, *actions: Action) -> Step:
     return Step(State.CLOSED, actions, ended)
 
@@ -260,7 +250,4 @@ WITHOUT_HALF_CLOSE = {
         Ended.DESTINATION, *_CLOSE_BOTH
     ),
 }
-"""
-The rows where it cannot be.  A tunnel looks its rows up in one of these two itself;
-L{step} does the same.
-"""
+"""The rows where it cannot be."""

@@ -23,8 +23,9 @@ from twisted.python.failure import Failure
 
 from txconnect.tunnel.halftransport import BUFFER, HalfTransport
 from txconnect.tunnel.kernel.channel import Channel
+from txconnect.tunnel.kernel.flow import Flow, SinkState
 from txconnect.tunnel.kernel.pipes import Pipes
-from txconnect.tunnel.kernel.relay import Flow, KernelRelay, SinkState
+from txconnect.tunnel.kernel.relay import KernelRelay
 from txconnect.tunnel.relay import Pause, RelayEvents
 from txconnect.values import Closed
 from txconnect.wire.closing import Action, Happening
