@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 from twisted.web.client import Agent, HTTPConnectionPool, readBody
 from zope.interface import implementer
 
-from txconnect import Allow, ConnectRequest, Decision, Deny, policyFactory
+from txconnect import Allow, Decision, Deny, Request, policyFactory
 from txconnect.interfaces import IDestinationPolicy
 
 
@@ -43,7 +43,7 @@ class AskPolicy:
         self._url = url
         self._agent = agent
 
-    async def decide(self, request: ConnectRequest) -> Decision:
+    async def decide(self, request: Request) -> Decision:
         question = {"host": request.authority.host, "port": request.authority.port}
         if request.identity is not None:
             question["user"] = request.identity.user

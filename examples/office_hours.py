@@ -6,7 +6,7 @@ A policy: tunnels are opened on weekdays from eight to six.
 
 from datetime import datetime
 
-from txconnect import Allow, ConnectRequest, Decision, Deny, policyPlugin
+from txconnect import Allow, Decision, Deny, Request, policyPlugin
 
 
 def isOpen(now: datetime) -> bool:
@@ -14,7 +14,7 @@ def isOpen(now: datetime) -> bool:
 
 
 @policyPlugin("office-hours", "Allow on weekdays from 8 to 18 o'clock.")
-def officeHours(request: ConnectRequest) -> Decision:
+def officeHours(request: Request) -> Decision:
     if isOpen(datetime.now()):
         return Allow()
     return Deny("the office is closed; it opens on weekdays at eight")

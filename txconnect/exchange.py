@@ -54,9 +54,9 @@ from txconnect.tunnel.tunnel import Tunnel
 from txconnect.values import (
     Cause,
     Closed,
-    ConnectRequest,
     Event,
     Reached,
+    Request,
     TunnelClosed,
     TunnelEstablished,
     TunnelInfo,
@@ -192,13 +192,13 @@ class Exchange:
         return self._early is not None
 
     @property
-    def request(self) -> ConnectRequest | None:
+    def request(self) -> Request | None:
         """Return the request, from authentication on with the identity."""
         return None if self._decision is None else self._decision.request
 
     # Called by the front
 
-    def begin(self, request: ConnectRequest, credentials: bytes | None) -> None:
+    def begin(self, request: Request, credentials: bytes | None) -> None:
         """Begin the request's steps; called at most once."""
         clock = self._resources.clock
         began = self._began = clock.seconds()

@@ -39,12 +39,12 @@ from zope.interface import Attribute, Interface
 from txconnect.values import (
     AuthAttempt,
     ChallengeReason,
-    ConnectRequest,
     Decision,
     Direction,
     Event,
     IPAddress,
     MaybeAsync,
+    Request,
     Route,
     TunnelInfo,
 )
@@ -105,7 +105,7 @@ class IAuthScheme(Interface):
 class IDestinationPolicy(Interface):
     """Judges a request by its authority and by its user."""
 
-    def decide(request: ConnectRequest) -> MaybeAsync[Decision]:
+    def decide(request: Request) -> MaybeAsync[Decision]:
         """
         Judge one request.
 
@@ -120,9 +120,7 @@ class IDestinationPolicy(Interface):
 class IAddressPolicy(Interface):
     """Judges an address that a name resolved to, or that the client gave."""
 
-    def decideAddress(
-        request: ConnectRequest, address: IPAddress
-    ) -> MaybeAsync[Decision]:
+    def decideAddress(request: Request, address: IPAddress) -> MaybeAsync[Decision]:
         """
         Judge one candidate address.
 
@@ -142,7 +140,7 @@ class IUnresolvedPolicy(Interface):
     addresses would have the last word.
     """
 
-    def decideUnresolved(request: ConnectRequest) -> MaybeAsync[Decision]:
+    def decideUnresolved(request: Request) -> MaybeAsync[Decision]:
         """
         Judge one request that every L{IDestinationPolicy} has allowed.
 
@@ -155,7 +153,7 @@ class IUnresolvedPolicy(Interface):
 class IRouter(Interface):
     """Chooses the way by which a tunnel leaves this proxy."""
 
-    def route(request: ConnectRequest) -> MaybeAsync[Route | None]:
+    def route(request: Request) -> MaybeAsync[Route | None]:
         """
         Choose a route.
 

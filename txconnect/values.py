@@ -28,7 +28,7 @@ __all__ = [
     "Cause",
     "ChallengeReason",
     "Closed",
-    "ConnectRequest",
+    "Request",
     "Decision",
     "Deny",
     "Direction",
@@ -69,7 +69,7 @@ class Identity:
 
 
 @attrs.frozen
-class ConnectRequest:
+class Request:
     """
     One request, as policies, routers and observers see it.
 
@@ -140,7 +140,7 @@ class AuthAttempt:
     """
 
     parameters: bytes = attrs.field(repr=False)
-    request: ConnectRequest
+    request: Request
 
 
 @attrs.frozen
@@ -188,7 +188,7 @@ class Route:
     """
 
     name: str
-    connect: Callable[[ConnectRequest, Sequence[IPAddress]], Deferred[Reached]]
+    connect: Callable[[Request, Sequence[IPAddress]], Deferred[Reached]]
     resolves: bool = False
     carries: frozenset[str] = frozenset(("tcp",))
 
@@ -251,7 +251,7 @@ class TunnelInfo:
     @ivar notes: the reasons of the policies that allowed, C{"rule: reason"}.
     """
 
-    request: ConnectRequest
+    request: Request
     address: IPAddress | None = None
     route: str = "direct"
     lookupSeconds: float = 0.0
@@ -278,7 +278,7 @@ class TunnelRefused:
     rule: str
     reason: str
     id: str
-    request: ConnectRequest | None = None
+    request: Request | None = None
     client: IAddress | None = None
     seconds: float = 0.0
 

@@ -38,12 +38,12 @@ from txconnect.values import (
     Authority,
     Cause,
     ChallengeReason,
-    ConnectRequest,
     Identity,
     Named,
+    Request,
 )
 
-REQUEST = ConnectRequest(Authority("example.com", 443), id="7f3a-1")
+REQUEST = Request(Authority("example.com", 443), id="7f3a-1")
 
 
 def basic(user: str | bytes, password: str | bytes, scheme: bytes = b"Basic") -> bytes:

@@ -19,9 +19,9 @@ from txconnect.auth.basic import (
 )
 from txconnect.errors import ConfigurationError
 from txconnect.interfaces import IAuthScheme
-from txconnect.values import AuthAttempt, Authority, ChallengeReason, ConnectRequest
+from txconnect.values import AuthAttempt, Authority, ChallengeReason, Request
 
-REQUEST = ConnectRequest(Authority("example.com", 443))
+REQUEST = Request(Authority("example.com", 443))
 OCTETS = st.binary(max_size=60).map(
     lambda octets: bytes(one for one in octets if one >= 0x20 and one != 0x7F)
 )

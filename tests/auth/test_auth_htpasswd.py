@@ -25,7 +25,7 @@ from txconnect.auth.basic import BasicCredentials
 from txconnect.auth.hashes import makeHash
 from txconnect.auth.htpasswd import HtpasswdChecker, readUsers
 from txconnect.errors import ConfigurationError, Refused
-from txconnect.values import Authority, Cause, ConnectRequest, Identity
+from txconnect.values import Authority, Cause, Identity, Request
 
 
 @pytest.fixture(autouse=True)
@@ -162,7 +162,7 @@ def test_textCredentials(rig: Rig) -> None:
 def test_throughTheAuthenticator(rig: Rig) -> None:
     """A wrong password is verified once: the checker takes bytes."""
     authenticator = Authenticator((), [rig.checker])
-    request = ConnectRequest(Authority("example.com", 443))
+    request = Request(Authority("example.com", 443))
     good = b"Basic YWxpY2U6d29uZGVy"
     assert authenticator.authenticate(request, good) == Identity("alice", "htpasswd")
     rig.threads.verified.clear()

@@ -27,7 +27,7 @@ from txconnect.policy.hosts import DenyHostsPolicy
 from txconnect.policy.networks import NetworksPolicy
 from txconnect.policy.ports import PortsPolicy
 from txconnect.proxy import ConnectProxy, ConnectProxyFactory
-from txconnect.values import Allow, ConnectRequest, Decision, MaybeAsync, Named
+from txconnect.values import Allow, Decision, MaybeAsync, Named, Request
 from txconnect.wire.authority import parseAuthority
 
 DENIED = "denied.example"
@@ -40,7 +40,7 @@ TURNS = 5
 class Slowly:
     """Decides at once, by a coroutine for names, and for one name never."""
 
-    def decide(self, request: ConnectRequest) -> MaybeAsync[Decision]:
+    def decide(self, request: Request) -> MaybeAsync[Decision]:
         if request.authority.host == UNDECIDED:
             return Deferred()
         return self._allow() if request.authority.address is None else Allow()

@@ -33,8 +33,8 @@ from txconnect.values import (
     Authority,
     Cause,
     Closed,
-    ConnectRequest,
     Identity,
+    Request,
     TunnelClosed,
     TunnelInfo,
     TunnelRefused,
@@ -42,7 +42,7 @@ from txconnect.values import (
 
 NOW = 1763848874.0625
 CLIENT = IPv4Address("TCP", "127.0.0.1", 40000)
-REQUEST = ConnectRequest(
+REQUEST = Request(
     Authority("example.com", 443),
     client=CLIENT,
     identity=Identity("alice", "file"),
@@ -209,7 +209,7 @@ def test_closedLineIsTheRecord(
 def test_longestLine(filling: str, render: Any) -> None:
     """With its texts cut to a tenth, the longest line fits. [T16]"""
     text = filling * 10000
-    asked = ConnectRequest(
+    asked = Request(
         Authority(".".join(["a" * 63] * 4)[:253], 65535),
         client=IPv6Address("TCP", "ffff:" * 7 + "ffff", 65535),
         identity=Identity(text, "file"),

@@ -44,9 +44,9 @@ from txconnect.plugins import (
     tapPlugin,
 )
 from txconnect.plugins.listing import listed
-from txconnect.values import Allow, Authority, ConnectRequest, Decision, Deny
+from txconnect.values import Allow, Authority, Decision, Deny, Request
 
-REQUEST = ConnectRequest(Authority("example.com", 443))
+REQUEST = Request(Authority("example.com", 443))
 
 HEAD = """
 from zope.interface import implementer
@@ -170,7 +170,7 @@ def test_decoratedFunctionIsPluginPolicyAndFunction() -> None:
     """One object: found by twisted.plugin, a policy when embedding, callable."""
 
     @policyPlugin("nice", "Allow what is nice.")
-    def nice(request: ConnectRequest) -> Decision:
+    def nice(request: Request) -> Decision:
         """Its own words."""
         return Allow("nice") if request is REQUEST else Deny("not nice")
 
@@ -189,11 +189,11 @@ def test_asyncFunctionsStayWhatTheyAre() -> None:
     """A coroutine function and one that returns a Deferred are left alone."""
 
     @policyPlugin("a", "")
-    async def awaited(request: ConnectRequest) -> Decision:
+    async def awaited(request: Request) -> Decision:
         return Allow()
 
     @policyPlugin("b", "")
-    def later(request: ConnectRequest) -> Deferred[Decision]:
+    def later(request: Request) -> Deferred[Decision]:
         return succeed(Allow())
 
     coroutine = awaited.decide(REQUEST)

@@ -24,17 +24,17 @@ from txconnect.values import (
     Allow,
     Authority,
     Cause,
-    ConnectRequest,
     Decision,
     Deny,
     Named,
+    Request,
 )
 
 ADDRESS = ip_address("192.0.2.1")
 
 
-def request() -> ConnectRequest:
-    return ConnectRequest(Authority("example.com", 443), id="7f3a-1")
+def request() -> Request:
+    return Request(Authority("example.com", 443), id="7f3a-1")
 
 
 class Scripted:
@@ -56,7 +56,7 @@ class Scripted:
 class Name(Scripted):
     """Judges the name."""
 
-    def decide(self, request: ConnectRequest) -> Any:
+    def decide(self, request: Request) -> Any:
         return self._answer()
 
 
@@ -64,7 +64,7 @@ class Name(Scripted):
 class Address(Scripted):
     """Judges addresses."""
 
-    def decideAddress(self, request: ConnectRequest, address: Any) -> Any:
+    def decideAddress(self, request: Request, address: Any) -> Any:
         return self._answer()
 
 
@@ -75,10 +75,10 @@ class Both:
     def __init__(self, name: Decision, address: Decision) -> None:
         self.answers = (name, address)
 
-    def decide(self, request: ConnectRequest) -> Decision:
+    def decide(self, request: Request) -> Decision:
         return self.answers[0]
 
-    def decideAddress(self, request: ConnectRequest, address: Any) -> Decision:
+    def decideAddress(self, request: Request, address: Any) -> Decision:
         return self.answers[1]
 
 
@@ -524,7 +524,7 @@ def test_memberServicesLiveWithTheProxy() -> None:
     class Served(Service):
         name = "served"
 
-        def decide(self, request: ConnectRequest) -> Decision:
+        def decide(self, request: Request) -> Decision:
             return YES
 
     member = Served()
@@ -549,7 +549,7 @@ def test_stockPolicies() -> None:
         ("elsewhere.test", "10.1.2.3", True),
         ("elsewhere.test", "192.0.2.1", False),
     ):
-        asked = ConnectRequest(Authority(host, 443))
+        asked = Request(Authority(host, 443))
         assert policy.decide(asked) == Allow()
         decision = policy.decideAddress(asked, ip_address(address))
         assert isinstance(decision, Allow) == passes

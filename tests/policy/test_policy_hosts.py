@@ -10,7 +10,7 @@ from zope.interface.verify import verifyObject
 
 from txconnect.interfaces import IAddressPolicy, IDestinationPolicy
 from txconnect.policy.hosts import DenyHostsPolicy, HostPatterns, HostsPolicy
-from txconnect.values import Allow, Authority, Cause, ConnectRequest, Deny
+from txconnect.values import Allow, Authority, Cause, Deny, Request
 
 ROWS = [
     ("example.org", "example.org", True, "a name is itself"),
@@ -40,8 +40,8 @@ ROWS = [
 ]
 
 
-def request(host: str) -> ConnectRequest:
-    return ConnectRequest(Authority.parse(f"{host}:443"))
+def request(host: str) -> Request:
+    return Request(Authority.parse(f"{host}:443"))
 
 
 @pytest.mark.parametrize(("item", "host", "covered", "sentence"), ROWS)

@@ -15,9 +15,9 @@ from txconnect.interfaces import IAddressPolicy
 from txconnect.ownaddresses import OwnAddresses
 from txconnect.policy import defaultPolicies
 from txconnect.policy.networks import Networks, NetworksPolicy
-from txconnect.values import Allow, Authority, Cause, ConnectRequest, Deny
+from txconnect.values import Allow, Authority, Cause, Deny, Request
 
-REQUEST = ConnectRequest(Authority("example.com", 443))
+REQUEST = Request(Authority("example.com", 443))
 
 
 class Owning(OwnAddresses):
@@ -149,7 +149,7 @@ def test_defaults() -> None:
     ports, networks = defaultPolicies()
     assert (ports.name, networks.name) == ("ports", "networks")
     assert isinstance(decide(networks, "127.0.0.1"), Deny)
-    assert isinstance(ports.decide(ConnectRequest(Authority("example.com", 25))), Deny)
+    assert isinstance(ports.decide(Request(Authority("example.com", 25))), Deny)
 
 
 def test_interface() -> None:

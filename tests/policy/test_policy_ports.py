@@ -7,11 +7,11 @@ from zope.interface.verify import verifyObject
 
 from txconnect.interfaces import IDestinationPolicy
 from txconnect.policy.ports import PortsPolicy
-from txconnect.values import Allow, Authority, Cause, ConnectRequest, Deny
+from txconnect.values import Allow, Authority, Cause, Deny, Request
 
 
 def decide(policy: PortsPolicy, port: int) -> object:
-    return policy.decide(ConnectRequest(Authority("example.com", port)))
+    return policy.decide(Request(Authority("example.com", port)))
 
 
 @pytest.mark.parametrize(

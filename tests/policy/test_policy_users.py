@@ -7,12 +7,12 @@ from zope.interface.verify import verifyObject
 
 from txconnect.interfaces import IDestinationPolicy
 from txconnect.policy.users import UsersPolicy
-from txconnect.values import Allow, Authority, Cause, ConnectRequest, Deny, Identity
+from txconnect.values import Allow, Authority, Cause, Deny, Identity, Request
 
 
-def request(user: str | None) -> ConnectRequest:
+def request(user: str | None) -> Request:
     identity = None if user is None else Identity(user, "file")
-    return ConnectRequest(Authority("example.com", 443), identity=identity)
+    return Request(Authority("example.com", 443), identity=identity)
 
 
 @pytest.mark.parametrize("user", ["alice", "bob"])

@@ -17,7 +17,7 @@ from txconnect.routing.answers import ParentFailed
 from txconnect.routing.failover import Failover
 from txconnect.routing.health import Health
 from txconnect.testing import CHUNKS, Destination, ManualPool, Peer
-from txconnect.values import Authority, Cause, ConnectRequest
+from txconnect.values import Authority, Cause, Request
 
 THREE = f"{BOTH}|http://third:3128"
 
@@ -129,9 +129,7 @@ def test_nobodyIsAskedWithoutTime() -> None:
     parents: Any = [Slow() for _ in range(40)]
     route = Failover(parents, Health(clock), clock, 0.1).makeRoute("name")
     seen: list[Any] = []
-    route.connect(ConnectRequest(Authority("example.com", 443)), ()).addBoth(
-        seen.append
-    )
+    route.connect(Request(Authority("example.com", 443)), ()).addBoth(seen.append)
     assert seen[0].value.cause is Cause.PARENT_SILENT
 
 

@@ -17,10 +17,10 @@ from txconnect import (
     Allow,
     ConnectProxy,
     ConnectProxyFactory,
-    ConnectRequest,
     Decision,
     Event,
     Named,
+    Request,
     Route,
     Settings,
     TunnelInfo,
@@ -37,20 +37,20 @@ from txconnect.policy import HostsPolicy, NetworksPolicy
 class Everything:
     """A policy that says so."""
 
-    def decide(self, request: ConnectRequest) -> Allow:
+    def decide(self, request: Request) -> Allow:
         return Allow()
 
 
 class Plain:
     """Has every method, none under the interface's names for its arguments."""
 
-    async def decide(self, asked: ConnectRequest) -> Decision:
+    async def decide(self, asked: Request) -> Decision:
         return Allow()
 
     def observe(self, heard: Event) -> None:
         print(heard)
 
-    def route(self, asked: ConnectRequest) -> Route | None:
+    def route(self, asked: Request) -> Route | None:
         return None
 
     def tap(self, which: TunnelInfo) -> None:
@@ -75,12 +75,12 @@ class Awaited:
 class Texts:
     """Answers with a text."""
 
-    def decide(self, request: ConnectRequest) -> str:
+    def decide(self, request: Request) -> str:
         return "allow"
 
 
 @policyPlugin("anything", "Allow everything.")
-def anything(request: ConnectRequest) -> Decision:
+def anything(request: Request) -> Decision:
     """A decorated policy."""
     return Allow()
 

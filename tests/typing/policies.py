@@ -18,12 +18,12 @@ from txconnect.interfaces import (
 )
 from txconnect.values import (
     Allow,
-    ConnectRequest,
     Decision,
     Deny,
     Event,
     IPAddress,
     MaybeAsync,
+    Request,
     TunnelClosed,
 )
 
@@ -32,7 +32,7 @@ from txconnect.values import (
 class Sync:
     """Answers at once."""
 
-    def decide(self, request: ConnectRequest) -> Decision:
+    def decide(self, request: Request) -> Decision:
         return Allow() if request.authority.port == 443 else Deny("443 only")
 
 
@@ -40,7 +40,7 @@ class Sync:
 class Later:
     """Answers with a Deferred."""
 
-    def decide(self, request: ConnectRequest) -> Deferred[Decision]:
+    def decide(self, request: Request) -> Deferred[Decision]:
         answer: Decision = Deny(f"{request.authority} is unknown")
         return succeed(answer)
 
@@ -49,12 +49,10 @@ class Later:
 class Awaited:
     """Coroutines, at both steps."""
 
-    async def decide(self, request: ConnectRequest) -> Decision:
+    async def decide(self, request: Request) -> Decision:
         return Allow("asked") if request.identity else Deny("who are you?")
 
-    async def decideAddress(
-        self, request: ConnectRequest, address: IPAddress
-    ) -> Decision:
+    async def decideAddress(self, request: Request, address: IPAddress) -> Decision:
         return Deny("private") if address.is_private else Allow()
 
 
@@ -70,7 +68,7 @@ class Total:
             self.octets += event.up + event.down
 
 
-def either(request: ConnectRequest) -> MaybeAsync[Decision]:
+def either(request: Request) -> MaybeAsync[Decision]:
     """One hook, one of three kinds of answer."""
     kinds: Sequence[IDestinationPolicy] = (
         IDestinationPolicy(Sync()),

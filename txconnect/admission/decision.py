@@ -37,9 +37,9 @@ from txconnect.maybeasync import Steps, settle
 from txconnect.values import (
     Allow,
     Cause,
-    ConnectRequest,
     Identity,
     IPAddress,
+    Request,
     Route,
 )
 from txconnect.wire.forwarding import hasPassed
@@ -104,7 +104,7 @@ class Admitted:
     @ivar lookupSeconds: the duration of the look-up; C{0.0} for a literal.
     """
 
-    request: ConnectRequest
+    request: Request
     route: Route
     addresses: tuple[IPAddress, ...]
     notes: tuple[str, ...]
@@ -118,7 +118,7 @@ class Decision(HookCaller):
         self,
         rules: Rules,
         surroundings: Surroundings,
-        request: ConnectRequest,
+        request: Request,
         credentials: bytes | None = None,
     ) -> None:
         """

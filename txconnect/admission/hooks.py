@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from txconnect.admission.rules import Rules
 from txconnect.errors import Refused
 from txconnect.maybeasync import CANCELLED, settle, withTimeout
-from txconnect.values import Allow, Cause, ConnectRequest, Deny, Event, Named, Route
+from txconnect.values import Allow, Cause, Deny, Event, Named, Request, Route
 
 _PLAIN = frozenset((Allow, Deny, Route, type(None)))
 """Types of answers that are never waited for."""
@@ -54,7 +54,7 @@ class HookCaller:
 
     rules: Rules
     clock: IReactorTime
-    request: ConnectRequest
+    request: Request
     notes: list[str]
     over: bool
 

@@ -20,7 +20,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from txconnect.settings import Settings
-from txconnect.values import Cause, ConnectRequest, Identity, Named
+from txconnect.values import Cause, Identity, Named, Request
 from txconnect.wire.forwarding import pseudonymOf
 from txconnect.wire.http1.head import HeadLimits
 
@@ -34,7 +34,7 @@ class Authenticates(Protocol):
     """The part of an authenticator that the decision uses."""
 
     def authenticate(
-        self, request: ConnectRequest, credentials: bytes | None
+        self, request: Request, credentials: bytes | None
     ) -> Identity | Deferred[Identity]:
         """Return the identity, or fail with L{Refused<txconnect.errors.Refused>}."""
 

@@ -36,9 +36,9 @@ from txconnect.values import (
     AuthAttempt,
     Cause,
     ChallengeReason,
-    ConnectRequest,
     Identity,
     Named,
+    Request,
 )
 from txconnect.wire.grammar import TOKEN_OCTETS
 
@@ -105,7 +105,7 @@ class Authenticator:
         }
 
     def authenticate(
-        self, request: ConnectRequest, credentials: bytes | None
+        self, request: Request, credentials: bytes | None
     ) -> Identity | Deferred[Identity]:
         """
         Identify the client of a request.
@@ -156,7 +156,7 @@ class Authenticator:
             return self._startChallenges[name, reason]
 
     def _parseCredentials(
-        self, request: ConnectRequest, credentials: bytes, secrets: Secrets
+        self, request: Request, credentials: bytes, secrets: Secrets
     ) -> ICredentials:
         match = _CREDENTIALS.fullmatch(credentials.strip(b" \t"))
         if match is None:

@@ -34,7 +34,7 @@ from txconnect.errors import Refused, causeOf
 from txconnect.settings import Settings
 from txconnect.timers import EqualTimeouts
 from txconnect.tunnel.transport.leg import Leg
-from txconnect.values import Cause, ConnectRequest, IPAddress, Reached, Route
+from txconnect.values import Cause, IPAddress, Reached, Request, Route
 
 Open = Callable[[IPAddress, int], "Deferred[Any]"]
 """
@@ -279,6 +279,6 @@ class Dialer:
         return Route(name, self._dialRequest)
 
     def _dialRequest(
-        self, request: ConnectRequest, addresses: Sequence[IPAddress]
+        self, request: Request, addresses: Sequence[IPAddress]
     ) -> Deferred[Reached]:
         return self.dial(addresses, request.authority.port)

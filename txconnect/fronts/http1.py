@@ -42,7 +42,7 @@ from txconnect.tunnel.choice import (
 from txconnect.tunnel.relay import Relay
 from txconnect.tunnel.transport.leg import Side
 from txconnect.tunnel.tunnel import Tunnel
-from txconnect.values import Cause, ConnectRequest
+from txconnect.values import Cause, Request
 from txconnect.wire.http1.badhead import BadHead
 from txconnect.wire.http1.head import Head, HeadParser
 from txconnect.wire.http1.rendering import ESTABLISHED, renderResponse
@@ -227,7 +227,7 @@ class Http1Front(Protocol):
             exchange.earlyReceived(trailing)
         transport = self.transport
         certificate = getattr(transport, "getPeerCertificate", None)
-        request = ConnectRequest(
+        request = Request(
             head.authority,
             head.headers,
             head.httpVersion,

@@ -18,7 +18,7 @@ from txconnect.errors import Refused
 from txconnect.exchange import Exchange
 from txconnect.settings import Settings
 from txconnect.transports import StreamTransport
-from txconnect.values import Cause, ConnectRequest
+from txconnect.values import Cause, Request
 from txconnect.wire.responses import Refusal, Response, responseOf
 
 STAYS = 3
@@ -51,9 +51,7 @@ def responseTo(refused: Refused, exchange: Exchange) -> Response:
         return responseOf(plain)
 
 
-def mayStay(
-    settings: Settings, refused: Refused, request: ConnectRequest, stays: int
-) -> bool:
+def mayStay(settings: Settings, refused: Refused, request: Request, stays: int) -> bool:
     """
     Tell whether a connection may stay open for another try (RFC 9931, 8).
 

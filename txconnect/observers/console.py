@@ -16,8 +16,8 @@ from txconnect.interfaces import ITrafficObserver
 from txconnect.observers.lines import cutText, peerText, printable
 from txconnect.values import (
     Closed,
-    ConnectRequest,
     Event,
+    Request,
     TunnelClosed,
     TunnelEstablished,
     TunnelRefused,
@@ -132,7 +132,7 @@ def _refusedText(event: TunnelRefused) -> str:
     return f"refuse {request}  {status}{printable(cutText(event.rule, 64))}: {reason}"
 
 
-def _requestText(request: ConnectRequest, client: IAddress | None) -> str:
+def _requestText(request: Request, client: IAddress | None) -> str:
     source = _hostText(client)
     if request.identity is not None:
         source = f"{printable(cutText(request.identity.user, 100))}@{source}"

@@ -18,7 +18,7 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress
 
 from txconnect.values import (
-    ConnectRequest,
+    Request,
     TunnelClosed,
     TunnelRefused,
 )
@@ -223,7 +223,7 @@ def _cutNotes(notes: Sequence[str], share: int) -> list[str]:
     return [cutText(note, _NOTE // share) for note in notes[:_NOTES]]
 
 
-def _fillRequest(kept: Record, request: ConnectRequest, share: int) -> None:
+def _fillRequest(kept: Record, request: Request, share: int) -> None:
     kept["authority"] = str(request.authority)
     if request.identity is not None:
         kept["user"] = cutText(request.identity.user, _USER // share)

@@ -32,10 +32,10 @@ from txconnect.interfaces import (
 )
 from txconnect.plugins.declaring import checkedName
 from txconnect.values import (
-    ConnectRequest,
     Decision,
     Direction,
     Event,
+    Request,
     Route,
     TunnelInfo,
 )
@@ -85,11 +85,11 @@ class _FunctionPlugin(Generic[_P, _R]):
 
 
 @implementer(IPolicyPlugin, IDestinationPolicy)
-class FunctionPolicy(_FunctionPlugin[[ConnectRequest], _DecisionT]):
+class FunctionPolicy(_FunctionPlugin[[Request], _DecisionT]):
     """A function as a policy that judges requests."""
 
     def __init__(
-        self, name: str, summary: str, function: Callable[[ConnectRequest], _DecisionT]
+        self, name: str, summary: str, function: Callable[[Request], _DecisionT]
     ) -> None:
         super().__init__(name, summary, function)
         self.decide = function
@@ -97,7 +97,7 @@ class FunctionPolicy(_FunctionPlugin[[ConnectRequest], _DecisionT]):
 
 @implementer(IPolicyPlugin, IAddressPolicy)
 class FunctionAddressPolicy(
-    _FunctionPlugin[[ConnectRequest, "IPv4Address | IPv6Address"], _DecisionT]
+    _FunctionPlugin[[Request, "IPv4Address | IPv6Address"], _DecisionT]
 ):
     """A function as a policy that judges addresses."""
 
@@ -105,7 +105,7 @@ class FunctionAddressPolicy(
         self,
         name: str,
         summary: str,
-        function: Callable[[ConnectRequest, IPv4Address | IPv6Address], _DecisionT],
+        function: Callable[[Request, IPv4Address | IPv6Address], _DecisionT],
     ) -> None:
         super().__init__(name, summary, function)
         self.decideAddress = function
@@ -137,11 +137,11 @@ class FunctionTap(
 
 
 @implementer(IRouterPlugin, IRouter)
-class FunctionRouter(_FunctionPlugin[[ConnectRequest], _RouteT]):
+class FunctionRouter(_FunctionPlugin[[Request], _RouteT]):
     """A function as a router."""
 
     def __init__(
-        self, name: str, summary: str, function: Callable[[ConnectRequest], _RouteT]
+        self, name: str, summary: str, function: Callable[[Request], _RouteT]
     ) -> None:
         super().__init__(name, summary, function)
         self.route = function
@@ -161,7 +161,7 @@ class FunctionPair(_FunctionPlugin[[TunnelInfo], tuple[IProtocol, IProtocol]]):
 
 def policyPlugin(
     name: str, summary: str
-) -> Callable[[Callable[[ConnectRequest], _DecisionT]], FunctionPolicy[_DecisionT]]:
+) -> Callable[[Callable[[Request], _DecisionT]], FunctionPolicy[_DecisionT]]:
     """
     Make a function of a request, sync or async, a policy: the decorated name
     is a plugin, an L{IDestinationPolicy}, and still callable.
@@ -175,7 +175,7 @@ def policyPlugin(
 def addressPolicyPlugin(
     name: str, summary: str
 ) -> Callable[
-    [Callable[[ConnectRequest, IPv4Address | IPv6Address], _DecisionT]],
+    [Callable[[Request, IPv4Address | IPv6Address], _DecisionT]],
     FunctionAddressPolicy[_DecisionT],
 ]:
     """
@@ -199,7 +199,7 @@ def tapPlugin(name: str, summary: str) -> Callable[[_Tap], FunctionTap]:
 
 def routerPlugin(
     name: str, summary: str
-) -> Callable[[Callable[[ConnectRequest], _RouteT]], FunctionRouter[_RouteT]]:
+) -> Callable[[Callable[[Request], _RouteT]], FunctionRouter[_RouteT]]:
     """Make a function of a request an L{IRouter}: see L{policyPlugin}."""
     return lambda function: FunctionRouter(name, summary, function)
 

@@ -30,13 +30,13 @@ from txconnect.interfaces import (
 from txconnect.values import (
     AuthAttempt,
     ChallengeReason,
-    ConnectRequest,
     Decision,
     Direction,
     Event,
     IPAddress,
     MaybeAsync,
     Named,
+    Request,
     Route,
     TunnelInfo,
 )
@@ -58,7 +58,7 @@ __all__ = [
 class DecidesNames(Protocol):
     """An object with the method of L{IDestinationPolicy}."""
 
-    def decide(self, request: ConnectRequest, /) -> MaybeAsync[Decision]:
+    def decide(self, request: Request, /) -> MaybeAsync[Decision]:
         """See L{IDestinationPolicy.decide}."""
 
 
@@ -66,7 +66,7 @@ class DecidesAddresses(Protocol):
     """An object with the method of L{IAddressPolicy}."""
 
     def decideAddress(
-        self, request: ConnectRequest, address: IPAddress, /
+        self, request: Request, address: IPAddress, /
     ) -> MaybeAsync[Decision]:
         """See L{IAddressPolicy.decideAddress}."""
 
@@ -74,7 +74,7 @@ class DecidesAddresses(Protocol):
 class ChoosesRoutes(Protocol):
     """An object with the method of L{IRouter}."""
 
-    def route(self, request: ConnectRequest, /) -> MaybeAsync[Route | None]:
+    def route(self, request: Request, /) -> MaybeAsync[Route | None]:
         """See L{IRouter.route}."""
 
 

@@ -50,7 +50,7 @@ from txconnect.policy.judging import (
     abstainingJudgement,
     opinionOf,
 )
-from txconnect.values import Allow, Cause, ConnectRequest, Deny, IPAddress
+from txconnect.values import Allow, Cause, Deny, IPAddress, Request
 
 __all__ = ["AllOf", "AnyOf", "ReportOnly", "allOf", "anyOf", "reportOnly"]
 
@@ -99,19 +99,17 @@ class AllOf(Combined):
     def __init__(self, members: Sequence[object]) -> None:
         super().__init__(_decidingMembers(self.name, members))
 
-    def nameJudgement(self, request: ConnectRequest) -> Judgement:
+    def nameJudgement(self, request: Request) -> Judgement:
         """Allow if every member allows the name."""
         return _judgeEvery(self.onName, lambda member: member.judgeName(request))
 
-    def addressJudgement(
-        self, request: ConnectRequest, address: IPAddress
-    ) -> Judgement:
+    def addressJudgement(self, request: Request, address: IPAddress) -> Judgement:
         """Allow if every member allows the address."""
         return _judgeEvery(
             self.onAddress, lambda member: member.judgeAddress(request, address)
         )
 
-    def unresolvedJudgement(self, request: ConnectRequest) -> Judgement:
+    def unresolvedJudgement(self, request: Request) -> Judgement:
         """Allow if every member allows the request without addresses."""
         return _judgeEvery(
             self.onUnresolved, lambda member: member.judgeUnresolved(request)
@@ -127,7 +125,7 @@ class AnyOf(Combined):
         super().__init__(_decidingMembers(self.name, members))
         self._kept = PerRequest[_Kept]()
 
-    def nameJudgement(self, request: ConnectRequest) -> Judgement:
+    def nameJudgement(self, request: Request) -> Judgement:
         """Keep the members that allow or abstain, and deny if there are none."""
         # After one has allowed, the others are asked all the same: a member with an
         # address rule may still allow an address that the first one denies.
@@ -156,9 +154,7 @@ class AnyOf(Combined):
         self._keepMembers(request, _Kept(tuple(kept), tuple(named)))
         return Allow()
 
-    def addressJudgement(
-        self, request: ConnectRequest, address: IPAddress
-    ) -> Judgement:
+    def addressJudgement(self, request: Request, address: IPAddress) -> Judgement:
         """Allow if one of the kept members allows the address."""
         reporters = [one for one in self.onAddress if not one.rulesAddress]
         yield from _askReporters(
@@ -177,7 +173,7 @@ class AnyOf(Combined):
             denials.append((member, opinion))
         return _combineDenials(denials)
 
-    def unresolvedJudgement(self, request: ConnectRequest) -> Judgement:
+    def unresolvedJudgement(self, request: Request) -> Judgement:
         """Allow if one of the kept members has allowed the name."""
         reporters = [one for one in self.onUnresolved if not one.rules]
         yield from _askReporters(reporters, lambda one: one.judgeUnresolved(request))
@@ -205,12 +201,12 @@ class AnyOf(Combined):
         """Tell whether a name may pass that only a rule on addresses can allow."""
         return self.rulesName and self.rulesAddress
 
-    def _keepMembers(self, request: ConnectRequest, kept: _Kept) -> None:
+    def _keepMembers(self, request: Request, kept: _Kept) -> None:
         # Without a second step nothing would ever read it.
         if self.onAddress or self.onUnresolved:
             self._kept.keep(request, kept)
 
-    def _keptMembers(self, request: ConnectRequest) -> _Kept | None:
+    def _keptMembers(self, request: Request) -> _Kept | None:
         if self.rulesName:
             return self._kept.get(request)
         return _Kept(tuple(one for one in self.onAddress if one.rulesAddress))
@@ -227,13 +223,11 @@ class ReportOnly(Combined):
         self.name = f"report-only-{self._member.name}"
         self._refused = PerRequest[bool]()
 
-    def nameJudgement(self, request: ConnectRequest) -> Judgement:
+    def nameJudgement(self, request: Request) -> Judgement:
         """Log a refusal of the member."""
         return self._reportRefusal(request, lambda: self._member.judgeName(request))
 
-    def addressJudgement(
-        self, request: ConnectRequest, address: IPAddress
-    ) -> Judgement:
+    def addressJudgement(self, request: Request, address: IPAddress) -> Judgement:
         """Log a refusal of the member, unless it has refused the name already."""
         if self._refused.get(request):
             return abstainingJudgement()
@@ -241,7 +235,7 @@ class ReportOnly(Combined):
             request, lambda: self._member.judgeAddress(request, address)
         )
 
-    def unresolvedJudgement(self, request: ConnectRequest) -> Judgement:
+    def unresolvedJudgement(self, request: Request) -> Judgement:
         """Log a refusal of the member, unless it has refused the name already."""
         if self._refused.get(request):
             return abstainingJudgement()
@@ -249,9 +243,7 @@ class ReportOnly(Combined):
             request, lambda: self._member.judgeUnresolved(request)
         )
 
-    def _reportRefusal(
-        self, request: ConnectRequest, ask: Callable[[], object]
-    ) -> Judgement:
+    def _reportRefusal(self, request: Request, ask: Callable[[], object]) -> Judgement:
         try:
             opinion = yield from opinionOf(ask())
         except CancelledError:

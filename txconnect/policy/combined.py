@@ -25,7 +25,7 @@ from txconnect.interfaces import (
 )
 from txconnect.maybeasync import run
 from txconnect.policy.judging import Judgement, Opinion, atTop
-from txconnect.values import ConnectRequest, Decision, IPAddress, MaybeAsync, Named
+from txconnect.values import Decision, IPAddress, MaybeAsync, Named, Request
 
 _Answer = Union[Opinion, "Deferred[Opinion]"]
 
@@ -73,19 +73,19 @@ class PolicyMember:
     # The answers of these are objects: a policy may return anything, and only
     # opinionOf decides whether it is an opinion.
 
-    def judgeName(self, request: ConnectRequest) -> object:
+    def judgeName(self, request: Request) -> object:
         """Ask the policy about a name."""
         if self._combined:
             return self.policy.judgeName(request)
         return self.policy.decide(request)
 
-    def judgeAddress(self, request: ConnectRequest, address: IPAddress) -> object:
+    def judgeAddress(self, request: Request, address: IPAddress) -> object:
         """Ask the policy about an address."""
         if self._combined:
             return self.policy.judgeAddress(request, address)
         return self.policy.decideAddress(request, address)
 
-    def judgeUnresolved(self, request: ConnectRequest) -> object:
+    def judgeUnresolved(self, request: Request) -> object:
         """Ask the policy about a request of which no address is judged."""
         if self._combined:
             return self.policy.judgeUnresolved(request)
@@ -135,7 +135,7 @@ class Combined(ABC):
             return getattr(self._services, name)
         raise AttributeError(f"{type(self).__name__} has no {name!r}")
 
-    def decide(self, request: ConnectRequest) -> MaybeAsync[Decision]:
+    def decide(self, request: Request) -> MaybeAsync[Decision]:
         """Judge a name for the proxy."""
         decision: MaybeAsync[Decision] = run(
             atTop(self.nameJudgement(request), self.rulesName)
@@ -143,29 +143,29 @@ class Combined(ABC):
         return decision
 
     def decideAddress(
-        self, request: ConnectRequest, address: IPAddress
+        self, request: Request, address: IPAddress
     ) -> MaybeAsync[Decision]:
         """Judge an address for the proxy."""
         judgement = atTop(self.addressJudgement(request, address), self.rulesAddress)
         decision: MaybeAsync[Decision] = run(judgement)
         return decision
 
-    def decideUnresolved(self, request: ConnectRequest) -> MaybeAsync[Decision]:
+    def decideUnresolved(self, request: Request) -> MaybeAsync[Decision]:
         """Judge a request without addresses for the proxy."""
         decision: MaybeAsync[Decision] = run(
             atTop(self.unresolvedJudgement(request), hasRule=False)
         )
         return decision
 
-    def judgeName(self, request: ConnectRequest) -> _Answer:
+    def judgeName(self, request: Request) -> _Answer:
         """Judge a name for another combinator."""
         return run(self.nameJudgement(request))
 
-    def judgeAddress(self, request: ConnectRequest, address: IPAddress) -> _Answer:
+    def judgeAddress(self, request: Request, address: IPAddress) -> _Answer:
         """Judge an address for another combinator."""
         return run(self.addressJudgement(request, address))
 
-    def judgeUnresolved(self, request: ConnectRequest) -> _Answer:
+    def judgeUnresolved(self, request: Request) -> _Answer:
         """Judge a request without addresses for another combinator."""
         return run(self.unresolvedJudgement(request))
 
@@ -174,17 +174,15 @@ class Combined(ABC):
         return False
 
     @abstractmethod
-    def nameJudgement(self, request: ConnectRequest) -> Judgement:
+    def nameJudgement(self, request: Request) -> Judgement:
         """Judge a name, and return an opinion."""
 
     @abstractmethod
-    def addressJudgement(
-        self, request: ConnectRequest, address: IPAddress
-    ) -> Judgement:
+    def addressJudgement(self, request: Request, address: IPAddress) -> Judgement:
         """Judge an address, and return an opinion."""
 
     @abstractmethod
-    def unresolvedJudgement(self, request: ConnectRequest) -> Judgement:
+    def unresolvedJudgement(self, request: Request) -> Judgement:
         """Judge a request of which no address will be judged here."""
 
 

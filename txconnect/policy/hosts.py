@@ -24,10 +24,10 @@ from txconnect.values import (
     Authority,
     BadAuthority,
     Cause,
-    ConnectRequest,
     Decision,
     Deny,
     IPAddress,
+    Request,
 )
 from txconnect.wire.authority import parseHost
 
@@ -103,7 +103,7 @@ class HostsPolicy:
         """
         self._patterns = HostPatterns(items)
 
-    def decide(self, request: ConnectRequest) -> Decision:
+    def decide(self, request: Request) -> Decision:
         """Judge the host of a request."""
         item = self._patterns.matchAuthority(request.authority)
         if item is None:
@@ -130,14 +130,14 @@ class DenyHostsPolicy:
         """
         self._patterns = HostPatterns(items)
 
-    def decide(self, request: ConnectRequest) -> Decision:
+    def decide(self, request: Request) -> Decision:
         """Judge the host of a request."""
         item = self._patterns.matchAuthority(request.authority)
         if item is None:
             return _ALLOW
         return Deny(f"{request.authority.host} is denied ({item})")
 
-    def decideAddress(self, request: ConnectRequest, address: IPAddress) -> Decision:
+    def decideAddress(self, request: Request, address: IPAddress) -> Decision:
         """Judge an address that is about to be dialled."""
         # A NAT64 would connect to the IPv4 address inside.
         for candidate in (address, _translatedAddress(address)):

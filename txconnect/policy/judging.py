@@ -18,7 +18,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from txconnect.maybeasync import settle
-from txconnect.values import Allow, ConnectRequest, Decision, Deny
+from txconnect.values import Allow, Decision, Deny, Request
 
 __all__ = [
     "Abstain",
@@ -101,21 +101,21 @@ class PerRequest(Generic[_T]):
     """
 
     def __init__(self) -> None:
-        self._values: dict[int, tuple[weakref.ref[ConnectRequest], _T]] = {}
+        self._values: dict[int, tuple[weakref.ref[Request], _T]] = {}
 
     def __len__(self) -> int:
         return len(self._values)
 
-    def keep(self, request: ConnectRequest, value: _T) -> None:
+    def keep(self, request: Request, value: _T) -> None:
         """Keep a value until L{drop}, or until the request is collected."""
         key, values = id(request), self._values
         values[key] = (weakref.ref(request, lambda _: values.pop(key, None)), value)
 
-    def drop(self, request: ConnectRequest) -> None:
+    def drop(self, request: Request) -> None:
         """Drop the value of a request, if there is one."""
         self._values.pop(id(request), None)
 
-    def get(self, request: ConnectRequest) -> _T | None:
+    def get(self, request: Request) -> _T | None:
         """Return the value that was kept for this very request, if any."""
         # A collected request's number may belong to the next one already.
         entry = self._values.get(id(request))

@@ -17,7 +17,7 @@ from zope.interface import implementer
 from txconnect.errors import EXHAUSTION
 from txconnect.interfaces import IAddressPolicy
 from txconnect.ownaddresses import OwnAddresses, unmapped
-from txconnect.values import Allow, Cause, ConnectRequest, Decision, Deny, IPAddress
+from txconnect.values import Allow, Cause, Decision, Deny, IPAddress, Request
 from txconnect.wire.addresses import specialUse
 
 __all__ = ["Networks", "NetworksPolicy"]
@@ -92,7 +92,7 @@ class NetworksPolicy:
         # Without "own", which no text of a command line could name.
         return cls(*items)
 
-    def decideAddress(self, request: ConnectRequest, address: IPAddress) -> Decision:
+    def decideAddress(self, request: Request, address: IPAddress) -> Decision:
         """Judge an address that is about to be dialled."""
         if self._any:
             return _ALLOW

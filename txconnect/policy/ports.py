@@ -8,7 +8,7 @@ from __future__ import annotations
 from zope.interface import implementer
 
 from txconnect.interfaces import IDestinationPolicy
-from txconnect.values import Allow, BadAuthority, ConnectRequest, Decision, Deny
+from txconnect.values import Allow, BadAuthority, Decision, Deny, Request
 from txconnect.wire.authority import parsePort
 
 __all__ = ["PortsPolicy"]
@@ -40,7 +40,7 @@ class PortsPolicy:
             self._allowed[ports.start : ports.stop] = b"\1" * len(ports)
         self._listed = ", ".join(texts)
 
-    def decide(self, request: ConnectRequest) -> Decision:
+    def decide(self, request: Request) -> Decision:
         """Judge the port of a request."""
         port = request.authority.port
         if self._allowed[port]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from zope.interface import implementer
 
 from txconnect.interfaces import IDestinationPolicy
-from txconnect.values import Allow, ConnectRequest, Decision, Deny
+from txconnect.values import Allow, Decision, Deny, Request
 
 __all__ = ["UsersPolicy"]
 
@@ -36,7 +36,7 @@ class UsersPolicy:
             raise ValueError("a user's name is empty: is there a comma too many?")
         self._users = frozenset(users)
 
-    def decide(self, request: ConnectRequest) -> Decision:
+    def decide(self, request: Request) -> Decision:
         """Judge the user of a request."""
         # A request without an identity is refused with a reason of its own: it
         # shows the operator that a listener does not authenticate.

@@ -18,7 +18,7 @@ from txconnect.routing.answers import ParentAnswered, ParentFailed
 from txconnect.routing.health import Health
 from txconnect.routing.parent import Parent
 from txconnect.routing.speakers import Fields
-from txconnect.values import Cause, ConnectRequest, IPAddress, Reached, Route
+from txconnect.values import Cause, IPAddress, Reached, Request, Route
 from txconnect.wire.forwarding import forwardedFields
 
 
@@ -55,14 +55,14 @@ class Failover:
         """
 
         def connectThrough(
-            request: ConnectRequest, addresses: Sequence[IPAddress]
+            request: Request, addresses: Sequence[IPAddress]
         ) -> Deferred[Reached]:
             fields = forwardedFields(request.headers, request.httpVersion, pseudonym)
             return Deferred.fromCoroutine(self._tryParents(request, fields))
 
         return Route(self.name, connectThrough, resolves=True)
 
-    async def _tryParents(self, request: ConnectRequest, fields: Fields) -> Reached:
+    async def _tryParents(self, request: Request, fields: Fields) -> Reached:
         began = self._clock.seconds()
         end = began + self._seconds
         waiting = self._health.inOrder(self._parents)
@@ -87,7 +87,7 @@ class Failover:
                 raise Refused(refused.cause, "; ".join(story))
 
     async def _tryParent(
-        self, parent: Parent, request: ConnectRequest, fields: Fields, share: float
+        self, parent: Parent, request: Request, fields: Fields, share: float
     ) -> Reached:
         try:
             leg = await parent.openTunnel(request.authority, fields, share)

@@ -22,7 +22,7 @@ from txconnect.routing.parent import Parent
 from txconnect.routing.rules import Rule, RuleRouter, parseRoute
 from txconnect.routing.targets import Bind, Direct, ParentTarget, Target
 from txconnect.settings import Settings
-from txconnect.values import Cause, ConnectRequest, IPAddress, Named, Reached, Route
+from txconnect.values import Cause, IPAddress, Named, Reached, Request, Route
 
 __all__ = ["Routes"]
 
@@ -120,7 +120,7 @@ def _makeBoundRoute(target: Bind, dialer: Dialer) -> Route:
     source = target.address
 
     def connectBound(
-        request: ConnectRequest, addresses: Sequence[IPAddress]
+        request: Request, addresses: Sequence[IPAddress]
     ) -> Deferred[Reached]:
         alike = [each for each in addresses if each.version == source.version]
         if not alike:

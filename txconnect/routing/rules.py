@@ -20,11 +20,11 @@ from txconnect.plugins import POLICY, Catalogue, loadPlugin
 from txconnect.routing.targets import RouteText, splitRoute
 from txconnect.values import (
     Allow,
-    ConnectRequest,
     Decision,
     Deny,
     MaybeAsync,
     Named,
+    Request,
     Route,
 )
 
@@ -95,7 +95,7 @@ class RuleRouter:
         self.pattern = pattern
         self._route = route
 
-    def route(self, request: ConnectRequest) -> MaybeAsync[Route | None]:
+    def route(self, request: Request) -> MaybeAsync[Route | None]:
         """See L{IRouter.route}."""
         if self.pattern is None:
             return self._route

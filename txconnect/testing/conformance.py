@@ -44,12 +44,12 @@ from txconnect.testing.complaints import (
 from txconnect.testing.kit import PolicyDecision, makeTunnel, nameOf
 from txconnect.testing.samples import ADDRESSES, REQUESTS, makeEvents
 from txconnect.testing.schemes import checkAuthScheme
-from txconnect.values import ConnectRequest, Direction, Route
+from txconnect.values import Direction, Request, Route
 
 _Hook = Callable[..., object]
 
 
-def checkPolicy(policy: object, requests: Iterable[ConnectRequest] = REQUESTS) -> None:
+def checkPolicy(policy: object, requests: Iterable[Request] = REQUESTS) -> None:
     """
     Check an L{IDestinationPolicy}, an L{IAddressPolicy}, or one that is both.
 
@@ -82,7 +82,7 @@ def checkPolicy(policy: object, requests: Iterable[ConnectRequest] = REQUESTS) -
             _checkDecision(policy, plugin.decideUnresolved, request)
 
 
-def checkRouter(router: object, requests: Iterable[ConnectRequest] = REQUESTS) -> None:
+def checkRouter(router: object, requests: Iterable[Request] = REQUESTS) -> None:
     """
     Check an L{IRouter}: it must answer with a L{Route} or L{None}, or wait;
     one that waits is cancelled.  No route is connected.
@@ -246,13 +246,13 @@ def _checkMade(kind: Kind, factory: object, made: object) -> None:
 
 
 def _checkDecision(
-    policy: object, hook: _Hook, request: ConnectRequest, *more: object
+    policy: object, hook: _Hook, request: Request, *more: object
 ) -> None:
     _settleCheck(maybeDeferred(run, _judgeAnswer(policy, hook, request, *more)))
 
 
 def _judgeAnswer(
-    policy: object, hook: _Hook, request: ConnectRequest, *more: object
+    policy: object, hook: _Hook, request: Request, *more: object
 ) -> Generator[Deferred[object], object, None]:
     """Call one hook as the proxy does; any decision passes."""
     decision = PolicyDecision(policy, request)

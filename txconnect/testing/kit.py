@@ -30,13 +30,13 @@ from txconnect.values import (
     Allow,
     Authority,
     Cause,
-    ConnectRequest,
     Decision,
     Deny,
     Event,
     Identity,
     IPAddress,
     Named,
+    Request,
     Route,
     TunnelClosed,
     TunnelEstablished,
@@ -67,7 +67,7 @@ def makeRequest(
     httpVersion: str = "1.1",
     certificate: X509 | None = None,
     id: str = "test-1",
-) -> ConnectRequest:
+) -> Request:
     """
     Make a request as a policy, a router or an observer gets it.
 
@@ -86,7 +86,7 @@ def makeRequest(
     fields = tuple(
         (_encodeText(name).lower(), _encodeText(value)) for name, value in headers
     )
-    return ConnectRequest(
+    return Request(
         Authority.parse(target),
         fields,
         httpVersion,
@@ -99,7 +99,7 @@ def makeRequest(
 
 
 def makeTunnel(
-    request: ConnectRequest | None = None, address: str | None = PUBLIC_ADDRESS
+    request: Request | None = None, address: str | None = PUBLIC_ADDRESS
 ) -> TunnelInfo:
     """Make a tunnel as a tap, a pair factory or an observer gets it."""
     return TunnelInfo(
@@ -110,7 +110,7 @@ def makeTunnel(
 
 def decide(
     policy: object,
-    target: str | ConnectRequest = "example.com:443",
+    target: str | Request = "example.com:443",
     *,
     addresses: Iterable[str] = (PUBLIC_ADDRESS,),
     at: Step | None = None,
@@ -151,7 +151,7 @@ def decide(
 
 def decideAsync(
     policy: object,
-    target: str | ConnectRequest = "example.com:443",
+    target: str | Request = "example.com:443",
     *,
     addresses: Iterable[str] = (PUBLIC_ADDRESS,),
     at: Step | None = None,
@@ -162,7 +162,7 @@ def decideAsync(
 
     @return: fires with the decision, or fails with L{AssertionError}.
     """
-    if isinstance(target, ConnectRequest):
+    if isinstance(target, Request):
         if request:
             raise TypeError("give a whole request, or the arguments of one, not both")
         made = target
@@ -179,7 +179,7 @@ def decideAsync(
 
 def _judgeSteps(
     policy: object,
-    request: ConnectRequest,
+    request: Request,
     addresses: list[IPAddress],
     at: Step | None,
 ) -> Generator[Deferred[object], object, Decision]:
@@ -220,7 +220,7 @@ class PolicyDecision(ProxyDecision):
     @ivar reasons: the policy's reasons to allow.
     """
 
-    def __init__(self, policy: object, request: ConnectRequest) -> None:
+    def __init__(self, policy: object, request: Request) -> None:
         named = Named(
             nameOf(policy), policy.plugin if isinstance(policy, Named) else policy
         )
@@ -258,9 +258,7 @@ class _NoNetwork:
 class _StandInAuthenticator:
     """A stand-in for the authenticator that a proxy with this policy would have."""
 
-    def authenticate(
-        self, request: ConnectRequest, credentials: bytes | None
-    ) -> Identity:
+    def authenticate(self, request: Request, credentials: bytes | None) -> Identity:
         raise AssertionError("a policy alone authenticates nobody")
 
     def challenges(self, cause: Cause) -> tuple[bytes, ...]:

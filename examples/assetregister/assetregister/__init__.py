@@ -4,7 +4,7 @@ from pathlib import Path
 
 from zope.interface import implementer
 
-from txconnect import Allow, ConnectRequest, Decision, Deny
+from txconnect import Allow, Decision, Deny, Request
 from txconnect.interfaces import IDestinationPolicy
 
 
@@ -19,7 +19,7 @@ class RegisterPolicy:
             raise ValueError(f"the register cannot be read: {error}") from None
         self._hosts = {line.lower().removesuffix(".") for line in lines}
 
-    def decide(self, request: ConnectRequest) -> Decision:
+    def decide(self, request: Request) -> Decision:
         host = request.authority.host
         if host in self._hosts:
             return Allow("registered")
