@@ -211,6 +211,26 @@ def test_pythonIsOneThatIsPromised() -> None:
     assert sys.version_info >= (3, 11)
 
 
+def test_firstScreenOfReadme() -> None:
+    """
+    [F30] The first screen starts the proxy and shows, in this order, a client, an
+    allow-list, users and a log, ahead of the first plugin; and it says what else
+    is called C{txconnect}.
+    """
+    readme = (ROOT / "README.rst").read_text("utf-8")
+    screen = readme[: readme.index("=====  ===")]
+    wanted = (
+        "pip install . &&",
+        "curl -x http://",
+        "--auth htpasswd:",
+        "--policy 'hosts:",
+        "--observer accesslog:",
+        "@policyPlugin",
+        "is another program",
+    )
+    assert sorted(wanted, key=screen.index) == list(wanted)
+
+
 def test_readmeCommandsAreOneLineEach() -> None:
     """C{.ci/run} runs the two commands of the README word for word."""
     readme = (ROOT / "README.rst").read_text("utf-8")
