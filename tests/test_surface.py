@@ -6,6 +6,7 @@ and examples import nothing else.
 from __future__ import annotations
 
 import ast
+import re
 import runpy
 import subprocess
 import sys
@@ -92,3 +93,16 @@ def test_programsImportWhatIsPublic(path: Path) -> None:
             imported.update(each.name for each in node.names)
     ours = {name for name in imported if name.split(".")[0] == "txconnect"}
     assert ours - set(PUBLIC) == set()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [ROOT / "README.rst", *sorted(DOCS.rglob("*.rst"))],
+    ids=lambda path: path.name,
+)
+def test_pagesImportWhatIsPublic(path: Path) -> None:
+    """[F55] So do the pieces of programs that stand in the pages themselves."""
+    imported = re.findall(
+        r"^ +(?:from|import) (txconnect[\w.]*)", path.read_text("utf-8"), re.MULTILINE
+    )
+    assert set(imported) - set(PUBLIC) == set()
