@@ -1,0 +1,202 @@
+"""Files that are read again when they change: one set of rules, one clock."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.logger import globalLogPublisher
+
+from txconnect import rereading
+from txconnect.errors import ConfigurationError
+from txconnect.rereading import RereadFile, readFile
+
+
+def parse(path: str, data: bytes) -> list[bytes]:
+    """A list of words, one a line; each ends with its line."""
+    lines = data.split(b"\n")
+    if lines.pop():
+        raise ConfigurationError(f"{path}:{len(lines) + 1}: half a line")
+    return lines
+
+
+class Watched:
+    """A file with its reader and a clock."""
+
+    def __init__(self, path: Path, every: float = 0.0) -> None:
+        self.path = path
+        self.now = 1000.0
+        self.put(b"one\n")
+        self.file = RereadFile(
+            path, parse, "the list", every=every, seconds=lambda: self.now
+        )
+
+    def put(self, data: bytes) -> None:
+        fresh = self.path.with_suffix(".new")
+        fresh.write_bytes(data)
+        fresh.replace(self.path)
+
+    @property
+    def content(self) -> list[bytes]:
+        return self.file.content()
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Watched:
+    return Watched(tmp_path / "list")
+
+
+@pytest.fixture
+def logged() -> Iterator[list[tuple[str, str]]]:
+    """The level and text of each line of the reader's log."""
+    lines: list[tuple[str, str]] = []
+
+    def observe(event: Any) -> None:
+        if event.get("log_namespace") == "txconnect.rereading":
+            text = event["log_format"].format(**event)
+            lines.append((event["log_level"].name, text))
+
+    globalLogPublisher.addObserver(observe)
+    yield lines
+    globalLogPublisher.removeObserver(observe)
+
+
+def test_changeCounts(watched: Watched, logged: list[tuple[str, str]]) -> None:
+    """[F25] A new version counts when it is next asked for, an empty one too."""
+    assert watched.content == [b"one"]
+    watched.put(b"two\nthree\n")
+    assert watched.content == [b"two", b"three"]
+    watched.put(b"")
+    assert watched.content == []
+    assert logged == [("info", f"{watched.path} has been read again")] * 2
+
+
+def test_unchangedIsNotReadAgain(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unchanged file is looked at and not read."""
+    monkeypatch.setattr(rereading, "_readWhole", None)
+    assert watched.content == [b"one"]
+
+
+def test_badVersion(watched: Watched, logged: list[tuple[str, str]]) -> None:
+    """[F25] A half-written version changes nothing; the log has file and line
+    at once, and again each minute until a good one is there."""
+    watched.put(b"two\nthr")
+    for _ in range(3):
+        assert watched.content == [b"one"]
+    said = f"{watched.path}:2: half a line; the version before it stays in force"
+    assert logged == [("error", said)]
+    watched.now += 59
+    assert watched.content == [b"one"] and len(logged) == 1
+    watched.now += 1
+    assert watched.content == [b"one"] and logged == [("error", said)] * 2
+    watched.put(b"two\nthree\n")
+    assert watched.content == [b"two", b"three"]
+    assert logged[2:] == [
+        ("info", f"{watched.path} has been read again and is good again")
+    ]
+    watched.now += 600
+    assert watched.content == [b"two", b"three"] and len(logged) == 3
+
+
+def test_anotherErrorIsLoggedAtOnce(
+    watched: Watched, logged: list[tuple[str, str]]
+) -> None:
+    """An error of other words has a line of its own."""
+    watched.put(b"thr")
+    assert watched.content == [b"one"]
+    watched.put(b"two\nthr")
+    assert watched.content == [b"one"]
+    assert [line.split(";")[0] for _, line in logged] == [
+        f"{watched.path}:{line}: half a line" for line in (1, 2)
+    ]
+
+
+def test_gone(watched: Watched, logged: list[tuple[str, str]]) -> None:
+    """[F25] A file that is gone keeps what was read, and is an error each minute
+    until it is back, even as it was."""
+    aside = watched.path.with_suffix(".aside")
+    watched.path.rename(aside)
+    for minutes in (1, 1, 2, 3):
+        assert watched.content == [b"one"]
+        assert len(logged) == minutes
+        watched.now += 30 if minutes == 1 else 60
+    assert set(logged) == {
+        (
+            "error",
+            f"{watched.path}: the list cannot be read: No such file or directory; "
+            "the version before it stays in force",
+        )
+    }
+    aside.rename(watched.path)
+    assert watched.content == [b"one"]
+    assert logged[-1] == (
+        "info",
+        f"{watched.path} has been read again and is good again",
+    )
+
+
+def test_unreadable(
+    watched: Watched, logged: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[F25] A file that may not be read is tried again whenever it is asked for."""
+    watched.put(b"two\n")
+
+    def refuse(*arguments: Any) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rereading.os, "open", refuse)
+        assert watched.content == watched.content == [b"one"]
+    assert len(logged) == 1 and "cannot be read: Permission denied" in logged[0][1]
+    assert watched.content == [b"two"]
+
+
+@pytest.mark.parametrize("kind", ["directory", "pipe"])
+def test_noFileAnyMore(
+    watched: Watched, logged: list[tuple[str, str]], kind: str
+) -> None:
+    """A pipe in the file's place does not hold the process; nor does a directory
+    count as a list."""
+    watched.path.unlink()
+    (os.mkdir if kind == "directory" else os.mkfifo)(watched.path)
+    assert watched.content == [b"one"]
+    assert len(logged) == 1 and str(watched.path) in logged[0][1]
+
+
+def test_pipeIsReadOnce(tmp_path: Path, logged: list[tuple[str, str]]) -> None:
+    """What a shell's <(...) gives is read once: a second reading would be empty."""
+    reads, writes = os.pipe()
+    os.write(writes, b"one\n")
+    os.close(writes)
+    file = RereadFile(f"/dev/fd/{reads}", parse)
+    os.close(reads)
+    assert file.content() == file.content() == [b"one"] and logged == []
+
+
+def test_everyFewSeconds(tmp_path: Path) -> None:
+    """Where a look at each request is too dear, a change counts some seconds late."""
+    watched = Watched(tmp_path / "list", every=2.0)
+    watched.put(b"two\n")
+    assert watched.content == [b"one"]
+    watched.now += 2
+    assert watched.content == [b"two"]
+
+
+def test_firstVersion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first version that is missing, bad or too long is an error at once."""
+    path = tmp_path / "list"
+    with pytest.raises(ConfigurationError, match="the file cannot be read: No such"):
+        RereadFile(path, parse)
+    path.write_bytes(b"half")
+    with pytest.raises(ConfigurationError, match=r"list:1: half a line$"):
+        RereadFile(path, parse)
+    monkeypatch.setattr(rereading, "LIMIT", 3)
+    with pytest.raises(ConfigurationError, match="the list has more than 3 octets"):
+        readFile(str(path), "the list")
+    path.write_bytes(b"two")
+    assert readFile(str(path), "the list") == b"two"
