@@ -200,3 +200,110 @@ def test_firstVersion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         readFile(str(path), "the list")
     path.write_bytes(b"two")
     assert readFile(str(path), "the list") == b"two"
+
+
+class Settling:
+    """A file that must rest before it is read, with both its clocks."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.now = 1000.0
+        # Seconds since the file's last change, by the clock of its server.
+        self.age = 0.0
+        path.write_bytes(b"one\n")
+        self.file = RereadFile(
+            path,
+            parse,
+            "the list",
+            every=1.0,
+            settle=1.0,
+            seconds=lambda: self.now,
+            wall=lambda: os.stat(path).st_ctime_ns / 1e9 + self.age,
+        )
+
+    def lookAfter(self, seconds: float) -> list[bytes]:
+        self.now += seconds
+        self.age += seconds
+        return self.file.content()
+
+    def write(self, data: bytes) -> None:
+        """Change the file in place, which has another inode's time at least."""
+        before = os.stat(self.path)
+        self.path.write_bytes(data)
+        os.utime(self.path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+        self.age = 0.0
+
+
+@pytest.fixture
+def settling(tmp_path: Path) -> Settling:
+    return Settling(tmp_path / "list")
+
+
+def test_halfIsNotTheWhole(settling: Settling, logged: list[tuple[str, str]]) -> None:
+    """[F31] A file that has just changed is read when it has rested."""
+    settling.write(b"two\n")
+    assert settling.lookAfter(0.5) == [b"one"]
+    assert settling.lookAfter(0.5) == [b"two"]
+    settling.write(b"two\nthr")
+    settling.write(b"two\nthree\n")
+    assert settling.lookAfter(1.0) == [b"two", b"three"]
+    assert [level for level, _ in logged] == ["info", "info"]
+
+
+def test_oldChangeCountsAtOnce(settling: Settling) -> None:
+    """[F31] Who asks for the first time in an hour gets what is an hour old."""
+    settling.write(b"two\n")
+    assert settling.lookAfter(3600.0) == [b"two"]
+
+
+@pytest.mark.parametrize("skew", [-3600.0, -1.0])
+def test_otherClock(settling: Settling, skew: float) -> None:
+    """[F31] A file server's clock that is ahead delays a change by one look."""
+    settling.write(b"two\n")
+    settling.age = skew
+    assert settling.lookAfter(1.0) == [b"one"]
+    settling.age = skew
+    assert settling.lookAfter(1.0) == [b"two"]
+
+
+def test_restless(settling: Settling, logged: list[tuple[str, str]]) -> None:
+    """[F31] A file that is written all the time is an error, once a minute."""
+    for number in range(60):
+        settling.write(b"%d\n" % number)
+        settling.age = -0.9
+        assert settling.lookAfter(1.0) == [b"one"]
+    path = settling.path
+    assert logged == [
+        (
+            "error",
+            f"{path}: the list is being written all the time; the version before it "
+            "stays in force",
+        )
+    ]
+    assert settling.lookAfter(2.0) == [b"59"]
+    assert logged[1:] == [("info", f"{path} has been read again and is good again")]
+
+
+def test_changedWhileRead(settling: Settling, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[F31] What was read while the file changed is dropped."""
+    readWhole = rereading._readWhole
+
+    def readAndChange(*arguments: Any, **more: Any) -> Any:
+        read = readWhole(*arguments, **more)
+        settling.write(b"three\n")
+        return read
+
+    settling.write(b"two\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(rereading, "_readWhole", readAndChange)
+        assert settling.lookAfter(1.0) == [b"one"]
+    assert settling.lookAfter(1.0) == [b"three"]
+
+
+def test_goneDoesNotSettle(settling: Settling, logged: list[tuple[str, str]]) -> None:
+    """[F31] A deleted file is an error at the next look, and its content stays."""
+    settling.path.unlink()
+    settling.file._wall = lambda: 0.0
+    assert settling.lookAfter(1.0) == [b"one"]
+    assert [level for level, _ in logged] == ["error"]
+    assert "cannot be read: No such file" in logged[0][1]

@@ -13,6 +13,9 @@ every such file:
     in which the content is asked for, until the file is good; then a line says
     that it is.
   - What is no regular file, such as the pipe of a shell's C{<(...)}, is read once.
+  - A list whose half could be taken for the whole I{settles} first: a new version is
+    read when the file has rested for a while, and dropped if it changed while it
+    was read.  A file that does not come to rest is an error in the log as well.
 """
 
 from __future__ import annotations
@@ -34,6 +37,9 @@ LIMIT = 16 * 1024 * 1024
 
 REPEAT = 60.0
 """Seconds after which an error that lasts is logged again."""
+
+RESTLESS = 5.0
+"""Seconds after which a file that does not come to rest is an error."""
 
 _log = Logger()
 
@@ -63,7 +69,10 @@ class RereadFile(Generic[_Content]):
     @param noun: the file's name in messages, such as C{"the password file"}.
     @param every: seconds for which the file is not looked at again; 0: it is
         looked at whenever the content is asked for.
+    @param settle: seconds for which a new version must have rested before it is
+        read; 0: it is read at once.
     @param seconds: a clock that never goes back.
+    @param wall: the clock that the times of files are from.
     @raise ConfigurationError: when the first version is bad.
     """
 
@@ -74,13 +83,21 @@ class RereadFile(Generic[_Content]):
         noun: str = "the file",
         *,
         every: float = 0.0,
+        settle: float = 0.0,
         seconds: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.path = os.path.abspath(os.fspath(path))
         self._parse = parse
         self._noun = noun
         self._every = every
+        self._settle = settle
         self._seconds = seconds
+        self._wall = wall
+        # The version that has not settled, and when it and the first such was seen.
+        self._fresh: _Signature = None
+        self._freshAt = 0.0
+        self._restlessFrom: float | None = None
         self._error = ""
         self._loggedAt = self._lookedAt = seconds()
         data, self._seen = _readWhole(self.path, noun)
@@ -105,15 +122,41 @@ class RereadFile(Generic[_Content]):
     def _lookAgain(self) -> None:
         signature = _signatureOf(self.path)
         if signature is None or signature != self._seen:
-            self._readAgain()
+            if self._isSettled(signature):
+                self._readAgain()
         elif self._error:
             self._logError(self._error)
+
+    def _isSettled(self, signature: _Signature) -> bool:
+        now = self._seconds()
+        # By its own time, so that a change of long ago counts at once; and by this
+        # process's, as a file server's clock may be another.
+        if signature is None or self._wall() - signature[1] / 1e9 >= self._settle:
+            settled = True
+        else:
+            settled = signature == self._fresh and now - self._freshAt >= self._settle
+        if signature != self._fresh:
+            self._fresh, self._freshAt = signature, now
+        self._noteRestless(settled, now)
+        return settled
+
+    def _noteRestless(self, settled: bool, now: float) -> None:
+        if settled:
+            self._restlessFrom = None
+        elif self._restlessFrom is None:
+            self._restlessFrom = now
+        elif now - self._restlessFrom >= RESTLESS:
+            self._logError(f"{self.path}: {self._noun} is being written all the time")
 
     def _readAgain(self) -> None:
         try:
             # Its own: the file may have changed since it was looked at.
             self._seen = None
-            data, self._seen = _readWhole(self.path, self._noun, regular=True)
+            data, seen = _readWhole(self.path, self._noun, regular=True)
+            if self._settle and _signatureOf(self.path) != seen:
+                # Half of it may be of the next version, which is looked at next.
+                return
+            self._seen = seen
             self._content = self._parse(self.path, data)
         except ConfigurationError as error:
             self._logError(str(error))
