@@ -54,11 +54,13 @@ __all__ = [
     "IAuthScheme",
     "IAuthSchemePlugin",
     "IDestinationPolicy",
+    "IListPolicy",
     "IObserverPlugin",
     "IPairFactory",
     "IPairPlugin",
     "IPluginFactory",
     "IPolicyPlugin",
+    "IPortOpener",
     "IReopens",
     "IRouter",
     "IRouterPlugin",
@@ -147,6 +149,40 @@ class IUnresolvedPolicy(Interface):
         Called once, after the routers, for a name (a literal address is judged
         on every route) on a route that L{resolves<txconnect.values.Route>};
         C{request} is the very object that C{decide} was given.
+        """
+
+
+class IListPolicy(Interface):
+    """
+    A policy that is a list: two of one name and one class are one list.
+
+    For a policy that judges at any step.
+    """
+
+    def joinedWith(other: Any) -> Any:
+        """
+        Return one policy for the items of both lists.
+
+        Called at start-up, when a second policy of the same name and the same class
+        is given.  A subclass whose constructor takes other arguments overrides it.
+
+        @raise ValueError: they cannot be one list; start-up stops with its words.
+        """
+
+
+class IPortOpener(Interface):
+    """
+    A policy whose items may name the port of a host.
+
+    Such a port is open where C{ports} was not given: the default policy asks this.
+    """
+
+    def opensPort(request: Request) -> str | None:
+        """
+        Return the item that names both the host and the port of a request.
+
+        Called at once before C{decide}, and only for a port that is closed by
+        default; the policy itself, like every other, must still allow the request.
         """
 
 

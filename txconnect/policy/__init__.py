@@ -1,5 +1,5 @@
 """
-Stock policies: rules on destinations and users.
+Stock policies: rules on destinations, users and clients.
 
 They judge by values and keep no state of a tunnel; they use the vocabulary
 (L{txconnect.values}, L{txconnect.interfaces}) and nothing above it, so each is
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from txconnect.naming import namesWhenUsed
 
 if TYPE_CHECKING:
+    from txconnect.policy.clients import ClientsPolicy
     from txconnect.policy.combinators import allOf, anyOf, reportOnly
     from txconnect.policy.defaults import defaultPolicies
     from txconnect.policy.hosts import DenyHostsPolicy, HostsPolicy
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from txconnect.policy.users import UsersPolicy
 
 __all__ = [
+    "ClientsPolicy",
     "DenyHostsPolicy",
     "HostsPolicy",
     "NetworksPolicy",
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ClientsPolicy": ".clients",
     "DenyHostsPolicy": ".hosts",
     "HostsPolicy": ".hosts",
     "NetworksPolicy": ".networks",

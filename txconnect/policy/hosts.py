@@ -1,149 +1,233 @@
 """
 C{hosts} and C{deny-hosts}: the hosts to which tunnels may lead, by name.
 
-An item is a host name, an address, or C{*.} and a name.  C{*.example.com}
-covers every name below C{example.com}, at any depth, and not C{example.com}
-itself.  A star is allowed nowhere else (smokescreen's rule), so that no list
-covers more than its reader thinks.
-
-Names come here in one form only (L{txconnect.wire.authority}): lower case, no
-trailing dot, punycode.  Addresses are compared as addresses.
+The items are those of L{txconnect.policy.hostitems}, and C{@FILE}s of them
+(L{txconnect.policy.itemlists}).  Addresses are compared as addresses, and an address
+item covers only a literal address, never a name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address, ip_address
+from typing import TypeVar
 
 from zope.interface import implementer
 
-from txconnect.interfaces import IAddressPolicy, IDestinationPolicy
+from txconnect.interfaces import (
+    IAddressPolicy,
+    IDestinationPolicy,
+    IListPolicy,
+    IPortOpener,
+)
 from txconnect.ownaddresses import unmapped
+from txconnect.policy.hostitems import EVERY_PORT, parseHostItem
+from txconnect.policy.itemlists import ItemList
 from txconnect.values import (
     Allow,
     Authority,
-    BadAuthority,
     Cause,
     Decision,
     Deny,
     IPAddress,
     Request,
 )
-from txconnect.wire.authority import parseHost
 
 __all__ = ["DenyHostsPolicy", "HostPatterns", "HostsPolicy"]
 
 _ALLOW = Allow()
+_Ports = frozenset[int]
+_Key = TypeVar("_Key")
+# One object for the many items that name no port.
+_EVERY = frozenset((EVERY_PORT,))
 
 
 class HostPatterns:
     """
-    A list of hosts that is searched with one set look-up a label, however long
-    it is.
+    A set of hosts that is searched with one look-up a label, however long it is.
     """
 
-    def __init__(self, items: Sequence[str]) -> None:
+    # By name, by the part behind "*.", by address: the ports.
+
+    def __init__(self, items: Iterable[str] = ()) -> None:
         """
-        @raise ValueError: the list is empty, or an item is not a host.
+        @raise ValueError: an item is not a host.
         """
-        if not items:
-            raise ValueError("no host is listed")
-        self._names: set[str] = set()
-        self._suffixes: set[str] = set()
-        self._addresses: set[tuple[int, int]] = set()
+        self._names: dict[str, _Ports] = {}
+        self._suffixes: dict[str, _Ports] = {}
+        self._addresses: dict[tuple[int, int], _Ports] = {}
         for item in items:
-            self._addItem(item.strip())
+            self.add(item)
+
+    def add(self, item: str) -> None:
+        """
+        Add an item.
+
+        @raise ValueError: it is not a host.
+        """
+        read = parseHostItem(item)
+        ports = frozenset((read.port,)) if read.port else _EVERY
+        if not isinstance(read.host, str):
+            _addPorts(self._addresses, _addressKey(read.host), ports)
+            return
+        if read.itself:
+            _addPorts(self._names, read.host, ports)
+        if read.below:
+            _addPorts(self._suffixes, read.host, ports)
 
     def matchAuthority(self, authority: Authority) -> str | None:
-        """Return the item that covers a destination as requested, if any."""
+        """Return the narrowest item that covers a destination as requested, if any."""
+        for host, ports in self._covering(authority):
+            if EVERY_PORT in ports:
+                return host
+            if authority.port in ports:
+                return _withPort(host, authority.port)
+        return None
+
+    def matchPort(self, authority: Authority) -> str | None:
+        """Return the item that names both the host and the port, if any."""
+        for host, ports in self._covering(authority):
+            if authority.port in ports:
+                return _withPort(host, authority.port)
+        return None
+
+    def matchAddress(self, address: IPAddress, port: int) -> bool:
+        """Tell whether an address item covers an address on a port."""
+        ports = self._addresses.get(_addressKey(address), ())
+        return EVERY_PORT in ports or port in ports
+
+    def portsOf(self, authority: Authority) -> set[int]:
+        """Return the ports that items name of a destination's host."""
+        return {port for _, ports in self._covering(authority) for port in ports}
+
+    def _covering(self, authority: Authority) -> Iterator[tuple[str, _Ports]]:
+        """Generate the hosts of the set that cover a destination, with their ports."""
         address = authority.address
         if address is not None:
-            return self.matchAddress(address)
+            ports = self._addresses.get(_addressKey(address))
+            if ports:
+                yield str(unmapped(address)), ports
+            return
         host = authority.host
-        if host in self._names:
-            return host
+        ports = self._names.get(host)
+        if ports:
+            yield host, ports
         # From the longest suffix on, so the reason names the narrowest item.
         dot = host.find(".")
         while dot >= 0:
-            if host[dot + 1 :] in self._suffixes:
-                return "*" + host[dot:]
+            ports = self._suffixes.get(host[dot + 1 :])
+            if ports:
+                yield "*" + host[dot:], ports
             dot = host.find(".", dot + 1)
-        return None
-
-    def matchAddress(self, address: IPAddress) -> str | None:
-        """Return the address item that covers an address, if any."""
-        key = _addressKey(address)
-        return str(unmapped(address)) if key in self._addresses else None
-
-    def _addItem(self, item: str) -> None:
-        address = _parseAddress(item)
-        if address is not None:
-            self._addresses.add(_addressKey(address))
-        elif item.startswith("*."):
-            self._suffixes.add(_parseName(item, item[2:]))
-        else:
-            self._names.add(_parseName(item, item))
 
 
-@implementer(IDestinationPolicy)
+@implementer(IDestinationPolicy, IListPolicy, IPortOpener)
 class HostsPolicy:
     """
     A policy that allows the hosts it lists, and refuses all others.
 
     It judges the target of the request.  A listed address is allowed if it is
     the target itself; a name that resolves to it is judged as a name.
+
+    An item with a port allows that port alone, and opens it where C{ports} was not
+    given: see L{IPortOpener}.
     """
 
     name = "hosts"
 
     def __init__(self, *items: str) -> None:
         """
-        @param items: see the module; at least one.
-        @raise ValueError: there is none, or one is not a host.
+        @param items: see L{txconnect.policy.hostitems}, or C{@FILE}; at least one.
+        @raise ValueError: there is none, or one is wrong.
         """
-        self._patterns = HostPatterns(items)
+        self._list = _hostList(items)
+
+    def joinedWith(self, other: HostsPolicy) -> HostsPolicy:
+        """See L{IListPolicy.joinedWith}."""
+        return type(self)(*self._list.items, *other._list.items)
+
+    def opensPort(self, request: Request) -> str | None:
+        """See L{IPortOpener.opensPort}."""
+        for patterns in self._list.sets():
+            item = patterns.matchPort(request.authority)
+            if item is not None:
+                return item
+        return None
 
     def decide(self, request: Request) -> Decision:
         """Judge the host of a request."""
-        item = self._patterns.matchAuthority(request.authority)
-        if item is None:
-            return Deny(f"{request.authority.host} is not among the allowed hosts")
-        return _ALLOW
+        for patterns in self._list.sets():
+            if patterns.matchAuthority(request.authority) is not None:
+                return _ALLOW
+        return Deny(self._explainRefusal(request.authority))
+
+    def _explainRefusal(self, authority: Authority) -> str:
+        ports = set[int]().union(*[p.portsOf(authority) for p in self._list.sets()])
+        if not ports:
+            return f"{authority.host} is not among the allowed hosts"
+        named = ", ".join(map(str, sorted(ports)[:4]))
+        return f"{authority.host} is allowed on other ports only ({named})"
 
 
-@implementer(IDestinationPolicy, IAddressPolicy)
+@implementer(IDestinationPolicy, IAddressPolicy, IListPolicy)
 class DenyHostsPolicy:
     """
     A policy that refuses the hosts it lists, and allows all others.
 
     A listed address is refused under every name that resolves to it, and inside
     an IPv6 address that leads to it.  A listed I{name} is refused under that
-    name only: its server may have others.
+    name only: its server may have others.  An item with a port refuses that port
+    alone.
     """
 
     name = "deny-hosts"
 
     def __init__(self, *items: str) -> None:
         """
-        @param items: see the module; at least one.
-        @raise ValueError: there is none, or one is not a host.
+        @param items: see L{txconnect.policy.hostitems}, or C{@FILE}; at least one.
+        @raise ValueError: there is none, or one is wrong.
         """
-        self._patterns = HostPatterns(items)
+        self._list = _hostList(items, mayBeEmpty=False)
+
+    def joinedWith(self, other: DenyHostsPolicy) -> DenyHostsPolicy:
+        """See L{IListPolicy.joinedWith}."""
+        return type(self)(*self._list.items, *other._list.items)
 
     def decide(self, request: Request) -> Decision:
         """Judge the host of a request."""
-        item = self._patterns.matchAuthority(request.authority)
-        if item is None:
-            return _ALLOW
-        return Deny(f"{request.authority.host} is denied ({item})")
+        for patterns in self._list.sets():
+            item = patterns.matchAuthority(request.authority)
+            if item is not None:
+                return Deny(f"{request.authority.host} is denied ({item})")
+        return _ALLOW
 
     def decideAddress(self, request: Request, address: IPAddress) -> Decision:
         """Judge an address that is about to be dialled."""
+        port = request.authority.port
         # A NAT64 would connect to the IPv4 address inside.
         for candidate in (address, _translatedAddress(address)):
-            if candidate is not None and self._patterns.matchAddress(candidate):
-                return Deny(f"{address} is denied ({candidate})", Cause.ADDRESS)
+            if candidate is not None and any(
+                patterns.matchAddress(candidate, port) for patterns in self._list.sets()
+            ):
+                denied = unmapped(candidate)
+                return Deny(f"{address} is denied ({denied})", Cause.ADDRESS)
         return _ALLOW
+
+
+def _hostList(
+    items: tuple[str, ...], mayBeEmpty: bool = True
+) -> ItemList[HostPatterns]:
+    if not items:
+        raise ValueError("no host is listed")
+    return ItemList(items, HostPatterns, "the list of hosts", mayBeEmpty)
+
+
+def _addPorts(listed: dict[_Key, _Ports], key: _Key, ports: _Ports) -> None:
+    listed[key] = listed[key] | ports if key in listed else ports
+
+
+def _withPort(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _addressKey(address: IPAddress) -> tuple[int, int]:
@@ -158,42 +242,3 @@ def _translatedAddress(address: IPAddress) -> IPAddress | None:
     if isinstance(address, IPv6Address) and int(address) >> 32 == 0x64FF9B << 64:
         return ip_address(int(address) & 0xFFFFFFFF)
     return None
-
-
-def _parseAddress(item: str) -> IPAddress | None:
-    try:
-        if item.startswith("[") and item.endswith("]"):
-            return IPv6Address(item[1:-1])
-        return ip_address(item)
-    except ValueError:
-        return None
-
-
-def _parseName(item: str, name: str) -> str:
-    complaint = _explainBadName(item, name)
-    if complaint:
-        raise ValueError(f"{item!r} is not a host: {complaint}")
-    try:
-        return parseHost(name)
-    except BadAuthority as error:
-        raise ValueError(f"{item!r} is not a host: {error}") from None
-
-
-def _explainBadName(item: str, name: str) -> str:
-    """Explain a common mistake in an item; return an empty text for any other."""
-    # The grammar would refuse these too, in words that do not say what to write.
-    if not item:
-        return "it is empty; is there a comma too many?"
-    if "*" in name:
-        return "a star is allowed only at the beginning, as in *.example.com"
-    if "://" in name:
-        return "it is a URL; write only the host"
-    if "/" in name:
-        return "networks are judged by the networks policy"
-    if ":" in name:
-        return "ports are judged by the ports policy"
-    if not name.isascii():
-        return "write it in punycode (xn--...)"
-    if _parseAddress(name) is not None:
-        return "an address has no names below it"
-    return ""

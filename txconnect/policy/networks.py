@@ -10,40 +10,44 @@ default the public Internet is allowed: no special-use address (L{specialUse
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from zope.interface import implementer
 
 from txconnect.errors import EXHAUSTION
-from txconnect.interfaces import IAddressPolicy
+from txconnect.interfaces import IAddressPolicy, IListPolicy
 from txconnect.ownaddresses import OwnAddresses, unmapped
+from txconnect.policy.itemlists import ItemList
+from txconnect.policy.networkitems import parseNetwork
 from txconnect.values import Allow, Cause, Decision, Deny, IPAddress, Request
 from txconnect.wire.addresses import specialUse
 
-__all__ = ["Networks", "NetworksPolicy"]
+__all__ = ["Networks", "NetworksPolicy", "firstItems"]
 
 _ALLOW = Allow()
-_MAPPED = IPv6Network("::ffff:0:0/96")
 
 
 class Networks:
     """
     A set of networks that is searched with one set look-up a prefix length,
     however many networks it has.
+
+    @cvar forms: the right forms of an item, for the message about a wrong one.
     """
+
+    forms = "a network such as 10.0.0.0/8, or an address"
 
     # By version and by the number of bits after the prefix: the prefixes as numbers.
 
     def __init__(self) -> None:
         self._byShift: dict[int, dict[int, set[int]]] = {4: {}, 6: {}}
 
-    def add(self, text: str) -> None:
+    def add(self, item: str) -> None:
         """
         Add a network in CIDR form, or a single address.
 
         @raise ValueError: it is neither, or has bits set after its prefix.
         """
-        network = _parseNetwork(text)
+        network = parseNetwork(item, self.forms)
         shift = network.max_prefixlen - network.prefixlen
         ofShift = self._byShift[network.version].setdefault(shift, set())
         ofShift.add(int(network.network_address) >> shift)
@@ -56,7 +60,20 @@ class Networks:
         return False
 
 
-@implementer(IAddressPolicy)
+class _AllowedNetworks(Networks):
+    """The networks of the policy."""
+
+    forms = "'public', 'any', a network such as 10.0.0.0/8, or an address"
+
+    def add(self, item: str) -> None:
+        """Add a network, as in any set of them."""
+        if item in ("any", "public"):
+            # Only in the argument: a file must not open everything.
+            raise ValueError(f"{item!r} stands in the argument, networks:{item}")
+        super().add(item)
+
+
+@implementer(IAddressPolicy, IListPolicy)
 class NetworksPolicy:
     """
     A policy that allows addresses in the networks it lists, and refuses all others.
@@ -70,20 +87,19 @@ class NetworksPolicy:
 
     def __init__(self, *items: str, own: OwnAddresses | None = None) -> None:
         """
-        @param items: networks in CIDR form, addresses, C{"public"}; or
-            C{"any"} alone.  Without any item it is C{"public"}.
+        @param items: networks in CIDR form, addresses, C{@FILE}s of these,
+            C{"public"}; or C{"any"} alone.  Without any item it is C{"public"}.
         @param own: the addresses of this machine.
         @raise ValueError: an item is none of these.
         """
-        texts = [item.strip() for item in items] or ["public"]
+        texts = list(dict.fromkeys(item.strip() for item in items)) or ["public"]
         if "any" in texts and len(texts) > 1:
             raise ValueError("'any' allows every address already: give it alone")
         self._any = texts == ["any"]
         self._public = "public" in texts
-        self._listed = [text for text in texts if text not in ("any", "public")]
-        self._networks = Networks()
-        for text in self._listed:
-            self._networks.add(text)
+        listed = [text for text in texts if text not in ("any", "public")]
+        self._list = ItemList(listed, _AllowedNetworks, "the list of networks")
+        self._listed = self._list.items
         self._own = OwnAddresses() if own is None else own
 
     @classmethod
@@ -92,19 +108,27 @@ class NetworksPolicy:
         # Without "own", which no text of a command line could name.
         return cls(*items)
 
+    def joinedWith(self, other: NetworksPolicy) -> NetworksPolicy:
+        """See L{IListPolicy.joinedWith}."""
+        return type(self)(*self._items(), *other._items(), own=self._own)
+
     def decideAddress(self, request: Request, address: IPAddress) -> Decision:
         """Judge an address that is about to be dialled."""
         if self._any:
             return _ALLOW
         # Dialled, an IPv4-mapped address is the IPv4 address inside.
         judged = unmapped(address)
-        if judged in self._networks:
+        if self._listed and any(judged in each for each in self._list.sets()):
             return _ALLOW
         if self._public:
             return self._decidePublic(judged)
         return Deny(
-            f"{address} is in none of {_firstItems(self._listed)}", Cause.ADDRESS
+            f"{address} is in none of {firstItems(self._listed)}", Cause.ADDRESS
         )
+
+    def _items(self) -> Sequence[str]:
+        words = ["any"] * self._any + ["public"] * self._public
+        return (*words, *self._listed)
 
     def _decidePublic(self, address: IPAddress) -> Decision:
         special = specialUse(address)
@@ -131,36 +155,7 @@ def _refuseUnknown(address: IPAddress, error: OSError) -> Deny:
     )
 
 
-def _firstItems(texts: Sequence[str]) -> str:
+def firstItems(texts: Sequence[str]) -> str:
+    """Return the first items of a list, for a message, and the number of the rest."""
     shown = ", ".join(texts[:4])
     return f"{shown} and {len(texts) - 4} more" if len(texts) > 4 else shown
-
-
-def _parseNetwork(text: str) -> IPv4Network | IPv6Network:
-    try:
-        network = ip_network(text)
-    except ValueError:
-        raise ValueError(_explainBadNetwork(text)) from None
-    # Addresses are judged unmapped, so such a network would never match.
-    if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
-        raise ValueError(
-            f"{text!r} is IPv4 inside IPv6: write the IPv4 network, which covers both"
-        )
-    return network
-
-
-def _explainBadNetwork(text: str) -> str:
-    if not text:
-        return "an item is empty: is there a comma too many?"
-    try:
-        network = ip_network(text, strict=False)
-    except ValueError:
-        return (
-            f"{text!r} is not a network: write 'public', 'any', or a network such as "
-            "10.0.0.0/8"
-        )
-    address = text.partition("/")[0]
-    return (
-        f"{text!r} has bits set after its prefix: write {network} for the whole "
-        f"network, or {address} for the one address"
-    )

@@ -5,18 +5,22 @@ known ports"; H1-25).
 
 from __future__ import annotations
 
+import re
+
 from zope.interface import implementer
 
-from txconnect.interfaces import IDestinationPolicy
+from txconnect.interfaces import IDestinationPolicy, IListPolicy
+from txconnect.policy.itemlists import shownItem
 from txconnect.values import Allow, BadAuthority, Decision, Deny, Request
 from txconnect.wire.authority import parsePort
 
 __all__ = ["PortsPolicy"]
 
 _ALLOW = Allow()
+_RANGE = re.compile(r"([0-9]+)(?::|\.\.+|–)([0-9]+)", re.ASCII)
 
 
-@implementer(IDestinationPolicy)
+@implementer(IDestinationPolicy, IListPolicy)
 class PortsPolicy:
     """
     A policy that allows a set of ports, and refuses all others.
@@ -30,7 +34,7 @@ class PortsPolicy:
             alone; none at all is C{443}.
         @raise ValueError: an item is none of these.
         """
-        texts = [str(item).strip() for item in items] or ["443"]
+        texts = list(dict.fromkeys(str(item).strip() for item in items)) or ["443"]
         if "any" in texts and len(texts) > 1:
             raise ValueError("'any' allows every port already: give it alone")
         # An octet a port: judging is one look-up, however many ranges there are.
@@ -38,7 +42,12 @@ class PortsPolicy:
         for text in texts:
             ports = _parsePorts(text)
             self._allowed[ports.start : ports.stop] = b"\1" * len(ports)
+        self._items = texts
         self._listed = ", ".join(texts)
+
+    def joinedWith(self, other: PortsPolicy) -> PortsPolicy:
+        """See L{IListPolicy.joinedWith}."""
+        return type(self)(*self._items, *other._items)
 
     def decide(self, request: Request) -> Decision:
         """Judge the port of a request."""
@@ -56,9 +65,17 @@ def _parsePorts(text: str) -> range:
         ports = range(parsePort(first), parsePort(last if dash else first) + 1)
     except BadAuthority:
         raise ValueError(
-            f"{text!r} is not a port: write a number from 1 to 65535, a range such "
-            "as 8000-8999, or 'any'"
+            f"{shownItem(text)} is not a port: {_rightForm(text)}"
         ) from None
     if not ports:
         raise ValueError(f"{text!r} runs backwards: write {last}-{first}")
     return ports
+
+
+def _rightForm(text: str) -> str:
+    if text == "*":
+        return "write any for every port"
+    near = _RANGE.fullmatch(text)
+    if near is not None:
+        return f"write {near[1]}-{near[2]} for a range"
+    return "write a number from 1 to 65535, a range such as 8000-8999, or 'any'"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from zope.interface import implementer
 
-from txconnect.interfaces import IDestinationPolicy
+from txconnect.interfaces import IDestinationPolicy, IListPolicy
 from txconnect.values import Allow, Decision, Deny, Request
 
 __all__ = ["UsersPolicy"]
@@ -14,7 +14,7 @@ __all__ = ["UsersPolicy"]
 _ALLOW = Allow()
 
 
-@implementer(IDestinationPolicy)
+@implementer(IDestinationPolicy, IListPolicy)
 class UsersPolicy:
     """
     A policy that allows the users it lists, and refuses all others; on a proxy
@@ -35,6 +35,10 @@ class UsersPolicy:
         if not all(users):
             raise ValueError("a user's name is empty: is there a comma too many?")
         self._users = frozenset(users)
+
+    def joinedWith(self, other: UsersPolicy) -> UsersPolicy:
+        """See L{IListPolicy.joinedWith}."""
+        return type(self)(*self._users, *other._users)
 
     def decide(self, request: Request) -> Decision:
         """Judge the user of a request."""
