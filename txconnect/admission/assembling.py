@@ -6,6 +6,9 @@ A policy replaces a default of its name only step by step: one that is called
 C{networks} but judges names would take the address rule away, so start-up stops.  It
 stops as well when no policy at all judges a step, because nothing but an explicit
 allow allows.
+
+Two lists of one name and one class are one list; all other policies of one name must
+all allow, like any.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from txconnect.errors import ConfigurationError
 from txconnect.interfaces import (
     IAddressPolicy,
     IDestinationPolicy,
+    IListPolicy,
     IPairFactory,
     IRouter,
     ITrafficObserver,
@@ -33,6 +37,7 @@ from txconnect.values import Named
 __all__ = [
     "assemble",
     "describedKind",
+    "joinedLists",
     "listed",
     "verifiedPlugins",
     "withDefaults",
@@ -97,6 +102,44 @@ def withNames(plugins: Iterable[object]) -> list[Named]:
         else Named(getattr(each, "name", None) or type(each).__name__, each)
         for each in plugins
     ]
+
+
+def joinedLists(policies: Iterable[Named]) -> list[Named]:
+    """
+    Make one list of those lists that have one name, at the place of the first.
+
+    @raise ConfigurationError: they cannot be one; or another policy has a list's
+        name, so that only one of them might have been meant.
+    """
+    kept: list[Named] = []
+    places: dict[str, int] = {}
+    for each in policies:
+        at = places.setdefault(each.name, len(kept))
+        if at < len(kept) and (_isList(kept[at]) or _isList(each)):
+            kept[at] = _joinLists(kept[at], each)
+        else:
+            kept.append(each)
+    return kept
+
+
+def _isList(policy: Named) -> bool:
+    return bool(IListPolicy.providedBy(policy.plugin))
+
+
+def _joinLists(first: Named, second: Named) -> Named:
+    # By exact class: a subclass may mean something else by its items.
+    if type(first.plugin) is not type(second.plugin):
+        kinds = [type(each.plugin).__name__ for each in (first, second)]
+        raise ConfigurationError(
+            f"policy {first.name!r} is given twice, as {' and '.join(kinds)}: only two "
+            "lists of one class make one list, so give one of them another name"
+        )
+    try:
+        return Named(first.name, first.plugin.joinedWith(second.plugin))
+    except ValueError as error:
+        raise ConfigurationError(
+            f"policy {first.name!r} is given twice, which makes one list: {error}"
+        ) from None
 
 
 def withDefaults(

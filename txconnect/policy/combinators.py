@@ -109,6 +109,10 @@ class AllOf(Combined):
             self.onAddress, lambda member: member.judgeAddress(request, address)
         )
 
+    def mayOpenPorts(self, member: PolicyMember) -> bool:
+        """Tell whether a member opens ports: the others must allow as well."""
+        return member.opensPorts
+
     def unresolvedJudgement(self, request: Request) -> Judgement:
         """Allow if every member allows the request without addresses."""
         return _judgeEvery(
@@ -196,6 +200,13 @@ class AnyOf(Combined):
             # has no opinion, as a single policy on addresses has none.
             return Abstain()
         return _combineDenials(opinions)
+
+    def mayOpenPorts(self, member: PolicyMember) -> bool:
+        """
+        Tell whether a member opens ports: not an C{allOf}, as another member could
+        allow the port's host to those whom the C{allOf} refuses.
+        """
+        return member.opensPorts and not isinstance(member.policy, AllOf)
 
     def leansOnAddresses(self) -> bool:
         """Tell whether a name may pass that only a rule on addresses can allow."""

@@ -21,6 +21,7 @@ from zope.interface.interface import InterfaceClass
 from txconnect.interfaces import (
     IAddressPolicy,
     IDestinationPolicy,
+    IPortOpener,
     IUnresolvedPolicy,
 )
 from txconnect.maybeasync import run
@@ -40,6 +41,7 @@ class PolicyMember:
     @ivar policy: the policy itself.
     @ivar asksName: true if the policy is asked at the name step; C{asksAddress}
         and C{asksUnresolved} are the same for the others.
+    @ivar opensPorts: true if items of the policy may open ports.
     @ivar rulesName: true if the policy has a rule at the name step, so that it can
         allow or deny; C{rulesAddress} is the same for the address step.
     """
@@ -51,6 +53,7 @@ class PolicyMember:
         self.asksName = IDestinationPolicy.providedBy(policy)
         self.asksAddress = IAddressPolicy.providedBy(policy)
         self.asksUnresolved = IUnresolvedPolicy.providedBy(policy)
+        self.opensPorts = IPortOpener.providedBy(policy)
         if not (self.asksName or self.asksAddress):
             raise ValueError(f"{policy!r} is not a policy: it judges neither step")
         self.name = _nameOf(member, policy)
@@ -123,6 +126,9 @@ class Combined(ABC):
             provided.append(IAddressPolicy)
         if self.onUnresolved or self.leansOnAddresses():
             provided.append(IUnresolvedPolicy)
+        self._openers = [each.policy for each in members if self.mayOpenPorts(each)]
+        if self._openers:
+            provided.append(IPortOpener)
         self._services = _servicesOf(members)
         if self._services.services:
             provided.append(IService)
@@ -168,6 +174,21 @@ class Combined(ABC):
     def judgeUnresolved(self, request: Request) -> _Answer:
         """Judge a request without addresses for another combinator."""
         return run(self.unresolvedJudgement(request))
+
+    def opensPort(self, request: Request) -> str | None:
+        """See L{IPortOpener.opensPort}: the item of a member that opens ports."""
+        for opener in self._openers:
+            item: str | None = opener.opensPort(request)
+            if item is not None:
+                return item
+        return None
+
+    def mayOpenPorts(self, member: PolicyMember) -> bool:
+        """
+        Tell whether an item of a member may open a port: never for who could be
+        allowed without that member.
+        """
+        return False
 
     def leansOnAddresses(self) -> bool:
         """Tell whether a name may pass that only a rule on addresses can allow."""

@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from txconnect.admission.assembling import (
     assemble,
     describedKind,
+    joinedLists,
     listed,
     verifiedPlugins,
     withDefaults,
@@ -78,7 +79,8 @@ class ConnectProxy(MultiService):
         C{IReactorFromThreads}.
     @param policies: L{IDestinationPolicy} and L{IAddressPolicy} providers.
         The defaults, C{ports} and C{networks}, stand in front of them until a
-        policy of the same name is among them.
+        policy of the same name is among them.  Two lists of one name, such as
+        C{hosts}, are one list.
     @param routers: L{IRouter} providers; the first that answers wins.
     @param routes: asked after the routers: what C{--route} takes, such as
         C{"hosts:*.corp.example=http://parent:3128"}, or
@@ -182,8 +184,8 @@ class ConnectProxy(MultiService):
         @raise ConfigurationError: as by the constructor.
         """
         settings = _checkedSettings(settings)
-        given = withNames(listed("policies", policies))
-        standing = withDefaults(given, defaultPolicies())
+        given = joinedLists(withNames(listed("policies", policies)))
+        standing = withDefaults(given, defaultPolicies(given))
         asking = verifiedPlugins(listed("schemes", schemes), IAuthScheme)
         checking = verifiedPlugins(listed("checkers", checkers), ICredentialsChecker)
         rules = assemble(
