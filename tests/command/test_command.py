@@ -251,6 +251,46 @@ def test_pluginsOfEveryKindAreLoadedInOrder() -> None:
     ]
 
 
+def test_portsOfItemsAreSaidAtStartUp(tmp_path: Path) -> None:
+    """[F31] Where an item opens a port, the lines do not say that 443 is all."""
+    path = tmp_path / "list"
+    for item, ports in [
+        ("a.example", "ports:443"),
+        ("a.example:22", "ports:443, or an item's"),
+        (f"@{path}", "ports:443, or an item's"),
+    ]:
+        path.write_text("b.example\nc.example:22\n")
+        text = f"hosts:{item}"
+        shown = standingPolicies(rules("--policy", text))
+        assert shown == [ports, "networks:public", text]
+    given = ("--policy", "ports:443", "--policy", "hosts:a.example:22")
+    assert standingPolicies(rules(*given))[1] == "ports:443"
+
+
+@pytest.mark.parametrize(
+    ("policies", "reason"),
+    [
+        (["networks:any", "networks:public"], "policy 'networks' is given twice"),
+        (["ports:any", "ports:1"], "'any' allows every port already"),
+        (["hosts:/etc/list"], "write @/etc/list"),
+        (["hosts:@no/list"], "no/list: the list of hosts cannot be read: No such file"),
+        (["hosts:@list"], "list:2: '*b' is not a host: a star is allowed only at"),
+        (["deny-hosts:@empty"], "empty: the list of hosts has no item"),
+        (["clients:a.example"], "clients are known by their addresses"),
+    ],
+)
+def test_badListsAreOneLine(
+    policies: list[str], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[F14] [F28] [F31] One sentence, with file and line, and nothing is opened."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list").write_text("a\n*b\n")
+    (tmp_path / "empty").write_text("")
+    said = complaint(*[each for text in policies for each in ("--policy", text)])
+    assert reason in said
+    assert "\n" not in said
+
+
 def test_secondPairIsRefused() -> None:
     """Only one can build the pair: two given stop start-up."""
     pair = ("--pair", "./mine.py:pair")

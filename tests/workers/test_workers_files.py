@@ -80,12 +80,20 @@ def configured(field: str, text: str) -> Configuration:
         ("pair", "./pair.py:P:./key", "./pair.py:P:<it is key>"),
         ("taps", "./tap.py:T:x,./key", "./tap.py:T:x,<it is key>"),
         ("routers", "ask:./token", "ask:<it is token>"),
+        ("policies", "hosts:@users", "hosts:@<it is users>"),
+        (
+            "policies",
+            "hosts:a, @./key ,@users",
+            "hosts:a, @<it is key> ,@<it is users>",
+        ),
+        ("policies", "hosts:@missing,@", "hosts:@missing,@"),
+        ("routes", "hosts:@users=http://p:1", "hosts:@<it is users>=http://p:1"),
         ("schemes", "digest:./key,./token", "digest:<it is key>,<it is token>"),
     ],
 )
 @pytest.mark.usefixtures("directory")
 def test_namedFilesAreHandedOn(field: str, text: str, told: str) -> None:
-    """What is written, and what only looks like a file, is not."""
+    """What is written, and what only looks like a file, is not. [F31]"""
     before = len(os.listdir("/proc/self/fd"))
     assert rewritten(configured(field, text)) == configured(field, told)
     assert len(os.listdir("/proc/self/fd")) == before

@@ -14,12 +14,13 @@ from twisted.copyright import version as twistedVersion
 from twisted.internet.interfaces import IAddress
 
 from txconnect.configuration import BuiltProxy, PluginSet
-from txconnect.interfaces import IAddressPolicy
+from txconnect.interfaces import IAddressPolicy, IPortOpener
 from txconnect.listening import Listener, shownAddress
 from txconnect.naming import VERSION
 
 _DEFAULT_POLICIES = {"ports": "ports:443", "networks": "networks:public"}
 _DEFAULTS = tuple(_DEFAULT_POLICIES.values())
+_OPENED = "ports:443, or an item's"
 _WIDTH = 52
 """Columns before the right part of a line at start-up."""
 
@@ -146,8 +147,15 @@ def standingPolicies(rules: PluginSet) -> list[str]:
     """Return the policies with the defaults, as an operator would write them."""
     # By name: a policy of the operator's replaces the default of that name.
     given = {policy.name for policy in rules.policies}
-    defaults = [d for name, d in _DEFAULT_POLICIES.items() if name not in given]
+    shown = dict(_DEFAULT_POLICIES)
+    if any(_opensPorts(policy.plugin) for policy in rules.policies):
+        shown["ports"] = _OPENED
+    defaults = [text for name, text in shown.items() if name not in given]
     return [*defaults, *rules.configuration.policies]
+
+
+def _opensPorts(policy: object) -> bool:
+    return IPortOpener.providedBy(policy) and bool(getattr(policy, "namesPorts", True))
 
 
 def _listenerUrl(listener: Listener, host: IAddress) -> str:

@@ -45,6 +45,8 @@ _EVERY = frozenset((EVERY_PORT,))
 class HostPatterns:
     """
     A set of hosts that is searched with one look-up a label, however long it is.
+
+    @ivar namesPorts: whether an item names a port.
     """
 
     # By name, by the part behind "*.", by address: the ports.
@@ -56,6 +58,7 @@ class HostPatterns:
         self._names: dict[str, _Ports] = {}
         self._suffixes: dict[str, _Ports] = {}
         self._addresses: dict[tuple[int, int], _Ports] = {}
+        self.namesPorts = False
         for item in items:
             self.add(item)
 
@@ -66,7 +69,10 @@ class HostPatterns:
         @raise ValueError: it is not a host.
         """
         read = parseHostItem(item)
-        ports = frozenset((read.port,)) if read.port else _EVERY
+        ports = _EVERY
+        if read.port != EVERY_PORT:
+            ports = frozenset((read.port,))
+            self.namesPorts = True
         if not isinstance(read.host, str):
             _addPorts(self._addresses, _addressKey(read.host), ports)
             return
@@ -141,6 +147,11 @@ class HostsPolicy:
         @raise ValueError: there is none, or one is wrong.
         """
         self._list = _hostList(items)
+
+    @property
+    def namesPorts(self) -> bool:
+        """Tell whether an item names a port now."""
+        return any(patterns.namesPorts for patterns in self._list.sets())
 
     def joinedWith(self, other: HostsPolicy) -> HostsPolicy:
         """See L{IListPolicy.joinedWith}."""

@@ -24,9 +24,10 @@ import attrs
 
 from txconnect.configuration import Configuration
 from txconnect.errors import ConfigurationError
+from txconnect.rereading import LIMIT
 
-LARGEST = 1 << 20
-"""The most octets; a larger file is no key and no password file."""
+LARGEST = LIMIT
+"""The most octets; a larger file is no key, no password file and no list."""
 
 # Not blocking: opening a FIFO would wait for its writer.
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -61,8 +62,8 @@ class FileReference:
 def fileReferences(configuration: Configuration) -> list[FileReference]:
     """
     Find every file that a configuration names: the argument of a checker, a
-    part of a listener, C{credentials=} and the like of a route, and a path with
-    a slash in the argument of a plugin.  The file of an observer is none of
+    part of a listener, C{credentials=} and the like of a route, a path with a slash
+    in the argument of a plugin, and C{@FILE} there.  The file of an observer is none of
     these: a log is written.
     """
     return [
@@ -114,8 +115,12 @@ def _inPlugin(text: str) -> Iterator[Span]:
 def _pathArguments(text: str, end: int) -> Iterator[Span]:
     start = text.find(":") + 1 or len(text)
     for item in _ITEM.finditer(text, start, end):
-        if "/" in item[0]:
-            yield *item.span(), item[0]
+        # A list of items stands in a file behind the mark.
+        path = item[0].strip()
+        name = path.removeprefix("@")
+        if "/" in name or name != path:
+            begin = text.index(name, item.start())
+            yield begin, begin + len(name), name
 
 
 _FINDERS: dict[str, Callable[[str], Iterator[Span]]] = {
