@@ -20,6 +20,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks import lists
 from benchmarks.__main__ import options, works
 from benchmarks.chart import axis, chart
 from benchmarks.connections import Connection, isComplete, statusOf
@@ -563,3 +564,15 @@ def test_axis(values: list[float], expected: tuple[float, float]) -> None:
     """Whole powers of ten, and never an axis of no length."""
     assert axis(values) == pytest.approx(expected)
     assert axis(values)[0] < axis(values)[1]
+
+
+def test_listsOfEverySize() -> None:
+    """[F31] The table has a line for each list and size; how long, no test says."""
+    head, *lines = lists.rows([10, 20], calls=1)
+    assert head.split()[:2] == ["list", "items"]
+    assert [line.split()[:2] for line in lines] == [
+        ["hosts", "10"],
+        ["hosts", "20"],
+        ["networks", "10"],
+        ["networks", "20"],
+    ]

@@ -267,6 +267,24 @@ def test_portsOfItemsAreSaidAtStartUp(tmp_path: Path) -> None:
     assert standingPolicies(rules(*given))[1] == "ports:443"
 
 
+def test_joinedListsAreShownAsOne() -> None:
+    """[F14] The line says what all must allow, so two lists of one name are one."""
+    texts = [
+        "hosts:a.example",
+        "./mine.py:nice",
+        "ports:1",
+        "hosts:b.example,c.example",
+    ]
+    given = [each for text in (*texts, "./mine.py:nice") for each in ("--policy", text)]
+    assert standingPolicies(rules(*given)) == [
+        "networks:public",
+        "hosts:a.example,b.example,c.example",
+        "./mine.py:nice",
+        "ports:1",
+        "./mine.py:nice",
+    ]
+
+
 @pytest.mark.parametrize(
     ("policies", "reason"),
     [

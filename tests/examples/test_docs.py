@@ -19,10 +19,12 @@ from twisted.internet.endpoints import clientFromString
 
 from txconnect.client import ProxyURL
 from txconnect.command import Options
+from txconnect.errors import ConfigurationError
 from txconnect.observers.lines import FIELDS
 from txconnect.plugins import KINDS, POLICY, installed, loadPlugin
+from txconnect.policy import HostsPolicy
 from txconnect.routing.targets import splitRoute
-from txconnect.testing import checkPolicy, decide
+from txconnect.testing import checkPolicy, decide, makeRequest
 from txconnect.values import Allow, Cause, Closed, Deny
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -52,6 +54,38 @@ def test_accessLogFields() -> None:
     """Every field, in order."""
     table = text("howto/observer.rst").partition("* - Field")[2]
     assert tuple(firstCells(table)[: len(FIELDS)]) == FIELDS
+
+
+def test_listsInFiles() -> None:
+    """[F31] The page's list is a good one, and covers what its comments say."""
+    policy = HostsPolicy(f"@{DOCS / 'howto' / 'hosts.list'}")
+    for target, allowed in [
+        ("pypi.example:443", True),
+        ("files.pypi.example:443", True),
+        ("debian.example:80", True),
+        ("git.example:22", True),
+        ("git.example:443", False),
+        ("eu.registry.example:5000", True),
+        ("[2001:db8::10]:8443", True),
+        ("[2001:db8::11]:8443", False),
+    ]:
+        assert isinstance(decide(policy, target), Allow) == allowed, target
+    assert policy.opensPort(makeRequest("git.example:22")) == "git.example:22"
+
+
+def test_messagesOfLists(tmp_path: Path) -> None:
+    """[F28] [F31] The sentences about a wrong item are the program's."""
+    with pytest.raises(ConfigurationError) as caught:
+        loadPlugin(POLICY, "hosts:*example.com")
+    assert f"txconnect: {caught.value}\n" in text("howto/policy.rst")
+    path = tmp_path / "hosts"
+    path.write_text("\n" * 6 + "*example.com\n")
+    with pytest.raises(ConfigurationError) as caught:
+        loadPlugin(POLICY, f"hosts:@{path}")
+    said = str(caught.value).replace("policy 'hosts': ", "")
+    said = said.replace(str(path), "/etc/txconnect/hosts")
+    page = text("howto/running.rst")
+    assert f"{said}; the version before it stays in force\n" in page
 
 
 def test_endsOfTunnels() -> None:

@@ -93,8 +93,8 @@ class Options(usage.Options, strcred.AuthOptionMixin):
         """
         allow only requests that this policy allows too: NAME[:ARGUMENT],
         ./file.py:NAME or package.module:NAME; repeatable; ports:443 and
-        networks:public apply unless a policy of the same name is given; see
-        --help-policy
+        networks:public apply unless a policy of the same name is given; two
+        lists of one name, as hosts:, are one list; see --help-policy
         """
         self._addText("policies", policy)
 

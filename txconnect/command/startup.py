@@ -14,7 +14,7 @@ from twisted.copyright import version as twistedVersion
 from twisted.internet.interfaces import IAddress
 
 from txconnect.configuration import BuiltProxy, PluginSet
-from txconnect.interfaces import IAddressPolicy, IPortOpener
+from txconnect.interfaces import IAddressPolicy, IListPolicy, IPortOpener
 from txconnect.listening import Listener, shownAddress
 from txconnect.naming import VERSION
 
@@ -151,7 +151,20 @@ def standingPolicies(rules: PluginSet) -> list[str]:
     if any(_opensPorts(policy.plugin) for policy in rules.policies):
         shown["ports"] = _OPENED
     defaults = [text for name, text in shown.items() if name not in given]
-    return [*defaults, *rules.configuration.policies]
+    return [*defaults, *_givenPolicies(rules)]
+
+
+def _givenPolicies(rules: PluginSet) -> list[str]:
+    """Return the policies as they were given, the lists of one name as one."""
+    texts: dict[str, str] = {}
+    for text, policy in zip(rules.configuration.policies, rules.policies, strict=True):
+        name, colon, argument = text.partition(":")
+        joins = colon and policy.name == name and IListPolicy.providedBy(policy.plugin)
+        if joins and name in texts:
+            texts[name] += f",{argument}"
+        else:
+            texts[name if joins else f"{len(texts)}:{text}"] = text
+    return list(texts.values())
 
 
 def _opensPorts(policy: object) -> bool:
