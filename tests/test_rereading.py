@@ -307,3 +307,20 @@ def test_goneDoesNotSettle(settling: Settling, logged: list[tuple[str, str]]) ->
     assert settling.lookAfter(1.0) == [b"one"]
     assert [level for level, _ in logged] == ["error"]
     assert "cannot be read: No such file" in logged[0][1]
+
+
+def test_tooLongIsNotRead(
+    settling: Settling,
+    logged: list[tuple[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """[F31] A file that is too long changes nothing, and is said once a minute."""
+    monkeypatch.setattr(rereading, "LIMIT", 8)
+    settling.write(b"a line of\nmore\n")
+    assert settling.lookAfter(1.0) == settling.lookAfter(1.0) == [b"one"]
+    assert [text for _, text in logged] == [
+        f"{settling.path}: the list has more than 8 octets; the version before it "
+        "stays in force"
+    ]
+    settling.write(b"two\n")
+    assert settling.lookAfter(1.0) == [b"two"]

@@ -179,7 +179,8 @@ class IPortOpener(Interface):
 
     def opensPort(request: Request) -> str | None:
         """
-        Return the item that names both the host and the port of a request.
+        Return the item that names both the host and the port of a request that the
+        policy allows; L{None} if there is none, or the policy would refuse.
 
         Called at once before C{decide}, and only for a port that is closed by
         default; the policy itself, like every other, must still allow the request.

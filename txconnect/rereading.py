@@ -183,12 +183,14 @@ def _readWhole(path: str, noun: str, regular: bool = False) -> tuple[bytes, _Sig
             found = os.fstat(file.fileno())
             if regular and not stat.S_ISREG(found.st_mode):
                 raise ConfigurationError(f"{path}: {noun} is not a regular file")
-            data = file.read(LIMIT + 1)
+            # One that is too long is not read each time that it is looked at.
+            long = found.st_size > LIMIT
+            data = b"" if long else file.read(LIMIT + 1)
     except OSError as error:
         raise ConfigurationError(
             f"{path}: {noun} cannot be read: {error.strerror}"
         ) from None
-    if len(data) > LIMIT:
+    if long or len(data) > LIMIT:
         raise ConfigurationError(f"{path}: {noun} has more than {LIMIT} octets")
     return data, _signature(found)
 

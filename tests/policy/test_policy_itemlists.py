@@ -130,7 +130,11 @@ def test_changeCounts(listed: Listed) -> None:
 
 BAD = [
     (b"a.test\n*b.test\n", 2, "'*b.test' is not a host: a star is allowed"),
-    (b"a.test\n\n# x\n@/etc/more\n", 4, "'@/etc/more' is a file in a file"),
+    (
+        b"a.test\n\n# x\n@/etc/more\n",
+        4,
+        "'@/etc/more': a file names no further file; give each",
+    ),
     (b"a.test, b.test\n", 1, "it is more than one; in a file write one host a line"),
     (b"a.test\nb.tes", 2, "the last line has no end"),
     (b"a.test", 1, "the last line has no end"),

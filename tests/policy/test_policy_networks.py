@@ -189,3 +189,13 @@ def test_networksAgreeWithTheLibrary(case: Any) -> None:
         table.add(str(network))
     expected = any(address in n for n in usable if n.version == address.version)
     assert (address in table) == expected
+
+
+@given(st.text(st.sampled_from("0123.:/-*[]%af "), max_size=20))
+def test_anyTextIsANetworkOrASentence(text: str) -> None:
+    """What is no network raises ValueError, and nothing else does. [F28]"""
+    try:
+        Networks().add(text)
+    except ValueError as error:
+        assert type(error) is ValueError
+        assert len(str(error)) < 250

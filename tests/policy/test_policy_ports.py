@@ -59,10 +59,15 @@ def test_reason() -> None:
         (("1-2-3",), "is not a port"),
         (("90-80",), "'90-80' runs backwards: write 80-90"),
         (("any", "443"), "give it alone"),
+        (("80:90",), "'80:90' is not a port: write 80-90 for a range"),
+        (("80..90",), "write 80-90 for a range"),
+        (("80–90",), "write 80-90 for a range"),
+        (("*",), "write any for every port"),
+        (("9" * 1000,), "9[.]{3}' is not a port"),
     ],
 )
 def test_badItemsStopStartUp(items: tuple[str, ...], words: str) -> None:
-    """An item that is no port is a sentence at start-up, never a guess. [T5]"""
+    """An item that is no port is a sentence at start-up, never a guess. [T5] [F28]"""
     with pytest.raises(ValueError, match=words):
         PortsPolicy(*items)
 

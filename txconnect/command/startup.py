@@ -156,15 +156,19 @@ def standingPolicies(rules: PluginSet) -> list[str]:
 
 def _givenPolicies(rules: PluginSet) -> list[str]:
     """Return the policies as they were given, the lists of one name as one."""
-    texts: dict[str, str] = {}
-    for text, policy in zip(rules.configuration.policies, rules.policies, strict=True):
+    lists = {
+        each.name for each in rules.policies if IListPolicy.providedBy(each.plugin)
+    }
+    shown: list[str] = []
+    places: dict[str, int] = {}
+    for text in rules.configuration.policies:
         name, colon, argument = text.partition(":")
-        joins = colon and policy.name == name and IListPolicy.providedBy(policy.plugin)
-        if joins and name in texts:
-            texts[name] += f",{argument}"
-        else:
-            texts[name if joins else f"{len(texts)}:{text}"] = text
-    return list(texts.values())
+        if colon and name in lists and name in places:
+            shown[places[name]] += f",{argument}"
+            continue
+        places[name] = len(shown)
+        shown.append(text)
+    return shown
 
 
 def _opensPorts(policy: object) -> bool:

@@ -15,6 +15,10 @@ from txconnect.values import Allow, Decision, Deny, Named, Request
 
 __all__ = ["DefaultPortsPolicy", "defaultPolicies"]
 
+DEFAULT_PORT = 443
+
+_ALLOW = Allow()
+
 
 def defaultPolicies(
     given: Iterable[object] = (),
@@ -49,13 +53,15 @@ class DefaultPortsPolicy:
         self.openers = tuple(
             each for each in map(_named, given) if IPortOpener.providedBy(each.plugin)
         )
-        self._ports = PortsPolicy()
 
     def decide(self, request: Request) -> Decision:
         """Judge the port of a request."""
-        decision = self._ports.decide(request)
-        if isinstance(decision, Allow) or not self.openers:
-            return decision
+        port = request.authority.port
+        if port == DEFAULT_PORT:
+            return _ALLOW
+        reason = f"port {port} is not among the allowed ports ({DEFAULT_PORT})"
+        if not self.openers:
+            return Deny(reason)
         for opener in self.openers:
             item = opener.plugin.opensPort(request)
             # By exact type: a coroutine, say, opens nothing.
@@ -64,7 +70,7 @@ class DefaultPortsPolicy:
             if item is not None:
                 kind = type(item).__name__
                 raise TypeError(f"{opener.name} answered {kind}, not an item or None")
-        return Deny(f"{decision.reason}, and no item names {request.authority}")
+        return Deny(f"{reason}, and no item names {request.authority}")
 
 
 def _named(policy: object) -> Named:

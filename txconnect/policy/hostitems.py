@@ -162,15 +162,20 @@ def _explainStar(text: str) -> str:
 
 
 def _explainOtherScript(text: str) -> str:
-    form = ""
+    return "names are written in punycode (xn--...)" + _inPunycode(text)
+
+
+def _inPunycode(text: str) -> str:
+    # No longer one could be a name, and encoding it would take long.
+    if len(text) > MAX_NAME:
+        return ""
     try:
         spelt = text.encode("idna")
         # Letters that the encoding folds would be another name.
-        if spelt.decode("idna") == text.lower():
-            form = _orForm(spelt.decode("ascii"))
+        same = spelt.decode("idna") == text.lower()
     except UnicodeError:
-        form = ""
-    return "names are written in punycode (xn--...)" + form
+        return ""
+    return _orForm(spelt.decode("ascii")) if same else ""
 
 
 def _orForm(near: str) -> str:

@@ -30,6 +30,7 @@ LOOK_EVERY = 1.0
 """Seconds between two looks at a file; a new version counts after two of these."""
 
 _SHOWN = 80
+_NESTED = "a file names no further file; give each in the argument"
 
 _log = Logger()
 
@@ -113,7 +114,7 @@ class ItemList(Generic[_Set]):
             empty = False
             try:
                 if item[0] == "@":
-                    raise ValueError(f"{shownItem(item)} is a file in a file")
+                    raise ValueError(f"{shownItem(item)}: {_NESTED}")
                 made.add(item)
             except ValueError as error:
                 raise ConfigurationError(f"{path}:{number}: {error}") from None

@@ -77,8 +77,8 @@ def _checkPattern(label: str, pattern: object) -> None:
     if IAddressPolicy.providedBy(pattern):
         raise ConfigurationError(
             f"{label}: a route is chosen before any address is known, so its pattern "
-            "cannot be a policy that judges addresses; use hosts:, ports:, users: or "
-            "one of your own"
+            "cannot be a policy that judges addresses; use hosts:, ports:, users:, "
+            "clients: or one of your own"
         )
     if not IDestinationPolicy.providedBy(pattern):
         raise ConfigurationError(f"{label}: {pattern!r} is no policy")
