@@ -37,6 +37,7 @@ from twisted.python.failure import Failure
 from txconnect.admission.decision import Admitted, Decision, Surroundings
 from txconnect.admission.hooks import inWords, tellObservers
 from txconnect.admission.rules import Rules
+from txconnect.dialing.dialer import Dialer
 from txconnect.errors import Refused, causeOf
 from txconnect.maybeasync import GeneratorRunner, Steps, settle, withTimeout
 from txconnect.naming import RequestIds
@@ -76,12 +77,14 @@ class Resources:
 
     @ivar clock: provides C{IReactorTime}.
     @ivar surroundings: the part of them that decisions use.
+    @ivar dialer: reaches the addresses of the direct route.
     @ivar kernel: the resources of kernel relays, or L{None} where there are none.
     @ivar leaving: watches clients whose transport is paused.
     """
 
     clock: IReactorTime
     surroundings: Surroundings
+    dialer: Dialer
     ids: RequestIds
     timeouts: Timeouts
     tunnels: LiveTunnels
@@ -275,7 +278,9 @@ class Exchange:
         """Connect to the destination, or by a route to it."""
         route = admitted.route
         if route is self._resources.surroundings.direct:
-            reached = yield route.connect(admitted.request, admitted.addresses)
+            reached = yield self._resources.dialer.begin(
+                admitted.addresses, admitted.request.authority.port
+            )
             self._leg = reached.leg
             return reached  # type: ignore[no-any-return]
         try:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator
 from inspect import iscoroutine
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -31,8 +31,23 @@ from twisted.python.failure import Failure
 _log = Logger()
 _T = TypeVar("_T")
 
-Steps = Generator[Deferred[Any], Any, _T]
-"""A line of work: it yields each Deferred that it waits for, and returns its result."""
+
+class Awaited(Protocol):
+    """A result that can be waited for: a Deferred, or a L{OneResult}."""
+
+    @property
+    def called(self) -> bool:
+        """Tell whether the result is there."""
+
+    def addBoth(self, listener: Callable[..., Any], /, *arguments: Any) -> object:
+        """Call C{listener} with the result, and C{arguments}."""
+
+    def cancel(self) -> None:
+        """Give it up."""
+
+
+Steps = Generator[Awaited, Any, _T]
+"""A line of work: it yields each result that it waits for, and returns its own."""
 
 CANCELLED = (CancelledError, asyncio.CancelledError)
 """The exceptions of a hook that was cancelled, in Twisted and in asyncio."""
@@ -124,6 +139,46 @@ def withTimeout(
     return outcome
 
 
+class OneResult:
+    """
+    A result that is still to come, for one listener: as much of a Deferred as a step
+    that waits for the system needs, for a tenth of its price.
+
+    A subclass cancels it, and sends nothing then.
+
+    @ivar called: whether the result is there.
+    """
+
+    __slots__ = ("_arguments", "_listener", "_result", "called")
+
+    def __init__(self) -> None:
+        self.called = False
+        self._result: object = None
+        self._listener: Callable[..., object] | None = None
+        self._arguments: tuple[object, ...] = ()
+
+    def addBoth(self, listener: Callable[..., object], *arguments: object) -> None:
+        """Call C{listener} with the result and C{arguments}; called once."""
+        if self.called:
+            listener(self._result, *arguments)
+        else:
+            self._listener = listener
+            self._arguments = arguments
+
+    def fire(self, result: object) -> None:
+        """Tell the result, a value or a Failure; called at most once."""
+        self.called = True
+        listener, self._listener = self._listener, None
+        if listener is None:
+            self._result = result
+        else:
+            listener(result, *self._arguments)
+
+    def cancel(self) -> None:
+        """Give it up."""
+        raise NotImplementedError
+
+
 class GeneratorRunner:
     """
     Runs a generator that yields a Deferred wherever it has to wait.
@@ -140,7 +195,7 @@ class GeneratorRunner:
     ) -> None:
         self._steps = steps
         self._done = done
-        self._awaited: Deferred[Any] | None = None
+        self._awaited: Awaited | None = None
         self._running = False
         self._cancelled = False
 
@@ -201,13 +256,13 @@ class GeneratorRunner:
             finally:
                 outcome = None
 
-    def _abandonSteps(self, awaited: Deferred[Any]) -> None:
+    def _abandonSteps(self, awaited: Awaited) -> None:
         self._steps.close()
         awaited.addBoth(_dropResult)
         awaited.cancel()
 
     def _stepArrived(
-        self, result: object, awaited: Deferred[Any], earlier: list[object]
+        self, result: object, awaited: Awaited, earlier: list[object]
     ) -> None:
         if self._awaited is awaited:
             self._awaited = None

@@ -66,9 +66,9 @@ class Dial:
         self.dialer = Dialer(self.network, Settings(**settings), self._opened)
         self._addresses = addressesOf(*addresses)
 
-    def run(self) -> Deferred[Any]:
+    def run(self) -> Any:
         """Begin."""
-        won = self.dialer.dial(self._addresses, 443)
+        won: Any = self.dialer.begin(self._addresses, 443)
         won.addBoth(self.outcome.append)
         self.network.flush()
         return won
@@ -576,3 +576,94 @@ class TestLegs:
         client.close()
         winner.peer.close()
         rig.assertOver()
+
+
+class TestOneAddress:
+    """One address needs no race; what is promised of a race holds for it too."""
+
+    def test_its_result_is_none_of_the_race(self) -> None:
+        """One address makes no Deferred, and no timer beside the shared one."""
+        dial = Dial(A)
+        dial.network.blackhole(A)
+        attempt = dial.run()
+        assert not isinstance(attempt, Deferred)
+        assert len(dial.network.getDelayedCalls()) == 1
+        attempt.cancel()
+        dial.assertOver()
+        assert dial.outcome == []
+
+    def test_given_up_midway(self) -> None:
+        """[TU-05] Nothing is heard of it, no descriptor and no timer is left."""
+        dial = Dial(A)
+        dial.network.blackhole(A)
+        attempt = dial.run()
+        dial.network.advance(1)
+        attempt.cancel()
+        dial.network.advance(60)
+        dial.assertOver()
+        assert dial.outcome == []
+
+    def test_up_when_it_is_given_up(self) -> None:
+        """[TU-09] A connection that comes all the same is reset."""
+        clock, leg, heard = Clock(), Aborted(), []
+        dialer = Dialer(
+            clock, Settings(), lambda *_: Deferred(lambda it: it.callback(leg))
+        )
+        attempt = dialer.begin(addressesOf(A), 443)
+        attempt.addBoth(heard.append)
+        attempt.cancel()
+        assert leg.aborted
+        assert heard == []
+        assert not clock.getDelayedCalls()
+
+    def test_up_after_the_deadline(self) -> None:
+        """[TU-09] [T12] It is refused at the deadline, and reset when it comes."""
+        clock, leg, heard = Clock(), Aborted(), []
+        dialer = Dialer(
+            clock,
+            Settings(connectTimeout=3),
+            lambda *_: Deferred(lambda it: it.callback(leg)),
+        )
+        dialer.begin(addressesOf(A), 443).addBoth(heard.append)
+        clock.advance(3)
+        assert heard[0].value.cause is Cause.CONNECTION_TIMEOUT
+        assert heard[0].value.reason == f"no answer within 3 seconds from {A}"
+        assert leg.aborted
+        assert len(heard) == 1
+
+    @pytest.mark.parametrize("asynchronous", [True, False])
+    def test_one_failure(self, asynchronous: bool) -> None:
+        """Its cause is the row, whether it failed at once or later."""
+        error = OSError(errno.EMFILE, "none left")
+
+        def open(address: IPAddress, port: int) -> Deferred[Leg]:
+            if asynchronous:
+                return fail(error)
+            raise error
+
+        clock, heard = Clock(), []
+        dialer = Dialer(clock, Settings(), open)
+        dialer.begin(addressesOf(A), 443).addBoth(heard.append)
+        assert heard[0].value.cause is Cause.EXHAUSTED
+        assert heard[0].value.reason == f"{A}: {error}"
+        assert not clock.getDelayedCalls()
+
+    def test_up_at_once(self) -> None:
+        """A result that is there before anybody listens is kept."""
+        leg, heard = Leg(), []
+        dialer = Dialer(Clock(), Settings(), lambda *_: succeed(leg))
+        attempt = dialer.begin(addressesOf(A), 443)
+        assert attempt.called
+        attempt.addBoth(
+            heard.append,
+        )
+        assert heard == [Reached(leg, addressesOf(A)[0])]
+
+
+class Aborted(Leg):
+    """A leg that says whether it was reset."""
+
+    aborted = False
+
+    def abort(self) -> None:
+        self.aborted = True

@@ -234,6 +234,9 @@ class Proxy(Service):
     def addListener(self, host: Any) -> None:
         self.listeners.append(host)
 
+    def acceptBare(self, port: Any, factory: Any) -> None:
+        """Whose connections are accepted."""
+
     def startService(self) -> None:
         super().startService()
         self.happened.append("start proxy")

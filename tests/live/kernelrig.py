@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import uvloop
 from rig import ANYTHING, ESTABLISHED, connect
-from twisted.internet import asyncioreactor, epollreactor
+from twisted.internet import asyncioreactor, epollreactor, tcp
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
@@ -28,6 +28,7 @@ from txconnect.proxy import ConnectProxy, ConnectProxyFactory
 from txconnect.settings import Settings
 from txconnect.testing import ImmediatePool, RecordingObserver, scriptedLookup
 from txconnect.testing.peers import Peer
+from txconnect.tunnel.kernel.clientsocket import ClientSocket
 from txconnect.tunnel.kernel.flow import BULK
 from txconnect.tunnel.kernel.nested import SocketChannel
 from txconnect.tunnel.kernel.relay import KernelRelay, KernelResources
@@ -115,6 +116,7 @@ class KernelRig:
         settings: dict[str, Any] | None = None,
         kind: str = "epoll",
         legs: str = "sockets",
+        accepts: str = "transports",
         **more: Any,
     ) -> None:
         self.reactor = reactorOf(kind)
@@ -137,6 +139,9 @@ class KernelRig:
         self.proxy.startService()
         factory = ConnectProxyFactory(self.reactor, self.proxy)
         self.port = self.reactor.listenTCP(0, factory, interface="127.0.0.1")
+        self.accepts = accepts
+        if accepts == "bare":
+            self.proxy.acceptBare(self.port, factory)
         self.servers: list[Any] = []
 
     def _open(self, address: Any, port: int) -> Any:
@@ -234,6 +239,28 @@ class KernelRig:
             skt.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
             flow._bulk = BULK
 
+    @property
+    def watched(self) -> int:
+        """How many descriptors the nested epoll watches, but for a port that accepts."""
+        accepts = self.accepts == "bare" and self.port.connected
+        return len(self.kernel.nested) - accepts
+
+    def wrapClients(
+        self, monkeypatch: pytest.MonkeyPatch, wrap: Callable[[socket.socket], Any]
+    ) -> None:
+        """Have the sockets of clients wrapped, however they are accepted."""
+        bare = ClientSocket.__init__
+
+        def getHandle(transport: Any) -> Any:
+            ours = transport.getHost().port == self.port.getHost().port
+            return wrap(transport.socket) if ours else transport.socket
+
+        def made(client: Any, nested: Any, skt: Any, *more: Any) -> None:
+            bare(client, nested, wrap(skt), *more)
+
+        monkeypatch.setattr(tcp.Server, "getHandle", getHandle)
+        monkeypatch.setattr(ClientSocket, "__init__", made)
+
     def relay(self) -> KernelRelay:
         """The one tunnel's."""
         (tunnel,) = self.proxy.resources.tunnels.allTunnels()
@@ -242,12 +269,11 @@ class KernelRig:
 
     def assertOver(self) -> None:
         self.flush()
-        kernel = self.kernel
         assert not self.proxy._fronts
         assert not self.proxy.resources.tunnels.allTunnels()
         assert not self.clock.getDelayedCalls()
-        assert len(kernel.nested) == 0
-        assert kernel.pipes._lent == 0
+        assert self.watched == 0
+        assert self.kernel.pipes._lent == 0
 
     def close(self) -> None:
         """Give all back."""

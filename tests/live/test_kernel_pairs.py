@@ -32,12 +32,13 @@ from txconnect.values import Closed, TunnelInfo
 MakeRig = Callable[..., KernelRig]
 
 
-@pytest.fixture
-def makeRig() -> Iterator[MakeRig]:
+@pytest.fixture(params=["transports", "bare"])
+def makeRig(request: pytest.FixtureRequest) -> Iterator[MakeRig]:
+    """A rig that accepts as an embedded proxy does, or as the command does."""
     made: list[KernelRig] = []
 
     def make(**arguments: Any) -> KernelRig:
-        made.append(KernelRig(**arguments))
+        made.append(KernelRig(accepts=request.param, **arguments))
         return made[-1]
 
     yield make

@@ -16,14 +16,16 @@ from relaypromises import MakeRig
 
 from txconnect.tunnel.kernel import flow as room
 
-LEGS = [(kind, "sockets") for kind in KINDS] + [
+LANES = [
+    *((kind, "sockets", "transports") for kind in KINDS),
     # A parent was reached by a transport of the reactor's.
-    (kind, "transports")
-    for kind in ("epoll", "asyncio")
+    *((kind, "transports", "transports") for kind in ("epoll", "asyncio")),
+    # As the command accepts.
+    *((kind, "sockets", "bare") for kind in ("epoll", "asyncio")),
 ]
 
 
-@pytest.fixture(params=LEGS, ids=" ".join)
+@pytest.fixture(params=LANES, ids=" ".join)
 def makeRig(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[MakeRig]:
@@ -40,8 +42,10 @@ def makeRig(
         elif chunk == "random":
             monkeypatch.setattr(room, "READ", 1000)
             monkeypatch.setattr(room, "BULK", 1)
-        kind, legs = request.param
-        made.append(KernelRig(chunk, kind=kind, legs=legs, **arguments))
+        kind, legs, accepts = request.param
+        made.append(
+            KernelRig(chunk, kind=kind, legs=legs, accepts=accepts, **arguments)
+        )
         return made[-1]
 
     yield make

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from kernelrig import reactorOf
 from loopback import reset
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -164,11 +164,11 @@ def test_itCannotBeWatched(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_itIsGivenUp(dial: Dial) -> None:
-    """[TU-10] Cancelled on the way: closed, and never told of again."""
+    """[TU-10] Given up on the way: closed, and never told of again."""
     opened = dial.open()
     (connecting,) = dial.nested._watched.values()
     opened.cancel()
-    assert dial.results[0].check(CancelledError)
+    assert dial.results == []
     assert len(dial.nested) == 0
     assert connecting._socket.fileno() == -1  # type: ignore[attr-defined]
 

@@ -19,7 +19,6 @@ import pytest
 from kernelrig import KINDS, KernelRig
 from relaypromises import noise
 from rig import ESTABLISHED, body, connect, logging
-from twisted.internet import tcp
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -40,12 +39,13 @@ MANY = 100
 """Turns in which a spin is told of an event each."""
 
 
-@pytest.fixture
-def makeRig() -> Iterator[MakeRig]:
+@pytest.fixture(params=["transports", "bare"])
+def makeRig(request: pytest.FixtureRequest) -> Iterator[MakeRig]:
+    """A rig that accepts as an embedded proxy does, or as the command does."""
     made: list[KernelRig] = []
 
     def make(**arguments: Any) -> KernelRig:
-        made.append(KernelRig(**arguments))
+        made.append(KernelRig(**{"accepts": request.param, **arguments}))
         return made[-1]
 
     yield make
@@ -241,9 +241,8 @@ def test_anAdoptedSocketLeavesNoEvents(makeRig: MakeRig, kind: str) -> None:
     tunnel.relay._destination.transport.pauseProducing()
     destination.abort()
     turns(rig, FEW)
-    nested = rig.kernel.nested
-    assert len(nested) == 0
-    assert nested._epoll.poll(0) == []
+    assert rig.watched == 0
+    assert rig.kernel.nested._epoll.poll(0) == []
     tunnel.relay._destination.transport.resumeProducing()
     client.abort()
     rig.assertOver()
@@ -414,14 +413,14 @@ def test_theReactorsStopEndsWhatIsDialled(
     makeRig: MakeRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[K7] So is a connection that is being opened: its client is refused."""
-    rig = makeRig()
+    rig = makeRig(accepts="transports")
     rig.serve()
     nested = rig.kernel.nested
     monkeypatch.setattr(nested, "doRead", lambda: None)
     client = rig.client()
     client.send(connect())
     turns(rig, FEW)
-    assert len(nested) == 1
+    assert rig.watched == 1
     rig.reactor.removeReader(nested)
     nested.connectionLost(Failure(ConnectionLost()))
     rig.flush()
@@ -464,13 +463,8 @@ def test_theAnswerLeavesFirst(
     """[K8] [H1-31] However little of the 200 is taken, the destination waits behind it."""
     rig = makeRig(kind=kind)
 
-    def getHandle(transport: Any) -> Any:
-        if transport.getHost().port == rig.port.getHost().port:
-            return Stingy(transport.socket, left)
-        return transport.socket
-
     left = list(takes)
-    monkeypatch.setattr(tcp.Server, "getHandle", getHandle)
+    rig.wrapClients(monkeypatch, lambda skt: Stingy(skt, left))
     server = rig.serve(banner=b"TARGET")
     client = rig.client(connect() + b"early")
     rig.flush()
@@ -490,11 +484,7 @@ def test_aClientThatResetsUnderTheAnswer(
         def send(self, data: Any) -> int:
             raise ConnectionResetError
 
-    def getHandle(transport: Any) -> Any:
-        ours = transport.getHost().port == rig.port.getHost().port
-        return Gone(transport.socket, []) if ours else transport.socket
-
-    monkeypatch.setattr(tcp.Server, "getHandle", getHandle)
+    rig.wrapClients(monkeypatch, lambda skt: Gone(skt, []))
     server = rig.serve()
     rig.client(connect() + b"early")
     rig.flush()
@@ -510,8 +500,11 @@ def test_aClientThatResetsUnderTheAnswer(
 def test_noAnswerWhenNoMoreCanBeWatched(
     makeRig: MakeRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """[K8] [T3] A client that cannot be watched is refused, before any 200."""
-    rig = makeRig()
+    """
+    [K8] [T3] A client that cannot be watched is refused, before any 200.  A bare one
+    has been watched from the start.
+    """
+    rig = makeRig(accepts="transports")
     rig.watchesNoMore(monkeypatch)
     server = rig.serve()
     client = rig.client(connect())

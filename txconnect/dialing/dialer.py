@@ -31,15 +31,18 @@ from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
 from txconnect.errors import Refused, causeOf
+from txconnect.maybeasync import Awaited, OneResult
 from txconnect.settings import Settings
 from txconnect.timers import EqualTimeouts
+from txconnect.tunnel.kernel.socketleg import SocketLeg
 from txconnect.tunnel.transport.leg import Leg
 from txconnect.values import Cause, IPAddress, Reached, Request, Route
 
-Open = Callable[[IPAddress, int], "Deferred[Any]"]
+Open = Callable[[IPAddress, int], Awaited]
 """
-Open a connection to one address and port.  The Deferred can be cancelled, and
-fails with an exception whose C{osError} is the errno where there is one.
+Open a connection to one address and port.  The result, a Deferred or lighter, can be
+cancelled, and fails with an exception whose C{osError} is the errno where there is
+one.
 """
 
 # The attempt that got furthest knows most.
@@ -156,7 +159,7 @@ class _Race:
         self._left = deque(addresses if len(addresses) == 1 else interleave(addresses))
         self._port = port
         self._settings = settings
-        self._attempts: dict[Deferred[Leg], IPAddress] = {}
+        self._attempts: dict[Awaited, IPAddress] = {}
         self._over = False
         self._failures: list[tuple[IPAddress, BaseException | None]] = []
         self._nextAttempt: IDelayedCall | None = None
@@ -180,19 +183,21 @@ class _Race:
             del self._attempts[oldest]
             self._failures.append((silent, TimeoutError(errno.ETIMEDOUT, "no answer")))
             oldest.cancel()
+        attempt: Awaited
         try:
             attempt = self._open(address, self._port)
         except Exception:
             attempt = fail()
         self._attempts[attempt] = address
-        attempt.addCallbacks(
-            self._attemptConnected,
-            self._attemptFailed,
-            callbackArgs=(attempt,),
-            errbackArgs=(attempt,),
-        )
+        attempt.addBoth(self._attemptOver, attempt)
 
-    def _attemptConnected(self, leg: Leg, attempt: Deferred[Leg]) -> None:
+    def _attemptOver(self, result: Leg | SocketLeg | Failure, attempt: Awaited) -> None:
+        if isinstance(result, Failure):
+            self._attemptFailed(result, attempt)
+        else:
+            self._attemptConnected(result, attempt)
+
+    def _attemptConnected(self, leg: Leg | SocketLeg, attempt: Awaited) -> None:
         if self._over or attempt not in self._attempts:
             # It was up already when it was given up.
             leg.abort()
@@ -201,7 +206,7 @@ class _Race:
         self._endRace()
         self.won.callback(Reached(leg, address))
 
-    def _attemptFailed(self, failure: Failure, attempt: Deferred[Leg]) -> None:
+    def _attemptFailed(self, failure: Failure, attempt: Awaited) -> None:
         if self._over or attempt not in self._attempts:
             return
         self._failures.append((self._attempts.pop(attempt), failure.value))
@@ -248,6 +253,74 @@ class _Race:
         return "; ".join(f"{address}: {error}" for address, error in self._failures)
 
 
+class _OneAttempt(OneResult):
+    """
+    The attempt at the only address: no race, and so no Deferred and no timer of its
+    own.  The result is a L{Reached}, or the Failure of a L{Refused}.
+    """
+
+    __slots__ = ("_address", "_attempt", "_deadlines", "_seconds")
+
+    def __init__(
+        self,
+        open: Open,
+        address: IPAddress,
+        port: int,
+        settings: Settings,
+        deadlines: EqualTimeouts,
+    ) -> None:
+        super().__init__()
+        self._address = address
+        self._seconds = settings.connectTimeout
+        self._deadlines: EqualTimeouts | None = deadlines
+        self._attempt: Awaited | None = None
+        deadlines.begin(self._deadlinePassed)
+        try:
+            attempt = open(address, port)
+        except Exception:
+            attempt = fail()
+        self._attempt = attempt
+        attempt.addBoth(self._attemptOver)
+
+    def cancel(self) -> None:
+        """See L{OneResult}."""
+        attempt = self._endAttempt()
+        if attempt is not None:
+            attempt.cancel()
+
+    def _endAttempt(self) -> Awaited | None:
+        """Return the attempt, if it is still under way, and wait for it no more."""
+        deadlines, self._deadlines = self._deadlines, None
+        attempt, self._attempt = self._attempt, None
+        if deadlines is not None:
+            deadlines.end(self._deadlinePassed)
+        return attempt
+
+    def _attemptOver(self, result: Leg | SocketLeg | Failure) -> None:
+        if self._deadlines is None:
+            # It was up already when it was given up.
+            if not isinstance(result, Failure):
+                result.abort()
+            return
+        self._endAttempt()
+        if isinstance(result, Failure):
+            self._fail(causeOf(result.value), f"{self._address}: {result.value}")
+        else:
+            self.fire(Reached(result, self._address))
+
+    def _deadlinePassed(self) -> None:
+        attempt = self._endAttempt()
+        self._fail(
+            Cause.CONNECTION_TIMEOUT,
+            f"no answer within {self._seconds:g} seconds from {self._address}",
+        )
+        if attempt is not None:
+            attempt.cancel()
+
+    def _fail(self, cause: Cause, reason: str) -> None:
+        self.fire(Failure(Refused(cause, reason)))
+
+
 class Dialer:
     """
     Opens a connection to one of several addresses.
@@ -273,6 +346,14 @@ class Dialer:
         return _Race(
             self._clock, self._open, addresses, port, self._settings, self._deadlines
         ).startRace()
+
+    def begin(self, addresses: Sequence[IPAddress], port: int) -> Awaited:
+        """Do as L{dial}, with a lighter result where there is one address."""
+        if len(addresses) > 1:
+            return self.dial(addresses, port)
+        return _OneAttempt(
+            self._open, addresses[0], port, self._settings, self._deadlines
+        )
 
     def direct(self, name: str = "direct") -> Route:
         """Return the route that dials the destination's own addresses."""

@@ -35,7 +35,9 @@ from txconnect.fronts.refusing import Lingering, mayStay, responseTo
 from txconnect.timers import EqualTimeouts
 from txconnect.transports import canHalfClose
 from txconnect.tunnel.choice import (
+    currentTransport,
     kernelServes,
+    reactorTransport,
     startKernelRelay,
     startTransportRelay,
 )
@@ -273,7 +275,8 @@ class Http1Front(Protocol):
 
     def accept(self, tunnel: Tunnel, prepared: Prepared) -> Relay:
         """See L{txconnect.exchange.ClientStream}."""
-        kernel, client = self._proxy.resources.kernel, self.transport
+        kernel = self._proxy.resources.kernel
+        client = currentTransport(self.transport)
         leg, taps, pair = prepared.leg, prepared.taps, prepared.pair
         relay: Relay
         if kernel is not None and kernelServes(client, leg, taps, pair):
@@ -321,6 +324,7 @@ class Http1Front(Protocol):
             transport.loseConnection()
 
     def _beginLingering(self) -> None:
+        self.transport = reactorTransport(self.transport)
         lingering = Lingering(
             self.transport, self._proxy.resources.clock, self._proxy.rules.settings
         )

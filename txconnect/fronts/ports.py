@@ -6,6 +6,7 @@ instead of asked of the kernel for each connection.
 from __future__ import annotations
 
 import socket
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from twisted.internet import tcp, unix
@@ -13,6 +14,7 @@ from twisted.internet.interfaces import IAddress, ITransport
 from twisted.protocols.policies import ProtocolWrapper
 
 from txconnect.ownaddresses import OwnListeners
+from txconnect.tunnel.kernel.clientsocket import ClientSocket
 
 _OPTIONS = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY),
@@ -21,6 +23,10 @@ _OPTIONS = (
     # the system, it would be dropped.
     (socket.SOL_SOCKET, socket.SO_OOBINLINE),
 )
+
+
+# The transports whose port can be asked.
+_WITH_PORT = (tcp.Server, ClientSocket)
 
 
 class _Port:
@@ -32,7 +38,7 @@ class _Port:
     @ivar inherited: whether its connections begin with the options they need.
     """
 
-    def __init__(self, first: tcp.Server) -> None:
+    def __init__(self, first: tcp.Server | ClientSocket) -> None:
         host: IAddress = first.getHost()
         self.host = host if first.server.getHost() == host else None
         self._socket: socket.socket = first.server.socket
@@ -69,7 +75,7 @@ class Ports:
         self._listeners = listeners
         self._known: WeakKeyDictionary[tcp.Port, _Port] = WeakKeyDictionary()
 
-    def prepareAccepted(self, transport: ITransport) -> IAddress | None:
+    def prepareAccepted(self, transport: Any) -> IAddress | None:
         """
         Prepare a connection: no delay, keep-alive, urgent octets in line.
 
@@ -78,7 +84,7 @@ class Ports:
             connection itself knows it, perhaps not yet: see L{hostOf}.
         """
         # A wrapper's connection, or one that was adopted, has no port to ask.
-        if type(transport) is not tcp.Server or transport.server is None:
+        if type(transport) not in _WITH_PORT or transport.server is None:
             _prepareTransport(transport)
             return None
         port = self._known.get(transport.server)

@@ -46,6 +46,9 @@ class ListenedProxy(Protocol):
     def addListener(self, address: IAddress) -> None:
         """Add an address at which this proxy listens."""
 
+    def acceptBare(self, port: IListeningPort, factory: IProtocolFactory) -> None:
+        """Have a port accept without transports of the reactor's, if it can."""
+
 
 class Gate(Factory):
     """
@@ -180,6 +183,7 @@ class ListeningService(Service):
             raise _unguardedError(host, listener.forwarded)
         # Before the first connection: a request to this address is a loop.
         self.proxy.addListener(host)
+        self.proxy.acceptBare(port, gate)
         gate.open = True
 
     def _listenFailed(self, failure: Failure, listener: Listener) -> None:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from twisted.application.service import IService, MultiService
 from twisted.cred.checkers import ICredentialsChecker
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory
 from twisted.logger import Logger
 
 from txconnect.admission.assembling import (
@@ -45,6 +46,7 @@ from txconnect.policy import defaultPolicies
 from txconnect.settings import Settings
 from txconnect.timers import Timeouts
 from txconnect.tunnel.choice import makeNested
+from txconnect.tunnel.kernel.clientsocket import acceptOn
 from txconnect.tunnel.kernel.leaving import LeaveWatch
 from txconnect.tunnel.kernel.relay import KernelResources
 from txconnect.tunnel.kernel.socketleg import openSocket
@@ -138,6 +140,7 @@ class ConnectProxy(MultiService):
         self.resources = Resources(
             provided,
             Surroundings(provided, self.lookups, listeners, self.dialer.direct()),
+            self.dialer,
             ids,
             Timeouts(provided),
             LiveTunnels(provided),
@@ -286,6 +289,22 @@ class ConnectProxy(MultiService):
     def addListener(self, address: IAddress) -> None:
         """Tell where the proxy listens, so that it never dials itself."""
         self.resources.surroundings.listeners.addListener(address)
+
+    def acceptBare(self, port: IListeningPort, factory: IProtocolFactory) -> None:
+        """
+        Have a port accept bare sockets where that serves, in place of transports of
+        the reactor's; see L{txconnect.tunnel.kernel.clientsocket}.
+
+        @param port: listens; a port of TLS, or one that is not the system's, stays
+            as it is.
+        @param factory: the factory that was given to the port's endpoint.
+        """
+        exactly: type[object] = type(port)
+        if self.kernel is not None and exactly is tcp.Port:
+            plain: Any = port
+            # Otherwise the port's own factory speaks TLS, or another protocol.
+            if plain.factory is factory:
+                acceptOn(self.kernel.nested, plain)
 
     def startService(self) -> None:
         self.lookups.start()

@@ -9,7 +9,7 @@ with a wrong type fails with the proxy's own sentence.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,7 +25,7 @@ from txconnect.admission.hooks import HookFailed
 from txconnect.admission.rules import Rules
 from txconnect.errors import Refused
 from txconnect.interfaces import IAddressPolicy, IDestinationPolicy, ITrafficObserver
-from txconnect.maybeasync import run
+from txconnect.maybeasync import Steps, run
 from txconnect.values import (
     Allow,
     Authority,
@@ -182,7 +182,7 @@ def _judgeSteps(
     request: Request,
     addresses: list[IPAddress],
     at: Step | None,
-) -> Generator[Deferred[object], object, Decision]:
+) -> Steps[Decision]:
     asked = policy.plugin if isinstance(policy, Named) else policy
     decision = PolicyDecision(policy, request)
     names = at != "address" and IDestinationPolicy.providedBy(asked)

@@ -14,13 +14,15 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.posixbase import PosixReactorBase
 
 from txconnect.transports import StreamTransport
-from txconnect.tunnel.kernel.nested import NestedEpoll
+from txconnect.tunnel.kernel.clientsocket import ClientSocket
+from txconnect.tunnel.kernel.nested import NestedEpoll, SocketChannel
 from txconnect.tunnel.kernel.paired import PairedRelay
 from txconnect.tunnel.kernel.relay import KernelRelay, KernelResources
 from txconnect.tunnel.kernel.socketleg import SocketLeg
@@ -61,11 +63,32 @@ def kernelServes(
     """
     return (
         not taps
-        and type(client) is tcp.Server
-        and not client.TLS
+        and _isPlainClient(client)
         and (isinstance(leg, SocketLeg) or _isPlain(leg))
         and (pair is None or all(map(_doesWithoutBytes, pair)))
     )
+
+
+def _isPlainClient(client: object) -> bool:
+    kind = type(client)
+    return kind is ClientSocket or (kind is tcp.Server and not client.TLS)  # type: ignore[attr-defined]
+
+
+def currentTransport(client: Any) -> Any:
+    """
+    Return the transport that a client's connection has now: the reactor's, where
+    one has been made of a bare socket.
+    """
+    return (
+        client
+        if type(client) is ClientSocket and client.isBare
+        else reactorTransport(client)
+    )
+
+
+def reactorTransport(client: Any) -> Any:
+    """Return the reactor's transport of a client's connection, made where it must be."""
+    return client.asTransport() if type(client) is ClientSocket else client
 
 
 def _isPlain(leg: Leg) -> bool:
@@ -99,7 +122,7 @@ def _doesWithoutBytes(half: IProtocol) -> bool:
 def startKernelRelay(
     kernel: KernelResources,
     events: RelayEvents,
-    client: tcp.Connection,
+    client: tcp.Connection | ClientSocket,
     leg: Leg | SocketLeg,
     pair: tuple[IProtocol, IProtocol] | None,
     answer: bytes,
@@ -111,7 +134,11 @@ def startKernelRelay(
     @raise OSError: no more sockets can be watched; nothing has been sent.
     """
     nested = kernel.nested
-    near = TransportChannel(nested, client)
+    near: SocketChannel
+    if isinstance(client, ClientSocket):
+        near = client
+    else:
+        near = TransportChannel(nested, client)
     far = leg if isinstance(leg, SocketLeg) else ParentChannel(nested, leg)
     relay: KernelRelay
     if pair is None:
@@ -131,7 +158,7 @@ def startKernelRelay(
 
 def startTransportRelay(
     events: RelayEvents,
-    client: StreamTransport,
+    client: StreamTransport | ClientSocket,
     adopt: Callable[[Side], None],
     leg: Leg | SocketLeg,
     pair: tuple[IProtocol, IProtocol] | None,
@@ -146,6 +173,7 @@ def startTransportRelay(
     """
     if isinstance(leg, SocketLeg):
         leg = leg.asTransport()
+    client = reactorTransport(client)
     isStock = pair is None
     if pair is None:
         pair = ProxyServer(), ProxyClient()

@@ -16,7 +16,7 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory
 from twisted.logger import Logger
 
 from txconnect.configuration import Configuration
@@ -73,6 +73,9 @@ class Supervisor(Service):
 
     def addListener(self, address: IAddress) -> None:
         """Do nothing: each worker has its own listeners."""
+
+    def acceptBare(self, port: IListeningPort, factory: IProtocolFactory) -> None:
+        """Do nothing: the workers accept."""
 
     def announce(self, announce: Callable[[], object]) -> None:
         """Call C{announce} once all workers are ready."""

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from twisted.internet import tcp
 
+from txconnect.tunnel.kernel.clientsocket import ClientSocket
 from txconnect.tunnel.kernel.nested import NestedEpoll
 from txconnect.values import Closed
 
@@ -56,6 +57,8 @@ class LeaveWatch:
         own to watch.
         """
         nested = self._nested
+        if isinstance(transport, ClientSocket):
+            transport = transport.asTransport()
         if nested is None or type(transport) is not tcp.Server:
             return
         descriptor = transport.fileno()
@@ -65,6 +68,8 @@ class LeaveWatch:
 
     def unwatch(self, transport: object) -> None:
         """Watch it no more; must be called before it is closed."""
+        if isinstance(transport, ClientSocket):
+            transport = transport.asTransport()
         descriptor = transport.fileno() if type(transport) is tcp.Server else -1
         if descriptor in self._watched:
             self._stopWatching(descriptor)

@@ -97,6 +97,10 @@ class NestedEpoll:
         self._epoll.modify(descriptor, events)
         self._watched[descriptor] = watched
 
+    def handOver(self, descriptor: int, watched: Watched) -> None:
+        """Have another owner from now on, for the same events."""
+        self._watched[descriptor] = watched
+
     def isWatchedBy(self, descriptor: int, watched: Watched) -> bool:
         """Tell whether a descriptor's events go to C{watched}."""
         return self._watched.get(descriptor) is watched
@@ -249,6 +253,19 @@ class SocketChannel(Channel):
     def unacknowledgedOctets(self) -> int:
         """See L{Channel.unacknowledgedOctets}."""
         return 0 if self.lost else countUnacknowledged(self.socket)
+
+    def closeSocket(self, reset: bool) -> None:
+        """Close the socket, with a reset or in order."""
+        if reset:
+            self.makeReset()
+        elif not self.finSent:
+            # Closing alone would send no FIN while a child process has a copy.
+            try:
+                self.socket.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                # The other end has closed it first.
+                pass
+        self.socket.close()
 
     def makeReset(self) -> None:
         """Make the system reset the connection when the socket is closed."""

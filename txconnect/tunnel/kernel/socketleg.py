@@ -12,10 +12,11 @@ import os
 import socket
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
 
+from txconnect.maybeasync import OneResult
 from txconnect.tunnel.kernel.nested import BROKEN, OUT, NestedEpoll, SocketChannel
 from txconnect.tunnel.transport.leg import Leg
 from txconnect.values import Closed, IPAddress
@@ -57,16 +58,7 @@ class SocketLeg(SocketChannel):
 
     def closeChannel(self, reset: bool) -> None:
         """See L{SocketChannel.closeChannel<txconnect.tunnel.kernel.channel.Channel.closeChannel>}."""
-        if reset:
-            self.makeReset()
-        elif not self.finSent:
-            # Closing alone would send no FIN while a child process has a copy.
-            try:
-                self.socket.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                # The other end has closed it first.
-                pass
-        self.socket.close()
+        self.closeSocket(reset)
 
     def getHost(self) -> IAddress:
         """See L{Channel.getHost<txconnect.tunnel.kernel.channel.Channel.getHost>}."""
@@ -127,40 +119,44 @@ class _Parked:
         self._leg.abort()
 
 
-class _Connecting:
-    """A socket that is being connected."""
+class _Connecting(OneResult):
+    """A socket that is being connected: the result is its L{SocketLeg}."""
+
+    __slots__ = ("_nested", "_peer", "_socket")
 
     def __init__(
         self, nested: NestedEpoll, skt: socket.socket, peer: tuple[IPAddress, int]
     ) -> None:
+        super().__init__()
         self._nested = nested
         self._socket = skt
         self._peer = peer
-        self.opened: Deferred[SocketLeg] = Deferred(self._givenUp)
 
     def eventsReady(self, events: int) -> None:
-        """Fire the Deferred: it is connected, or it has failed."""
+        """Tell the result: it is connected, or it has failed."""
         # A connection that has failed, or has been reset since, says ERR.
         if events & BROKEN:
             number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if number:
                 self._closeSocket()
-                self.opened.errback(OSError(number, os.strerror(number)))
+                self.fire(Failure(OSError(number, os.strerror(number))))
                 return
         descriptor = self._socket.fileno()
         leg = SocketLeg(self._nested, self._socket, self._peer)
-        self.opened.callback(leg)
+        self.fire(leg)
         if self._nested.isWatchedBy(descriptor, self):
             # No relay has taken it, and no caller has reset it.
             self._nested.changeWatch(descriptor, 0, _Parked(leg))
 
     def watchLost(self, reason: Closed) -> None:
-        """Fail the Deferred: the reactor stops."""
+        """Tell that it has failed: the reactor stops."""
         self._closeSocket()
-        self.opened.errback(OSError(errno.ECONNABORTED, "the proxy stops"))
+        self.fire(Failure(OSError(errno.ECONNABORTED, "the proxy stops")))
 
-    def _givenUp(self, _: Deferred[SocketLeg]) -> None:
-        self._closeSocket()
+    def cancel(self) -> None:
+        """See L{OneResult}."""
+        if not self.called:
+            self._closeSocket()
 
     def _closeSocket(self) -> None:
         self._nested.unwatch(self._socket.fileno())
@@ -169,7 +165,7 @@ class _Connecting:
 
 def openSocket(
     nested: NestedEpoll, address: IPAddress, port: int, source: str | None = None
-) -> Deferred[SocketLeg]:
+) -> OneResult:
     """
     Connect to one address; see L{txconnect.dialing.dialer.Open}.
 
@@ -196,4 +192,4 @@ def openSocket(
     except BaseException:
         skt.close()
         raise
-    return connecting.opened
+    return connecting
