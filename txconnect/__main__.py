@@ -1,6 +1,6 @@
 """
 The command C{txconnect}, also C{python -m txconnect}: a thin wrapper over
-C{twistd -n --pidfile= connectproxy}.
+C{twistd -n --pidfile= connectproxy}, with the reactor of its own where that works.
 
 To use the other functions of C{twistd} (become a daemon, change the user,
 choose the reactor), call C{twistd} itself.
@@ -8,6 +8,7 @@ choose the reactor), call C{twistd} itself.
 
 from __future__ import annotations
 
+import select
 import sys
 
 
@@ -32,6 +33,7 @@ def main() -> None:
         "--nodaemon",
         "--pidfile=",
         f"--logger={LOG_OBSERVER}",
+        *(["--reactor=txconnect"] if hasattr(select, "epoll") else []),
         "connectproxy",
         *arguments,
     ]

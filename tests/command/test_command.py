@@ -547,10 +547,17 @@ def test_txconnectIsAThinWrapper(monkeypatch: pytest.MonkeyPatch) -> None:
         "--nodaemon",
         "--pidfile=",
         "--logger=txconnect.command.terminallog.logObserver",
+        "--reactor=txconnect",
         "connectproxy",
         "--listen",
         "3128",
     ]
+
+
+def test_txconnectWithoutEpoll(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system has no epoll, twistd chooses the reactor."""
+    monkeypatch.delattr("select.epoll")
+    assert not [each for each in run(monkeypatch) if each.startswith("--reactor")]
 
 
 def test_txconnectSaysItsErrorsAlone(capsys: pytest.CaptureFixture[str]) -> None:

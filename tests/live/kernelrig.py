@@ -25,6 +25,7 @@ from twisted.internet.task import Clock
 
 from txconnect.dialing.dialer import transportOpener
 from txconnect.proxy import ConnectProxy, ConnectProxyFactory
+from txconnect.reactor import TxconnectReactor
 from txconnect.settings import Settings
 from txconnect.testing import ImmediatePool, RecordingObserver, scriptedLookup
 from txconnect.testing.peers import Peer
@@ -75,8 +76,31 @@ class _OnALoop(handTurned(asyncioreactor.AsyncioSelectorReactor)):  # type: igno
         loop.run_forever()
 
 
+class _Noticing:
+    """What shares a reactor's epoll, which makes that busy."""
+
+    def __init__(self, reactor: Any, sharing: Any) -> None:
+        self._reactor = reactor
+        self.connectionLost = sharing.connectionLost
+        self._sharing = sharing
+
+    def serveBatch(self, batch: Any) -> Any:
+        others = self._sharing.serveBatch(batch)
+        if len(others) < len(batch):
+            self._reactor.busy = True
+        return others
+
+
+class _WithOneEpoll(handTurned(TxconnectReactor)):  # type: ignore[misc]
+    """The command's own."""
+
+    def shareEpoll(self, sharing: Any) -> Any:
+        return super().shareEpoll(_Noticing(self, sharing))
+
+
 KINDS: dict[str, Callable[[], Any]] = {
     "epoll": handTurned(epollreactor.EPollReactor),
+    "txconnect": _WithOneEpoll,
     "asyncio": lambda: _OnALoop(asyncio.new_event_loop()),
     "uvloop": lambda: _OnALoop(uvloop.new_event_loop()),
 }

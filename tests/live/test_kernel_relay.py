@@ -19,9 +19,9 @@ from txconnect.tunnel.kernel import flow as room
 LANES = [
     *((kind, "sockets", "transports") for kind in KINDS),
     # A parent was reached by a transport of the reactor's.
-    *((kind, "transports", "transports") for kind in ("epoll", "asyncio")),
+    *((kind, "transports", "transports") for kind in ("txconnect", "epoll", "asyncio")),
     # As the command accepts.
-    *((kind, "sockets", "bare") for kind in ("epoll", "asyncio")),
+    *((kind, "sockets", "bare") for kind in ("txconnect", "epoll", "asyncio")),
 ]
 
 

@@ -41,6 +41,9 @@ from txconnect.values import Closed
 IN, OUT = select.EPOLLIN, select.EPOLLOUT
 BROKEN = select.EPOLLERR | select.EPOLLHUP
 
+Events = list[tuple[int, int]]
+"""Pairs of a descriptor and its events."""
+
 RESET = struct.pack("ii", 1, 0)
 """C{SO_LINGER} for a socket that is to be reset when it is closed."""
 
@@ -77,6 +80,7 @@ class NestedEpoll:
         self._watched: dict[int, Watched] = {}
         self._queued: deque[Callable[[], object]] = deque()
         self._serving = False
+        self._shared = False
 
     def __len__(self) -> int:
         return len(self._watched)
@@ -84,11 +88,7 @@ class NestedEpoll:
     def watch(self, descriptor: int, events: int, watched: Watched) -> None:
         """Call C{watched.eventsReady} for C{events}, and always for HUP and ERR."""
         if self._epoll is None:
-            self._epoll = select.epoll()
-            # The reactor calls it after every batch: epoll's own costs no call of
-            # Python's.
-            self.fileno = self._epoll.fileno  # type: ignore[method-assign]
-            self.reactor.addReader(self)
+            self._openEpoll()
         self._epoll.register(descriptor, events)
         self._watched[descriptor] = watched
 
@@ -135,10 +135,28 @@ class NestedEpoll:
             if self._watched.get(descriptor) is watched:
                 self.unwatch(descriptor)
         if self._epoll is not None:
+            self._closeEpoll()
+
+    def _openEpoll(self) -> None:
+        """Share the reactor's epoll if it has one to share, else nest one."""
+        share = getattr(self.reactor, "shareEpoll", None)
+        self._epoll = None if share is None else share(self)
+        self._shared = self._epoll is not None
+        if not self._shared:
+            self._epoll = select.epoll()
+            # The reactor calls it after every batch: epoll's own costs no call of
+            # Python's.
+            self.fileno = self._epoll.fileno  # type: ignore[method-assign]
+            self.reactor.addReader(self)
+
+    def _closeEpoll(self) -> None:
+        if self._shared:
+            self.reactor.leaveEpoll()  # type: ignore[attr-defined]
+        else:
             self.reactor.removeReader(self)
             self._epoll.close()
-            self._epoll = None
             del self.fileno
+        self._epoll = None
 
     def fileno(self) -> int:
         """See C{IFileDescriptor}; the epoll is not open."""
@@ -153,13 +171,24 @@ class NestedEpoll:
 
     def doRead(self) -> None:
         """Serve one batch.  It never raises: the reactor would drop its reader."""
-        watched = self._watched
-        self._serving = True
         # Without waiting: the reactor does that.
-        for descriptor, events in self._epoll.poll(0, BATCH):
-            one = watched.get(descriptor)
+        self.serveBatch(self._epoll.poll(0, BATCH))
+
+    def serveBatch(self, batch: Events) -> Events:
+        """
+        Serve the descriptors that are watched here.
+
+        @return: the pairs of other descriptors, which are the reactor's where its
+            epoll is shared, and otherwise were taken out earlier in this batch.
+        """
+        owner = self._watched.get
+        others: Events = []
+        self._serving = True
+        for pair in batch:
+            descriptor, events = pair
+            one = owner(descriptor)
             if one is None:
-                # Taken out earlier in this batch.
+                others.append(pair)
                 continue
             try:
                 one.eventsReady(events)
@@ -170,6 +199,7 @@ class NestedEpoll:
         if self._queued:
             self._serveQueued()
         self._serving = False
+        return others
 
     def _serveQueued(self) -> None:
         """End a batch: make all calls that are queued for its end."""

@@ -38,8 +38,13 @@ class TransportChannel(SocketChannel):
 
     def takeOver(self, late: Callable[[bytes], object]) -> None:
         """See L{Channel.takeOver<txconnect.tunnel.kernel.channel.Channel.takeOver>}."""
-        super().takeOver(late)
+        # First, as the reactor's epoll may be the one that watches from now on.
         self.transport.stopReading()
+        try:
+            super().takeOver(late)
+        except OSError:
+            self.transport.startReading()
+            raise
 
     def giveBack(self) -> None:
         """See L{Channel.giveBack<txconnect.tunnel.kernel.channel.Channel.giveBack>}."""
