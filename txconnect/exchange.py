@@ -26,7 +26,8 @@ each slot needed two places that give it back.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -39,7 +40,7 @@ from txconnect.admission.hooks import inWords, tellObservers
 from txconnect.admission.rules import Rules
 from txconnect.dialing.dialer import Dialer
 from txconnect.errors import Refused, causeOf
-from txconnect.maybeasync import GeneratorRunner, Steps, settle, withTimeout
+from txconnect.maybeasync import GeneratorRunner, Steps, withTimeout
 from txconnect.naming import RequestIds
 from txconnect.timers import Timeouts
 from txconnect.tunnel.early import EarlyData
@@ -56,8 +57,10 @@ from txconnect.values import (
     Cause,
     Closed,
     Event,
+    IPAddress,
     Reached,
     Request,
+    Route,
     TunnelClosed,
     TunnelEstablished,
     TunnelInfo,
@@ -80,6 +83,8 @@ class Resources:
     @ivar dialer: reaches the addresses of the direct route.
     @ivar kernel: the resources of kernel relays, or L{None} where there are none.
     @ivar leaving: watches clients whose transport is paused.
+    @ivar connectBy: connects by a router's route:
+        L{txconnect.routing.connecting.connectBy}.
     """
 
     clock: IReactorTime
@@ -90,6 +95,7 @@ class Resources:
     tunnels: LiveTunnels
     kernel: KernelResources | None
     leaving: LeaveWatch
+    connectBy: Callable[[Route, Request, Sequence[IPAddress]], Any]
 
 
 @attrs.define
@@ -288,7 +294,8 @@ class Exchange:
             if type(reached) is not Reached or not isinstance(
                 reached.leg, (Leg, SocketLeg)
             ):
-                raise TypeError(f"it answered {type(reached).__name__}, not Reached")
+                kind = type(reached).__name__
+                raise TypeError(f"it answered {kind}, not Reached or an endpoint")
             if isinstance(reached.leg, Leg) and reached.leg.transport is None:
                 raise TypeError("its leg is not connected")
             self._leg = reached.leg
@@ -305,13 +312,12 @@ class Exchange:
         seconds = settings.connectTimeout
         if route.resolves:
             seconds += settings.lookupTimeout
-        connecting = settle(
-            route.connect(admitted.request, admitted.addresses).addCallback(
-                self._inTime
-            )
+        connecting = self._resources.connectBy(
+            route, admitted.request, admitted.addresses
         )
         if not isinstance(connecting, Deferred):
             return succeed(connecting)
+        connecting.addCallback(self._inTime)
         reason = f"route {route.name}: no answer within {seconds:g} seconds"
         return withTimeout(
             self._resources.clock,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
 
 from txconnect.wire.authority import Authority, BadAuthority, IPAddress
 from txconnect.wire.refusals import Cause
@@ -176,10 +176,14 @@ class Route:
     """
     The way by which a tunnel leaves this proxy.
 
+    A router of your own makes it with L{through}: any client endpoint of Twisted's
+    is a route.
+
     @ivar name: for the log: C{"direct"}, or the parent's name.
     @ivar connect: called with the request and the addresses that every policy
-        allowed (empty when the route resolves itself); returns a Deferred of
-        L{Reached}.
+        allowed (empty when the route resolves itself).  It answers with the endpoint
+        to connect, or with L{Reached}.  An exception of Twisted's connecting, or of
+        C{txconnect.client}'s, refuses with the row of the refusals table that fits.
     @ivar resolves: whether the far end of the route looks the name up.
         L{False}: this proxy does, and its address policies judge each address
         that it dials.  L{True}: the parent does, and no address policy judges.
@@ -188,9 +192,48 @@ class Route:
     """
 
     name: str
-    connect: Callable[[Request, Sequence[IPAddress]], Deferred[Reached]]
+    connect: Callable[
+        [Request, Sequence[IPAddress]],
+        MaybeAsync[Reached] | MaybeAsync[IStreamClientEndpoint],
+    ]
     resolves: bool = False
     carries: frozenset[str] = frozenset(("tcp",))
+
+    @classmethod
+    def through(
+        cls,
+        name: str,
+        endpoint: IStreamClientEndpoint
+        | Callable[[Request, Sequence[IPAddress]], MaybeAsync[IStreamClientEndpoint]],
+        *,
+        resolves: bool = False,
+    ) -> Route:
+        """
+        Make a route of a client endpoint, whose connection is the destination's leg.
+
+        @param endpoint: the endpoint, or a callable that returns the endpoint of one
+            request.  It is called with the request and with the addresses that every
+            address policy has allowed: an endpoint that connects to one of these
+            leads where the policies have judged.  One that looks the name up again,
+            or leads elsewhere whatever the request, is not judged there.
+        @param resolves: L{False}: this proxy looks the name up, and refuses the
+            request unless its address policies allow an address.  L{True}: it does
+            not, the addresses are empty (but for an address that the client has
+            asked for), and no address policy judges a name.  Choose that for parents
+            that know names that this proxy does not, and let the parent refuse
+            addresses of its own network.
+        @raise TypeError: C{endpoint} is neither.
+        """
+        if IStreamClientEndpoint.providedBy(endpoint):
+            return cls(name, lambda request, addresses: endpoint, resolves)
+        given: object = endpoint
+        if not callable(given):
+            kind = type(given).__name__
+            raise TypeError(
+                f"route {name}: {kind} is neither an IStreamClientEndpoint nor a "
+                "callable that returns one"
+            )
+        return cls(name, endpoint, resolves)
 
 
 @attrs.frozen
@@ -202,7 +245,7 @@ class Reached:
         L{txconnect.tunnel.transport.leg.Leg}, or a socket that the proxy's own
         dialler has opened.
     @ivar address: the address that it leads to; L{None} when the route looks
-        names up itself.
+        names up itself, and where its endpoint does not say.
     @ivar route: of a route with several ways, the name of the one taken, for
         the log; empty for the route's own name.
     """
@@ -244,7 +287,8 @@ class TunnelInfo:
     it.
 
     @ivar request: the request, with its identity.
-    @ivar address: the address that was dialled; L{None} when a route resolves.
+    @ivar address: the address that was dialled; L{None} when a route resolves, or
+        its endpoint does not say.
     @ivar route: the name of the route it takes.
     @ivar lookupSeconds: the duration of the look-up; C{0.0} for a literal.
     @ivar connectSeconds: the duration of dialling.

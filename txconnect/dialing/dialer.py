@@ -60,6 +60,17 @@ MOST_ATTEMPTS = 6
 """The most attempts of one request that are under way at once."""
 
 
+def setSocketOptions(transport: Any) -> None:
+    """
+    Set the options of every destination's leg.
+
+    @param transport: a C{tcp.Client}.
+    """
+    transport.setTcpNoDelay(True)
+    transport.setTcpKeepAlive(True)
+    transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+
+
 class _LegFactory(ClientFactory):
     """Makes one leg, and fires a Deferred with it."""
 
@@ -88,9 +99,7 @@ class _OpeningLeg(Leg):
         self._opening = factory
 
     def connectionMade(self) -> None:
-        self.transport.setTcpNoDelay(True)
-        self.transport.setTcpKeepAlive(True)
-        self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+        setSocketOptions(self.transport)
         self._opening.tellOutcome(self)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]

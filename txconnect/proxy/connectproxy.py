@@ -51,7 +51,7 @@ from txconnect.tunnel.kernel.leaving import LeaveWatch
 from txconnect.tunnel.kernel.relay import KernelResources
 from txconnect.tunnel.kernel.socketleg import openSocket
 from txconnect.tunnel.registry import LiveTunnels
-from txconnect.values import Named
+from txconnect.values import IPAddress, Named, Request, Route
 
 if TYPE_CHECKING:
     from txconnect.plugins.plugintypes import (
@@ -146,6 +146,7 @@ class ConnectProxy(MultiService):
             LiveTunnels(provided),
             self.kernel,
             LeaveWatch(self._nested),
+            _connectBy,
         )
         self._fronts: dict[Any, None] = {}
         self._idle: list[Deferred[None]] = []
@@ -430,6 +431,14 @@ def _routes(rules: Sequence[Any]) -> Routes | None:
     from txconnect.routing.routes import Routes
 
     return Routes(rules)
+
+
+def _connectBy(route: Route, request: Request, addresses: Sequence[IPAddress]) -> Any:
+    """See L{txconnect.routing.connecting.connectBy}."""
+    # Who has no routers does not pay for what knows the errors of every endpoint.
+    from txconnect.routing.connecting import connectBy
+
+    return connectBy(route, request, addresses)
 
 
 def _authenticator(

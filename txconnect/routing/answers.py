@@ -1,6 +1,6 @@
 """
-Map a parent's refusal, or its failure, to the refusal that our client gets:
-the one place that does so.
+Map a parent's refusal, or its failure, to the refusal that our client gets, and
+the failure of any endpoint that is a route: the one place that does so.
 
 A parent's status is never passed on.  A client reads a status as the word of
 the proxy that it talks to, and would answer a parent's 407 with credentials
@@ -13,8 +13,12 @@ try.
 
 from __future__ import annotations
 
+import errno
+import socket
+
 from OpenSSL import SSL
 from service_identity import VerificationError
+from twisted.internet import defer, error as twistedError
 from twisted.internet.error import ConnectError
 
 from txconnect.client.errors import (
@@ -25,13 +29,19 @@ from txconnect.client.errors import (
     printable,
 )
 from txconnect.client.socks import SocksRefused
-from txconnect.errors import Refused
+from txconnect.errors import EXHAUSTION, Refused, causeOf
 from txconnect.values import Cause
 from txconnect.wire.http1.answer import Flaw
 from txconnect.wire.responses import Relayed
 from txconnect.wire.socks5 import Reply
 
-__all__ = ["ParentAnswered", "ParentFailed", "refusalForAnswer", "refusalForFailure"]
+__all__ = [
+    "ParentAnswered",
+    "ParentFailed",
+    "refusalForAnswer",
+    "refusalForEndpoint",
+    "refusalForFailure",
+]
 
 _STATUS_CAUSES = {
     # tinyproxy's status for wrong credentials.
@@ -56,6 +66,56 @@ _REPLY_CAUSES: dict[int | None, Cause] = {
 _FLAW_CAUSES: dict[Flaw | None, Cause] = {
     Flaw.TOO_LARGE: Cause.PARENT_HEAD_TOO_LARGE,
     Flaw.INCOMPLETE: Cause.PARENT_BROKE_OFF,
+}
+
+# The first that fits counts: TimeoutError is a UserError, and both are ConnectErrors.
+_CONNECT_CAUSES: tuple[tuple[tuple[type[Exception], ...], Cause], ...] = (
+    (
+        (twistedError.ConnectionRefusedError, ConnectionRefusedError),
+        Cause.CONNECTION_REFUSED,
+    ),
+    (
+        (
+            twistedError.TCPTimedOutError,
+            twistedError.TimeoutError,
+            # Of Deferred.addTimeout, and of asyncio and sockets.
+            defer.TimeoutError,
+            TimeoutError,
+        ),
+        Cause.CONNECTION_TIMEOUT,
+    ),
+    (
+        (
+            twistedError.NoRouteError,
+            twistedError.UnsupportedAddressFamily,
+            twistedError.UnsupportedSocketType,
+        ),
+        Cause.UNROUTABLE,
+    ),
+    (
+        (twistedError.DNSLookupError, twistedError.UnknownHostError, socket.gaierror),
+        Cause.DNS_ERROR,
+    ),
+    (
+        (
+            twistedError.ConnectionClosed,
+            twistedError.ConnectingCancelledError,
+            twistedError.UserError,
+            ConnectionError,
+        ),
+        Cause.CONNECTION_TERMINATED,
+    ),
+    ((twistedError.VerifyError,), Cause.PARENT_CERTIFICATE),
+    ((twistedError.SSLError,), Cause.PARENT_TLS),
+)
+
+# Of other OSErrors, only those that a plugin's own files and sockets do not raise:
+# the others are a plugin's mistake.
+_NETWORK_ERRNOS = EXHAUSTION | {
+    errno.ENETUNREACH,
+    errno.EHOSTUNREACH,
+    errno.ENETDOWN,
+    errno.EHOSTDOWN,
 }
 
 _OWN_CAUSES = frozenset(
@@ -124,6 +184,42 @@ def refusalForFailure(name: str, error: Exception, reached: bool) -> Refused | N
     return Refused(cause, f"{name}: {_errorText(error)}")
 
 
+def refusalForEndpoint(
+    name: str, error: Exception, behindProxy: bool
+) -> Refused | None:
+    """
+    Map the failure of a route's endpoint to the refusal for our client.
+
+    @param name: the route's.
+    @param behindProxy: true when the endpoint is one of C{txconnect.client}'s: then
+        Twisted's own errors are those of the way to that proxy.
+    @return: L{None} when C{error} is none of connecting, but a mistake.
+    """
+    answer = refusalForAnswer(name, error)
+    if answer is not None:
+        return answer
+    cause = _failureCause(error)
+    if cause is None:
+        cause = _connectCause(error)
+        if behindProxy and cause is not None and cause not in _OWN_CAUSES:
+            cause = Cause.PARENT_UNREACHABLE
+    return None if cause is None else Refused(cause, f"{name}: {_errorText(error)}")
+
+
+def _connectCause(error: Exception) -> Cause | None:
+    """Return the cause of a failed attempt to connect; L{None} if it is none."""
+    for kinds, cause in _CONNECT_CAUSES:
+        if isinstance(error, kinds):
+            return cause
+    if isinstance(error, ConnectError):
+        cause = causeOf(error)
+        # It says that there is no connection, and not why.
+        return Cause.PARENT_UNREACHABLE if cause is Cause.INTERNAL else cause
+    if isinstance(error, OSError) and error.errno in _NETWORK_ERRNOS:
+        return causeOf(error)
+    return None
+
+
 def _failureCause(error: Exception) -> Cause | None:
     if isinstance(error, ProxyTimeout):
         return Cause.PARENT_SILENT
@@ -162,4 +258,4 @@ def _errorText(error: Exception) -> str:
     if isinstance(error, VerificationError):
         return "TLS: the certificate is for another host"
     # Parts of it may be the parent's own octets, which must not reach a log raw.
-    return printable(str(error), 300)
+    return printable(str(error), 300) or type(error).__name__
