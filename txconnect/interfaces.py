@@ -195,8 +195,12 @@ class IRouter(Interface):
         Choose a route.
 
         Called once a request, after every L{IDestinationPolicy} has allowed
-        it.  The first router that answers with a route wins; when all answer
-        L{None}, the tunnel goes direct.
+        it, and before any look-up.  The first router that answers with a route
+        wins; when all answer L{None}, the tunnel goes direct.
+
+        @return: L{None}, or a L{Route<txconnect.values.Route>}.
+            C{Route.through(name, endpoint)} makes one of any client endpoint of
+            Twisted's; its C{resolves} says whether the address policies judge.
         """
 
 
