@@ -232,6 +232,87 @@ def test_aHalfThatReadsOnBehindTheEnd(makeRig: MakeRig) -> None:
     rig.assertOver()
 
 
+class Trailing(Server):
+    """The client's half, which holds the end that it is told of."""
+
+    kernelRelay = True
+
+    def readConnectionLost(self) -> None:
+        super().readConnectionLost()
+        self.transport.pauseProducing()
+
+
+@implementer(IPairFactory)
+class Trailers(Halves):
+    def __init__(self) -> None:
+        self.server = Trailing()
+        self.client = Client()
+
+
+def trailing(makeRig: MakeRig, **arguments: Any) -> tuple[Any, Any, Any, Trailing]:
+    """A tunnel whose client has ended, which its half holds."""
+    halves = Trailers()
+    rig = makeRig(pairFactory=halves, **arguments)
+    client, destination = rig.tunnel()
+    client.send(b"body ")
+    client.end()
+    rig.flush()
+    assert (destination.received, destination.ended) == (b"body ", False)
+    assert halves.server.ends == 1
+    return rig, client, destination, halves.server
+
+
+def test_aHalfMayHoldTheEndUntilItHasWritten(makeRig: MakeRig) -> None:
+    """[F51] [TU-03] It is passed on as the half resumes, behind what it wrote."""
+    rig, client, destination, half = trailing(makeRig)
+    half.peer.transport.write(b"trailer")
+    rig.flush()
+    assert (destination.received, destination.ended) == (b"body trailer", False)
+    half.transport.resumeProducing()
+    rig.flush()
+    assert (destination.ended, half.ends) == (True, 1)
+    destination.send(b"answer")
+    destination.end()
+    rig.assertOver()
+    assert body(client) == b"answer"
+
+
+def test_anEndThatIsHeldAndADestinationThatEnds(makeRig: MakeRig) -> None:
+    """[F51] [TU-03] The other direction is its own; the end comes when it is let go."""
+    rig, client, destination, half = trailing(makeRig)
+    destination.send(b"answer")
+    destination.end()
+    rig.flush()
+    assert (body(client), client.ended) == (b"answer", True)
+    half.peer.transport.write(b"trailer")
+    half.transport.resumeProducing()
+    rig.assertOver()
+    assert destination.received == b"body trailer"
+
+
+@pytest.mark.parametrize("who", ["client", "destination", "operator"])
+def test_anEndThatIsHeldHoldsNoReset(makeRig: MakeRig, who: str) -> None:
+    """[F51] [TU-04] Nor an operator's end; what the half does then does nothing."""
+    rig, client, destination, half = trailing(makeRig)
+    transport = half.transport
+    if who == "operator":
+        (tunnel,) = rig.proxy.resources.tunnels.allTunnels()
+        tunnel.cut(Closed.OPERATOR)
+    elif who == "client":
+        client.abort()
+        # A socket that has given its end is watched for nothing else.
+        half.transport.write(b"is anybody there")
+        rig.flush()
+        half.transport.write(b"and now")
+    else:
+        destination.abort()
+    rig.assertOver()
+    assert who == "destination" or destination.reset
+    transport.resumeProducing()
+    rig.assertOver()
+    assert len(rig.events.closed) == 1
+
+
 def test_aPushProducerIsPausedByAFullLeg(makeRig: MakeRig) -> None:
     """[F07] And goes on when all has left; what it wrote arrives, in order."""
     rig, client, _, transport = paired(makeRig)

@@ -6,7 +6,10 @@ bytes are written to it, and back-pressure and rate limits pause it.  So a half
 gets this transport instead of the leg's own:
 
  - C{pauseProducing} takes one L{Pause<txconnect.tunnel.relay.Pause>}, which
-   C{resumeProducing} releases, and no other;
+   C{resumeProducing} releases, and no other.  Between these the half is called with
+   neither bytes nor the end of its leg, and an end that it was just told of is not
+   passed on: so it may wait for an answer, and write that ahead of all that follows.
+   A reset is told at once;
  - a producer may be registered, of either kind: a push producer is paused when
    more than L{BUFFER} octets wait for the leg, and resumed when none does; a pull
    producer is resumed as long as it writes and the leg takes it; either is
@@ -132,7 +135,7 @@ class HalfTransport:
         self.loseConnection()
 
     def pauseProducing(self) -> None:
-        """Read no more of this leg."""
+        """Read no more of this leg, and hold its end; see the head of the module."""
         if self._pause is None:
             self._pause = self._pauseReading()
 

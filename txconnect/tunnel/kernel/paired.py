@@ -88,6 +88,16 @@ class LegTransport(HalfTransport):
     def _resetLeg(self) -> None:
         self._flow.breakSink()
 
+    @property
+    def isPaused(self) -> bool:
+        """Tell whether the half has paused its leg."""
+        return self._pause is not None
+
+    def resumeProducing(self) -> None:
+        """See L{HalfTransport.resumeProducing}."""
+        super().resumeProducing()
+        self._leg.passEnd()
+
     def _pauseReading(self) -> Pause:
         return self._incoming.pauseSource()
 
@@ -129,6 +139,7 @@ class PairedLeg:
         self._events = events
         self._flow = flow
         self._reactor = reactor
+        self._heldEnd: Happening | None = None
         self.half = half
         self.transport = LegTransport(self, incoming, flow)
         flow.whenShut = self._finSent
@@ -140,13 +151,24 @@ class PairedLeg:
                 self.callHalf(self.half.readConnectionLost)
             if channel.lost:
                 return
+            if self.transport.isPaused:
+                # It has more to write ahead of the end.
+                self._heldEnd = happening
+                return
         self._events.happened(happening)
+
+    def passEnd(self) -> None:
+        """Pass on the end that the half has held, if it did."""
+        held, self._heldEnd = self._heldEnd, None
+        if held is not None:
+            self._events.happened(held)
 
     def _finSent(self) -> None:
         if IHalfCloseableProtocol.providedBy(self.half):
             self.callHalf(self.half.writeConnectionLost)
 
     def legLost(self) -> None:
+        self._heldEnd = None
         self.transport.writingEnded()
         half = self.half
         # Circles of references otherwise, which only the collector breaks.

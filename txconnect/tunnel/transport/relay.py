@@ -94,7 +94,7 @@ class TransportRelay:
         act(self._sideOf(direction))
 
     def pause(self, direction: Direction) -> Pause:
-        return self._sideOf(direction).pauseReading()
+        return self._sideOf(direction).pauseDirection()
 
     def undelivered(self) -> int:
         return sum(

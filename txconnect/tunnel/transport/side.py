@@ -6,7 +6,8 @@ rate limit, a half of the pair.  So a side counts pauses, and is the only one to
 the transport's C{pauseProducing}.  The producer that is registered with a transport is
 not the other transport, which would then be read on in spite of another party's pause
 (F51), but a L{BackPressure}, whose pause is one of those counted.  That costs no call a
-chunk: Twisted calls it for a full buffer and for an empty one only.
+chunk: Twisted calls it for a full buffer and for an empty one only.  What arrives while
+a half has paused waits for it: see L{txconnect.tunnel.transport.holding}.
 
 A transport is half-closed or closed only after its producer is unregistered.  One with
 a paused producer resumes it when the buffer is empty, and then never comes back to the
@@ -21,6 +22,7 @@ tunnel still shows a truncation.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -36,7 +38,9 @@ from zope.interface import directlyProvides, implementer, providedBy
 from txconnect.transports import StreamTransport, wasReset
 from txconnect.tunnel.halftransport import HalfTransport
 from txconnect.tunnel.relay import CLIENT, DESTINATION, Pause, RelayEvents
+from txconnect.tunnel.transport.holding import Holding
 from txconnect.values import Closed, Direction
+from txconnect.wire.closing import Happening
 
 Tap = Callable[[Direction, bytes], object]
 
@@ -49,6 +53,7 @@ class RelaySide:
     @ivar count: bytes taken from the leg.
     @ivar written: bytes that a half of a factory's pair has written to it.
     @ivar backPressure: the producer of the transport.
+    @ivar holding: what waits for a half of a factory's pair; L{None} for a stock half.
     """
 
     _log = Logger()
@@ -81,6 +86,8 @@ class RelaySide:
         self._aborted = False
         self._closing = False
         self._hearsEnds = not isStock and IHalfCloseableProtocol.providedBy(half)
+        # Of a factory's half, which may pause.
+        self.holding: Holding | None = None
         self._happenings = CLIENT if direction is Direction.UP else DESTINATION
 
     @property
@@ -101,7 +108,9 @@ class RelaySide:
             except BaseException:
                 self._cutFailed("a tap failed; its tunnel is cut", Closed.TAP_FAILED)
                 return
-        self.callHalf(self.half.dataReceived, data)
+        holding = self.holding
+        if holding is None or not holding.takeData(data):
+            self.callHalf(self.half.dataReceived, data)
 
     def readConnectionLost(self) -> None:
         if wasReset(self.transport):
@@ -109,8 +118,16 @@ class RelaySide:
             self.resetLeg()
             return
         self._inputEnded = True
+        if self.holding is None:
+            self._tellEnd()
+        else:
+            self.holding.endWith(self._tellHalfOfEnd, self._tellEnd)
+
+    def _tellHalfOfEnd(self) -> None:
         if self._hearsEnds:
             self.callHalf(self.half.readConnectionLost)
+
+    def _tellEnd(self) -> None:
         self._events.happened(self._happenings.ended)
 
     def writeConnectionLost(self) -> None:
@@ -119,7 +136,6 @@ class RelaySide:
 
     def connectionLost(self, reason: Failure) -> None:
         self.gone = True
-        self.callHalf(self.half.connectionLost, reason)
         clean = reason.check(ConnectionDone) is not None
         if reason.check(ConnectionLost) and hasattr(
             self.transport, "getPeerCertificate"
@@ -128,7 +144,22 @@ class RelaySide:
             # Only the TLS to our own parents knows a reset.
             clean = not getattr(self.transport, "broken", False)
         happenings = self._happenings
-        self._events.happened(happenings.gone if clean else happenings.reset)
+        happening = happenings.gone if clean else happenings.reset
+        tellHalf = partial(self.callHalf, self.half.connectionLost, reason)
+        holding = self.holding
+        if holding is None:
+            tellHalf()
+            self._tellGone(happening)
+        elif clean and not (self._closing or self._aborted):
+            # A TLS leg ends so: what waits for the half is whole.
+            holding.loseWith(tellHalf, partial(self._tellGone, happening))
+        else:
+            holding.drop()
+            tellHalf()
+            self._tellGone(happening)
+
+    def _tellGone(self, happening: Happening) -> None:
+        self._events.happened(happening)
         self._events.legLost()
 
     # Reading
@@ -151,6 +182,13 @@ class RelaySide:
         self.holdReading()
         return Pause(self)
 
+    def pauseDirection(self) -> Pause:
+        """Likewise, and pass on nothing that waits for the half."""
+        reading, holding = self.pauseReading(), self.holding
+        return (
+            reading if holding is None else Pause(_BothPaused(reading, holding.pause()))
+        )
+
     # The closing table's actions
 
     def sendFin(self) -> None:
@@ -164,6 +202,7 @@ class RelaySide:
     def closeLeg(self) -> None:
         """Close after the bytes that are still to be written."""
         self._closing = True
+        self._dropHeld()
         if not self.gone:
             # A TLS transport with a producer never shuts down.
             self._unregisterProducer()
@@ -171,16 +210,25 @@ class RelaySide:
 
     def resetLeg(self) -> None:
         """Reset."""
+        self._dropHeld()
         if not self.gone and not self._aborted:
             self._aborted = True
             self._unregisterProducer()
             self.transport.abortConnection()
+
+    def _dropHeld(self) -> None:
+        if self.holding is not None:
+            self.holding.drop()
 
     def _unregisterProducer(self) -> None:
         self.transport.unregisterProducer()
         self.backPressure.stopProducing()
 
     # The half
+
+    def passToHalf(self, data: bytes) -> None:
+        """See L{txconnect.tunnel.transport.holding.Held}."""
+        self.callHalf(self.half.dataReceived, data)
 
     def connectHalf(self, transport: object) -> None:
         """Give the half its transport."""
@@ -201,6 +249,17 @@ class RelaySide:
     def _cutFailed(self, what: str, reason: Closed) -> None:
         self._log.failure(what)
         self.cutTunnel(reason)
+
+
+class _BothPaused:
+    """A direction of which neither the leg is read nor the half called."""
+
+    def __init__(self, *pauses: Pause) -> None:
+        self._pauses = pauses
+
+    def unpause(self) -> None:
+        for pause in self._pauses:
+            pause.release()
 
 
 @implementer(IPushProducer)
@@ -251,6 +310,7 @@ class SideTransport(HalfTransport):
     def __init__(self, side: RelaySide) -> None:
         super().__init__()
         self._side = side
+        self._holding = side.holding = Holding(side)
         directlyProvides(self, providedBy(side.transport))
         side.backPressure.half = self
 
@@ -284,7 +344,7 @@ class SideTransport(HalfTransport):
         self._side.resetLeg()
 
     def _pauseReading(self) -> Pause:
-        return self._side.pauseReading()
+        return self._holding.pause()
 
     def _callHalf(self, call: Callable[..., object], *arguments: object) -> None:
         self._side.callHalf(call, *arguments)
