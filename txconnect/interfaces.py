@@ -275,7 +275,12 @@ class IPairFactory(Interface):
         the fast relay can serve: C{dataReceived} is not called then, and
         its transport has no more than C{write}, C{writeSequence},
         C{loseConnection}, C{abortConnection}, C{pauseProducing},
-        C{resumeProducing}, C{getPeer} and C{getHost}.
+        C{resumeProducing}, C{registerProducer}, C{unregisterProducer},
+        C{getPeer} and C{getHost}.
+
+        A half that has called C{transport.pauseProducing()} is called with
+        neither bytes nor the end of its leg until C{resumeProducing()}: so it
+        may wait for an answer, and write that first.
         """
 
 

@@ -6,6 +6,10 @@ L{IPairFactory<txconnect.interfaces.IPairFactory>}.  They need not close their l
 the tunnel passes FIN and reset on by its closing table after it has called the
 pair.
 
+A half that waits for something pauses its transport: it is called with neither bytes
+nor the end of its leg until it resumes
+(L{txconnect.tunnel.halftransport}).
+
 A class that does without the bytes sets C{kernelRelay = True}, so that the kernel
 relay can serve its tunnels; see L{_Half.kernelRelay}.
 """
@@ -48,7 +52,8 @@ class _Half(Protocol):
     def readConnectionLost(self) -> None:
         """
         The other end of this leg has sent FIN.  Bytes that are written to the
-        peer's transport here go out before the FIN is passed on.
+        peer's transport here go out before the FIN is passed on.  One that pauses its
+        own transport here holds the FIN until it resumes.
         """
 
     def writeConnectionLost(self) -> None:
