@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -171,6 +171,24 @@ class Deny:
 Decision = Union[Allow, Deny]
 
 
+class ConnectsClients(Protocol):
+    """
+    An object with the method of C{IStreamClientEndpoint}, for type checkers that know
+    nothing of zope.interface.
+    """
+
+    def connect(self, protocolFactory: Any, /) -> Deferred[Any]:
+        """See C{IStreamClientEndpoint.connect}."""
+
+
+AnyEndpoint = Union[ConnectsClients, IStreamClientEndpoint]
+"""A client endpoint of Twisted's."""
+
+# A Deferred of one kind of endpoint is no Deferred of any: it is invariant.
+EndpointSoon = Union[AnyEndpoint, "Deferred[Any]", "Coroutine[Any, Any, AnyEndpoint]"]
+"""An endpoint at once, as a Deferred's result, or a coroutine's."""
+
+
 @attrs.frozen
 class Route:
     """
@@ -194,7 +212,7 @@ class Route:
     name: str
     connect: Callable[
         [Request, Sequence[IPAddress]],
-        MaybeAsync[Reached] | MaybeAsync[IStreamClientEndpoint],
+        MaybeAsync[Reached] | EndpointSoon,
     ]
     resolves: bool = False
     carries: frozenset[str] = frozenset(("tcp",))
@@ -203,8 +221,7 @@ class Route:
     def through(
         cls,
         name: str,
-        endpoint: IStreamClientEndpoint
-        | Callable[[Request, Sequence[IPAddress]], MaybeAsync[IStreamClientEndpoint]],
+        endpoint: AnyEndpoint | Callable[[Request, Sequence[IPAddress]], EndpointSoon],
         *,
         resolves: bool = False,
     ) -> Route:
@@ -224,16 +241,16 @@ class Route:
             addresses of its own network.
         @raise TypeError: C{endpoint} is neither.
         """
-        if IStreamClientEndpoint.providedBy(endpoint):
-            return cls(name, lambda request, addresses: endpoint, resolves)
-        given: object = endpoint
+        given: Any = endpoint
+        if IStreamClientEndpoint.providedBy(given):
+            return cls(name, lambda request, addresses: given, resolves)
         if not callable(given):
             kind = type(given).__name__
             raise TypeError(
                 f"route {name}: {kind} is neither an IStreamClientEndpoint nor a "
                 "callable that returns one"
             )
-        return cls(name, endpoint, resolves)
+        return cls(name, given, resolves)
 
 
 @attrs.frozen

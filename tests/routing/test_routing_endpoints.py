@@ -16,6 +16,7 @@ from certificates import CertificateAuthority, makeAuthority
 from OpenSSL import SSL
 from rig import DESTINATION, ESTABLISHED, Rig, body, connect, logging, status
 from scripted import PARENT
+from service_identity import CertificateError
 from twisted.internet import defer, error
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint, wrapClientTLS
@@ -299,6 +300,7 @@ FAILURES: list[tuple[Exception, Cause]] = [
     (SSL.Error([("SSL", "", "wrong version number")]), Cause.PARENT_TLS),
     (SSL.Error([("", "", "certificate verify failed")]), Cause.PARENT_CERTIFICATE),
     (error.PeerVerifyError(), Cause.PARENT_CERTIFICATE),
+    (CertificateError("no name in it"), Cause.PARENT_CERTIFICATE),
     (ProxyRefused(DESTINATION_AUTHORITY, 403), Cause.PARENT_DENIED),
     (ProxyRefused(DESTINATION_AUTHORITY, 504), Cause.PARENT_TIMEOUT),
     (
@@ -602,6 +604,11 @@ def test_theKitChecksSuchARouter() -> None:
     """[F52] With one line."""
     router = Always()
     router.made = Route.through("line", Scripted(lambda _: Deferred()))
+    checkRouter(router)
+    router.made = Route.through("line", lambda request: Scripted(Deferred))
+    with pytest.raises(AssertionError, match="line is called with a request and add"):
+        checkRouter(router)
+    router.made = Route.through("line", dict)
     checkRouter(router)
     router.made = Scripted(lambda _: Deferred())
     with pytest.raises(AssertionError, match="it answered Scripted, not a Route or"):

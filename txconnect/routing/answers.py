@@ -17,7 +17,7 @@ import errno
 import socket
 
 from OpenSSL import SSL
-from service_identity import VerificationError
+from service_identity import CertificateError, VerificationError
 from twisted.internet import defer, error as twistedError
 from twisted.internet.error import ConnectError
 
@@ -227,7 +227,7 @@ def _failureCause(error: Exception) -> Cause | None:
         return _FLAW_CAUSES.get(error.flaw, Cause.PARENT_MALFORMED)
     if isinstance(error, ProxyClosed):
         return Cause.PARENT_BROKE_OFF
-    if isinstance(error, VerificationError):
+    if isinstance(error, (VerificationError, CertificateError)):
         return Cause.PARENT_CERTIFICATE
     if isinstance(error, SSL.Error):
         return _tlsCause(" ".join(_opensslReasons(error)))

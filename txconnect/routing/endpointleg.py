@@ -143,6 +143,7 @@ class _Attempt(Factory):
             self._failAttempt(leg.lost)
             return
         self._legs.remove(leg)
+        self._chosen = None
         self._endAttempt()
         leg.letGo()
         if isinstance(leg.transport, tcp.Client) and leg.lost is None:

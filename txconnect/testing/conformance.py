@@ -91,7 +91,7 @@ def checkRouter(router: object, requests: Iterable[Request] = REQUESTS) -> None:
     for request in requests:
         for answer in _answersOf(router, unwrapNamed(router).route, request):
             if type(answer) is Route:
-                _checkRoute(router, answer)
+                _checkRoute(router, answer, request)
                 continue
             kind = type(answer).__name__
             requireThat(
@@ -291,7 +291,7 @@ def _answersOf(plugin: object, hook: _Hook, *arguments: object) -> list[object]:
     return []
 
 
-def _checkRoute(router: object, route: Route) -> None:
+def _checkRoute(router: object, route: Route, request: Request) -> None:
     name: object = route.name
     requireThat(
         isinstance(name, str) and bool(name),
@@ -299,3 +299,14 @@ def _checkRoute(router: object, route: Route) -> None:
         f"its route's name, {name!r}, is no text",
     )
     requireThat(callable(route.connect), router, "its route's connect cannot be called")
+    try:
+        inspect.signature(route.connect).bind(request, ())
+    except TypeError as error:
+        # Route.through's callable is the route's connect.
+        raise AssertionError(
+            f"{nameOf(router)}: its route {name} is called with a request and "
+            f"addresses, which does not fit: {error}"
+        ) from error
+    except ValueError:
+        # A callable of C code has no signature, and may well fit.
+        return
