@@ -430,6 +430,25 @@ def test_aTransportThatCannotCarryATunnel() -> None:
     assert bare.closed == 1
 
 
+def test_aSocketThatIsGoneAsItIsUp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """[F52] Its options cannot be set; the client is told at once."""
+
+    def gone(transport: Any) -> None:
+        raise OSError(errno.ENOTCONN, "it is not connected")
+
+    monkeypatch.setattr("txconnect.routing.endpointleg.setSocketOptions", gone)
+    rig, router = routed()
+    router.made = Route.through("line", TCP4ClientEndpoint(rig.network, PARENT, 99))
+    server = rig.serve(PARENT, 99)
+    client = rig.client(connect())
+    assert status(client) == 502
+    assert rig.events.refused[0].cause is Cause.CONNECTION_TERMINATED
+    assert "not connected" in rig.events.refused[0].reason
+    assert server.peers[-1].reset
+    client.end()
+    rig.assertOver()
+
+
 # Time
 
 

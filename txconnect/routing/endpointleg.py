@@ -15,6 +15,7 @@ from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import (
     IAddress,
     IHandshakeListener,
@@ -142,12 +143,17 @@ class _Attempt(Factory):
         if leg.lost is not None and _isTLS(leg) and not leg.secured:
             self._failAttempt(leg.lost)
             return
+        try:
+            if isinstance(leg.transport, tcp.Client) and leg.lost is None:
+                setSocketOptions(leg.transport)
+        except OSError as error:
+            # Reset already, and not noticed yet.
+            self._failAttempt(Failure(ConnectionLost(str(error))))
+            return
         self._legs.remove(leg)
         self._chosen = None
         self._endAttempt()
         leg.letGo()
-        if isinstance(leg.transport, tcp.Client) and leg.lost is None:
-            setSocketOptions(leg.transport)
         self.outcome.callback(leg)
 
     def _failAttempt(self, failure: Failure) -> None:

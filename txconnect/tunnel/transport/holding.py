@@ -4,7 +4,8 @@ The bytes and the end of a leg that wait for its half, while that has paused.
 A half pauses its leg to have time: for an answer, or until there are tokens for more.
 Meanwhile it must be called with nothing, as otherwise an end, or bytes that had been
 read already (early data, the rest of a TLS record), would overtake what it still has to
-write.  So they wait here, in order.
+write.  So they wait here, in order; the bytes as one piece, because a piece each would
+cost a client's single octets many times their size.
 
 The leg itself is read on until L{HELD} octets wait, and only then paused: who does not
 read learns of no reset.  A reset is never held; it drops what waits.
@@ -47,13 +48,11 @@ class Holding:
         "_pauses",
         "_reading",
         "_side",
-        "_size",
     )
 
     def __init__(self, side: Held) -> None:
         self._side = side
-        self._data = deque[bytes]()
-        self._size = 0
+        self._data = bytearray()
         self._ends = deque[Callable[[], object]]()
         self._losses = deque[Callable[[], object]]()
         self._pauses = 0
@@ -79,9 +78,8 @@ class Holding:
         """
         if not (self._pauses or self._data):
             return False
-        self._data.append(data)
-        self._size += len(data)
-        if self._size >= HELD and self._reading is None:
+        self._data += data
+        if len(self._data) >= HELD and self._reading is None:
             self._reading = self._side.pauseReading()
         return True
 
@@ -105,7 +103,6 @@ class Holding:
         """
         self._data.clear()
         self._ends.clear()
-        self._size = 0
         while self._losses:
             self._losses.popleft()()
 
@@ -123,8 +120,8 @@ class Holding:
     def _passNext(self) -> bool:
         """Pass on one thing that waits; return whether there was one."""
         if self._data:
-            data = self._data.popleft()
-            self._size -= len(data)
+            data = bytes(self._data)
+            self._data.clear()
             self._side.passToHalf(data)
         elif self._reading is not None:
             reading, self._reading = self._reading, None
