@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -367,16 +368,56 @@ def test_readAgainWhenOnlyTheTimeDiffers(rig: Rig) -> None:
 
 def test_readOnlyWhenItChanges(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unchanged file is not read again."""
-    monkeypatch.setattr("txconnect.auth.htpasswd.readUsers", None)
+    monkeypatch.setattr("txconnect.rereading._readWhole", None)
     assert rig.accepts("alice", "wonder")
 
 
-@pytest.mark.parametrize("content", [b"", b"alice:plain\n", b"garbage\n", None])
-def test_badChangeIsLoggedOnce(
-    rig: Rig, content: bytes | None, logged: list[Any]
+@pytest.mark.parametrize("content", [b"", b"# nobody\n"])
+def test_emptied(rig: Rig, content: bytes, logged: list[Any]) -> None:
+    """[F25] An emptied file is an empty list: nobody may, whatever is kept, and
+    that costs what any wrong password costs; a user who is added may again."""
+    assert rig.accepts("alice", "wonder")
+    rig.put(content)
+    before = len(rig.threads.verified)
+    assert not rig.accepts("alice", "wonder") and not rig.accepts("bob", "builder")
+    assert len(rig.threads.verified) == before + 2 and not logged
+    rig.write(alice="wonder")
+    assert rig.accepts("alice", "wonder")
+
+
+def test_emptyFromTheStart(tmp_path: Path) -> None:
+    """[F25] A start with an empty file is as a change to one: nobody may, and a
+    warning says how a user is added."""
+    path = tmp_path / "users"
+    path.write_bytes(b"# nobody\n\n")
+    warned: list[Any] = []
+    globalLogPublisher.addObserver(warned.append)
+    try:
+        users = readUsers(str(path))
+    finally:
+        globalLogPublisher.removeObserver(warned.append)
+    assert users.hashes == {} and not users.decoy.verify(b"")
+    (event,) = [each for each in warned if each["log_level"].name == "warn"]
+    said = event["log_format"].format(**event)
+    assert said == (
+        f"{path}: the password file has no user, so nobody may; add one: "
+        f"txconnect passwd {shlex.quote(str(path))} USER"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"alice:plain\n", ":1: user 'alice'"),
+        (b"# users\ngarbage\n", ":2: no colon"),
+        (None, ": the password file cannot be read: No such file"),
+    ],
+)
+def test_badChangeKeepsTheUsers(
+    rig: Rig, content: bytes | None, said: str, logged: list[Any]
 ) -> None:
-    """A file that has become bad keeps its last good users, and the log says
-    so once a change; a good one is taken up again."""
+    """[F25] A file that has become bad, or is gone, keeps its last good users; the
+    log says so once a change, and again each minute; a good one is taken up."""
     if content is None:
         rig.path.unlink()
     else:
@@ -384,13 +425,16 @@ def test_badChangeIsLoggedOnce(
     for _ in range(3):
         assert rig.accepts("alice", "wonder")
         assert not rig.accepts("alice", "plain")
-    assert len(logged) == 1 and str(rig.path) in logged[0]["error"]
+    assert len(logged) == 1 and f"{rig.path}{said}" in logged[0]["error"]
+    rig.now += 60
+    assert rig.accepts("alice", "wonder") and len(logged) == 2
     rig.put(b"still bad\n")
     assert rig.accepts("alice", "wonder")
-    assert len(logged) == 2
+    assert len(logged) == 3
     rig.write(alice="new")
     assert rig.accepts("alice", "new") and not rig.accepts("alice", "wonder")
-    assert len(logged) == 2
+    rig.now += 60
+    assert rig.accepts("alice", "new") and len(logged) == 3
 
 
 def test_relativePathStays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -418,8 +462,6 @@ def test_commentsAndBlankLines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "has no user; add one: txconnect passwd"),
-        (b"# nobody\n\n", "has no user"),
         (b"# x\nbob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n", r":2: user 'bob'.*SHA-1"),
         (b"bob:$apr1$lZL6V/ci$eIMz/iKDkbtys/uU7LEK00\n", r":1: user 'bob'.*MD5"),
         (b"bob:rl.3StKT.4T8M\n", r":1: .*old crypt.*txconnect passwd .*users'? bob"),

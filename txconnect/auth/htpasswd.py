@@ -28,13 +28,16 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txconnect.auth.basic import IBasicCredentials
-from txconnect.auth.hashes import BadHash, PasswordHash, parseHash
+from txconnect.auth.hashes import BadHash, PasswordHash, makeHash, parseHash
 from txconnect.errors import ConfigurationError, Refused
+from txconnect.rereading import RereadFile, readFile
 from txconnect.values import Cause
 
 __all__ = ["HtpasswdChecker", "Users", "readUsers"]
 
 _log = Logger()
+
+_NOUN = "the password file"
 
 _Run = Callable[[Callable[[bytes], bool], bytes], "Deferred[bool]"]
 # The type that ICredentialsChecker declares; here it is never the anonymous ().
@@ -57,21 +60,18 @@ class Users:
 
 def readUsers(path: str) -> Users:
     """
-    Read a password file.
+    Read a password file.  One without a user is an empty list: nobody may.
 
-    @raise ConfigurationError: when it cannot be read, has no user, or holds a
-        line that is not understood; with the file and the line, and never with
-        the text after the user, which may be a password.
+    @raise ConfigurationError: when it cannot be read or holds a line that is
+        not understood; with the file and the line, and never with the text
+        after the user, which may be a password.
     """
-    try:
-        with open(path, "rb") as file:
-            lines = file.read().split(b"\n")
-    except OSError as error:
-        raise ConfigurationError(
-            f"{path}: the password file cannot be read: {error.strerror}"
-        ) from None
+    return _parseUsers(path, readFile(path, _NOUN))
+
+
+def _parseUsers(path: str, data: bytes) -> Users:
     hashes: dict[bytes, PasswordHash] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(data.split(b"\n"), 1):
         # Also the CR of an editor that ends its lines with CRLF.
         line = line.rstrip()
         if not line or line.startswith(b"#"):
@@ -84,9 +84,11 @@ def readUsers(path: str) -> Users:
             raise ConfigurationError(f"{path}:{number}: {error}") from None
         hashes[user] = stored
     if not hashes:
-        raise ConfigurationError(
-            f"{path}: the password file has no user; add one: "
-            f"txconnect passwd {quote(path)} USER"
+        _log.warn(
+            "{path}: the password file has no user, so nobody may; add one: "
+            "txconnect passwd {quoted} USER",
+            path=path,
+            quoted=quote(path),
         )
     return Users(hashes, _chooseDecoy(hashes))
 
@@ -112,55 +114,11 @@ def _readLine(line: bytes, path: str) -> tuple[bytes, PasswordHash]:
 
 
 def _chooseDecoy(hashes: Mapping[bytes, PasswordHash]) -> PasswordHash:
+    if not hashes:
+        # Nobody's: whether the list is empty must not show in the time either.
+        return makeHash(os.urandom(16))
     [(kind, _)] = Counter(stored.kind for stored in hashes.values()).most_common(1)
     return next(stored for stored in hashes.values() if stored.kind == kind)
-
-
-class _UserFile:
-    """
-    A password file that is read again when it changes.
-
-    One that has become bad changes nothing: the users stay as they were, and
-    the log has a line for each such change.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        # First stat, then read: a change in between is noticed next time.
-        self._seen = _fileSignature(path)
-        self._users = readUsers(path)
-
-    def currentUsers(self) -> Users:
-        seen = _fileSignature(self._path)
-        if seen != self._seen:
-            self._seen = seen
-            self._readAgain()
-        return self._users
-
-    def _readAgain(self) -> None:
-        try:
-            self._users = readUsers(self._path)
-        except ConfigurationError as error:
-            _log.error(
-                "The users stay as they were before the file changed: {error}",
-                error=str(error),
-            )
-        else:
-            _log.info("{path} has been read again", path=self._path)
-
-
-def _fileSignature(path: str) -> tuple[int, ...]:
-    try:
-        found = os.stat(path)
-    except OSError as error:
-        return (error.errno or 0,)
-    return (
-        found.st_mtime_ns,
-        found.st_ctime_ns,
-        found.st_size,
-        found.st_ino,
-        found.st_dev,
-    )
 
 
 class _AcceptedPasswords:
@@ -211,7 +169,8 @@ class HtpasswdChecker:
     A checker of users and passwords against a password file.
 
     The constructor reads the file, so that a bad one stops start-up; a login
-    reads it again when it has changed.
+    reads it again when it has changed.  See L{txconnect.rereading} for a new
+    version that is bad and a file that is gone: the users stay as they were.
     """
 
     name = "htpasswd"
@@ -241,7 +200,7 @@ class HtpasswdChecker:
             and returns a L{Deferred} of the result.
         @raise ConfigurationError: see L{readUsers}.
         """
-        self._file = _UserFile(os.path.abspath(os.fspath(path)))
+        self._file = RereadFile(path, _parseUsers, _NOUN, seconds=seconds)
         self._accepted = _AcceptedPasswords(seconds, cacheSeconds, cacheSize)
         self._queue = queue
         self._run = run
@@ -261,7 +220,7 @@ class HtpasswdChecker:
             _asOctets(credentials.username),
             _asOctets(credentials.password),
         )
-        users = self._file.currentUsers()
+        users = self._file.content()
         known = user in users.hashes
         stored = users.hashes[user] if known else users.decoy
         # With the hash in the key: a changed line makes the old answer unfindable.
