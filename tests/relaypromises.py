@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 from rig import body, connect
+from zope.interface import directlyProvides
 
+from txconnect.interfaces import ITunnelFields
 from txconnect.testing import CHUNKS
 from txconnect.values import Closed, Direction
 
@@ -83,6 +85,31 @@ def test_destinationSpeaksFirst(makeRig: MakeRig, chunk: object) -> None:
     rig = makeRig(chunk=chunk)
     client, _ = rig.tunnel(banner=b"SSH-2.0-x\r\n")
     assert body(client) == b"SSH-2.0-x\r\n"
+
+
+class _AddsTwo:
+    """Adds fields to the 200."""
+
+    def tunnelFields(self, tunnel: Any) -> Any:
+        yield "X-Request-Id", tunnel.request.id
+        yield b"X-Long", b"x" * 2000
+
+
+@everyChunk
+def test_fieldsOfThe200(makeRig: MakeRig, chunk: object) -> None:
+    """[F60] [H1-31] Added fields are in the head of the 200, in front of the
+    destination's first byte."""
+    adds = _AddsTwo()
+    directlyProvides(adds, ITunnelFields)
+    rig = makeRig(chunk=chunk, tunnelFields=[adds])
+    rig.serve(banner=b"SSH-2.0-x\r\n")
+    client = rig.client(connect() + b"hello")
+    (tunnel,) = rig.proxy.resources.tunnels.allTunnels()
+    rig.flush()
+    assert client.received == (
+        b"HTTP/1.1 200 Connection established\r\nX-Request-Id: %b\r\nX-Long: %b\r\n\r\n"
+        b"SSH-2.0-x\r\n" % (tunnel.info.request.id.encode(), b"x" * 2000)
+    )
 
 
 @everyChunk

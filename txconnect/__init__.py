@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     )
     from txconnect.values import (
         Allow,
+        Answer,
         AuthAttempt,
         Authority,
         BadAuthority,
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Allow",
+    "Answer",
     "AuthAttempt",
     "Authority",
     "BadAuthority",
@@ -135,6 +137,7 @@ __all__ = [
 # above, and both with docs/reference.rst.
 _HOMES = {
     "Allow": "txconnect.values",
+    "Answer": "txconnect.values",
     "AuthAttempt": "txconnect.values",
     "Authority": "txconnect.values",
     "BadAuthority": "txconnect.values",

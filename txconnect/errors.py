@@ -12,7 +12,7 @@ import errno
 from collections.abc import Mapping
 
 from txconnect.wire.refusals import Cause
-from txconnect.wire.responses import Relayed
+from txconnect.wire.responses import Relayed, Response
 
 
 class Refused(Exception):
@@ -42,6 +42,19 @@ class Refused(Exception):
         self.parameters = dict(parameters or {})
         self.relayed = relayed
         super().__init__(f"{self.rule}: {self.reason}")
+
+
+class Answered(Refused):
+    """
+    The request becomes no tunnel, because it was one to the proxy itself, and a
+    handler has answered it.
+
+    @ivar response: the answer.
+    """
+
+    def __init__(self, rule: str, reason: str, response: Response) -> None:
+        super().__init__(Cause.ANSWERED, reason, rule)
+        self.response = response
 
 
 class ConfigurationError(ValueError):

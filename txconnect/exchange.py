@@ -35,6 +35,7 @@ from twisted.internet.interfaces import IAddress, IProtocol, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txconnect.admission.answering import fieldsFor
 from txconnect.admission.decision import Admitted, Decision, Surroundings
 from txconnect.admission.hooks import inWords, tellObservers
 from txconnect.admission.rules import Rules
@@ -66,6 +67,7 @@ from txconnect.values import (
     TunnelInfo,
     TunnelRefused,
 )
+from txconnect.wire.answerfields import Fields
 
 SLOW = 0.25
 """Seconds that plugins may keep the reactor before the log says so."""
@@ -104,12 +106,14 @@ class Prepared:
     A destination that has answered, and the taps and the pair of its tunnel.
 
     @ivar pair: the two halves, or L{None} for the stock ones.
+    @ivar fields: further fields of the 200.
     """
 
     info: TunnelInfo
     leg: Leg | SocketLeg
     taps: tuple[Tap, ...]
     pair: tuple[IProtocol, IProtocol] | None
+    fields: Fields = ()
 
 
 class ClientStream(Protocol):
@@ -207,11 +211,16 @@ class Exchange:
 
     # Called by the front
 
-    def begin(self, request: Request, credentials: bytes | None) -> None:
+    def begin(
+        self,
+        request: Request,
+        credentials: bytes | None,
+        decide: type[Decision] = Decision,
+    ) -> None:
         """Begin the request's steps; called at most once."""
         clock = self._resources.clock
         began = self._began = clock.seconds()
-        self._decision = Decision(
+        self._decision = decide(
             self.rules, self._resources.surroundings, request, credentials
         )
         runner = self._runner = GeneratorRunner(
@@ -355,7 +364,8 @@ class Exchange:
             ):
                 raise decision.wrongAnswer(factory, pair, "a pair of protocols")
             decision.callHook(factory, join, *pair)
-        return Prepared(info, leg, tuple(taps), pair)
+        fields = fieldsFor(decision, info) if self.rules.tunnelFields else ()
+        return Prepared(info, leg, tuple(taps), pair, fields)
 
     def _requestDecided(self, result: Prepared | Failure) -> None:
         self._runner = None

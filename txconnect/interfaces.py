@@ -28,7 +28,7 @@ takes one frozen value from L{txconnect.values}, and a field may be added there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.cred.credentials import ICredentials
@@ -37,6 +37,7 @@ from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
 
 from txconnect.values import (
+    Answer,
     AuthAttempt,
     ChallengeReason,
     Decision,
@@ -62,11 +63,13 @@ __all__ = [
     "IPolicyPlugin",
     "IPortOpener",
     "IReopens",
+    "IRequestHandler",
     "IRouter",
     "IRouterPlugin",
     "ITapPlugin",
     "ITrafficObserver",
     "ITrafficTap",
+    "ITunnelFields",
     "IUnresolvedPolicy",
 ]
 
@@ -281,6 +284,46 @@ class IPairFactory(Interface):
         A half that has called C{transport.pauseProducing()} is called with
         neither bytes nor the end of its leg until C{resumeProducing()}: so it
         may wait for an answer, and write that first.
+        """
+
+
+class IRequestHandler(Interface):
+    """
+    Answers requests to the proxy itself: any method but CONNECT, with a path
+    (C{GET /healthz}) or C{*} as the target.  For programs that embed the proxy.
+
+    Where the proxy asks for credentials, a handler is asked only about requests that
+    have authenticated; one whose attribute C{withoutCredentials} is true is asked
+    before that, and sees no identity.  A path that only some may see is no secret
+    because of that: the 407 is the same for every path.
+    """
+
+    def handle(request: Request) -> MaybeAsync[Answer | None]:
+        """
+        Answer one request, or leave it to the next handler.
+
+        Called at most once a request, whose C{kind} is C{"own"}, and which has no
+        content.  The connection closes after the answer, as after a refusal, and
+        nothing that came behind the head is read.
+
+        @return: L{None} to leave it; when all do, the client gets the 405 that it
+            would get without handlers.  Anything else but an
+            L{Answer<txconnect.values.Answer>} refuses with a 500.
+        """
+
+
+class ITunnelFields(Interface):
+    """Adds fields to the 200 that establishes a tunnel."""
+
+    def tunnelFields(
+        tunnel: TunnelInfo,
+    ) -> Iterable[tuple[str | bytes, str | bytes]]:
+        """
+        Return the fields for one tunnel, C{(name, value)}, in their order.
+
+        Called once a tunnel, before the client is sent its 200; raising makes that a
+        500, and so does a field that cannot be sent: one about the connection or the
+        framing, one whose value is not one line, or more than 32 or 4096 octets.
         """
 
 

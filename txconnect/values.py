@@ -14,6 +14,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
 
+from txconnect.wire.answerfields import Fields, checkAnswer, checkedFields
 from txconnect.wire.authority import Authority, BadAuthority, IPAddress
 from txconnect.wire.refusals import Cause
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Allow",
+    "Answer",
     "AuthAttempt",
     "Authority",
     "BadAuthority",
@@ -83,10 +85,14 @@ class Request:
     @ivar certificate: the client's verified certificate, or L{None}.
     @ivar id: short and unique over workers and restarts; the client and the
         log see the same.
-    @ivar kind: the kind of traffic to be carried: C{"tcp"} for a tunnel.
+    @ivar kind: the kind of traffic to be carried: C{"tcp"} for a tunnel; C{"own"} for
+        a request to the proxy itself, of which nothing is carried, and whose
+        authority is the proxy's own.
     @ivar method: the request's method, such as C{"CONNECT"}.
     @ivar connection: the id of the first request on the client's connection: the
         same for all the requests that came on it.
+    @ivar target: of a request to the proxy itself the path that was asked for, with
+        its query, or C{"*"}; else empty.
     """
 
     authority: Authority
@@ -100,6 +106,7 @@ class Request:
     kind: str = "tcp"
     method: str = "CONNECT"
     connection: str = ""
+    target: str = ""
     _state: dict[object, Any] | None = attrs.field(default=None, eq=False, repr=False)
 
     @property
@@ -187,6 +194,38 @@ AnyEndpoint = Union[ConnectsClients, IStreamClientEndpoint]
 # A Deferred of one kind of endpoint is no Deferred of any: it is invariant.
 EndpointSoon = Union[AnyEndpoint, "Deferred[Any]", "Coroutine[Any, Any, AnyEndpoint]"]
 """An endpoint at once, as a Deferred's result, or a coroutine's."""
+
+
+def _contentOctets(content: str | bytes) -> bytes:
+    if isinstance(content, str):
+        return content.encode("utf-8")
+    # Exactly bytes: a bytearray could be changed after it was checked.
+    if type(content) is not bytes:
+        raise TypeError(f"the content is text or bytes, not {type(content).__name__}")
+    return content
+
+
+@attrs.frozen
+class Answer:
+    """
+    The answer of an L{IRequestHandler<txconnect.interfaces.IRequestHandler>}.
+
+    @ivar content: the content; text is sent in UTF-8.
+    @ivar status: 200 to 599, without 304 and 407.
+    @ivar contentType: the value of C{Content-Type}.
+    @ivar fields: C{(name, value)} of further fields, in text or bytes; none about the
+        connection or the framing.
+    @raise ValueError: a part is none that can be sent.
+    """
+
+    content: bytes = attrs.field(converter=_contentOctets, default=b"")
+    status: int = 200
+    contentType: str = "text/plain; charset=utf-8"
+    fields: Fields = attrs.field(converter=checkedFields, default=())
+
+    def __attrs_post_init__(self) -> None:
+        """Check what belongs together."""
+        checkAnswer(self.status, self.contentType, self.content)
 
 
 @attrs.frozen

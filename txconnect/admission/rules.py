@@ -22,7 +22,7 @@ from twisted.internet.defer import Deferred
 from txconnect.settings import Settings
 from txconnect.values import Cause, Identity, Named, Request
 from txconnect.wire.forwarding import pseudonymOf
-from txconnect.wire.http1.head import HeadLimits
+from txconnect.wire.http1.head import CONNECT, CONNECT_OR_OWN, HeadLimits, RequestRule
 
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509
@@ -59,6 +59,9 @@ class Rules:
     @ivar destination: the policies that judge names.
     @ivar address: the policies that judge addresses.
     @ivar unresolved: the policies that judge where there is no address.
+    @ivar handlers: those that answer requests to the proxy itself.
+    @ivar tunnelFields: those that add fields to the 200.
+    @ivar requestRule: the requests that a head's parser takes.
     @ivar certificateIdentity: returns the identity that a verified client
         certificate names, or L{None}.
     """
@@ -74,10 +77,13 @@ class Rules:
     observers: tuple[Named, ...] = ()
     taps: tuple[Named, ...] = ()
     pairFactory: Named | None = None
+    handlers: tuple[Named, ...] = ()
+    tunnelFields: tuple[Named, ...] = ()
     authenticator: Authenticates | None = None
     certificateIdentity: Callable[[X509], Identity | None] = namesNoIdentity
     headLimits: HeadLimits = attrs.field(init=False)
     pseudonym: str = attrs.field(init=False)
+    requestRule: RequestRule = attrs.field(init=False)
 
     @headLimits.default
     def _makeHeadLimits(self) -> HeadLimits:
@@ -89,10 +95,16 @@ class Rules:
         """Make this deployment's name in C{Via}."""
         return pseudonymOf(self.name)
 
+    @requestRule.default
+    def _chooseRequestRule(self) -> RequestRule:
+        """Take requests to the proxy itself only where something may answer them."""
+        return CONNECT_OR_OWN if self.handlers else CONNECT
+
     def otherPlugins(self) -> tuple[Named, ...]:
         """Return all plugins but the policies."""
         pair = () if self.pairFactory is None else (self.pairFactory,)
-        return (*self.routers, *self.observers, *self.taps, *pair)
+        embedding = (*self.handlers, *self.tunnelFields)
+        return (*self.routers, *self.observers, *self.taps, *pair, *embedding)
 
     def challenges(self, cause: Cause) -> tuple[bytes, ...]:
         """Return the challenges for a refusal: some for a 407, else none."""

@@ -27,9 +27,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txconnect.admission.answering import OwnDecision
 from txconnect.admission.rules import Rules
 from txconnect.errors import Refused
 from txconnect.exchange import Exchange, Prepared, Resources
+from txconnect.fronts.own import ownRequest
 from txconnect.fronts.ports import Ports
 from txconnect.fronts.refusing import Lingering, mayStay, responseTo
 from txconnect.timers import EqualTimeouts
@@ -47,7 +49,11 @@ from txconnect.tunnel.tunnel import Tunnel
 from txconnect.values import Cause, Request
 from txconnect.wire.http1.badhead import BadHead
 from txconnect.wire.http1.head import Head, HeadParser
-from txconnect.wire.http1.rendering import ESTABLISHED, renderResponse
+from txconnect.wire.http1.rendering import (
+    ESTABLISHED,
+    renderEstablished,
+    renderResponse,
+)
 
 
 class Proxy(Shape):
@@ -165,7 +171,7 @@ class Http1Front(Protocol):
 
     def _awaitHead(self) -> None:
         resources, rules = self._proxy.resources, self._proxy.rules
-        self._parser = HeadParser(rules.headLimits)
+        self._parser = HeadParser(rules.headLimits, rules.requestRule)
         self._began = resources.clock.seconds()
         self._headTimeouts = resources.timeouts.ofLength(rules.settings.headTimeout)
         self._headTimeouts.begin(self._headLate)
@@ -242,6 +248,10 @@ class Http1Front(Protocol):
             head.method,
             self._connection,
         )
+        if head.method != "CONNECT":
+            own = ownRequest(request, head.target)
+            exchange.begin(own, head.credentials, decide=OwnDecision)
+            return
         if head.hostDiffers:
             self._log.info(
                 "{id}: the Host field names another host than the target",
@@ -278,13 +288,15 @@ class Http1Front(Protocol):
         kernel = self._proxy.resources.kernel
         client = currentTransport(self.transport)
         leg, taps, pair = prepared.leg, prepared.taps, prepared.pair
+        fields = prepared.fields
+        answer = renderEstablished(fields) if fields else ESTABLISHED
         relay: Relay
         if kernel is not None and kernelServes(client, leg, taps, pair):
-            relay = startKernelRelay(kernel, tunnel, client, leg, pair, ESTABLISHED)
+            relay = startKernelRelay(kernel, tunnel, client, leg, pair, answer)
             del self.dataReceived
         else:
             relay = startTransportRelay(
-                tunnel, client, self._adoptSide, leg, pair, taps, ESTABLISHED
+                tunnel, client, self._adoptSide, leg, pair, taps, answer
             )
         self._relaying = True
         return relay
@@ -316,7 +328,8 @@ class Http1Front(Protocol):
             return
         self._beginLingering()
         transport = self.transport
-        transport.write(renderResponse(responseTo(refused, exchange), closes=True))
+        method = "" if request is None else request.method
+        transport.write(renderResponse(responseTo(refused, exchange), True, method))
         if canHalfClose(transport):
             transport.loseWriteConnection()
         elif hasattr(transport, "getPeerCertificate"):

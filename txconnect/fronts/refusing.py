@@ -14,7 +14,7 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from txconnect.errors import Refused
+from txconnect.errors import Answered, Refused
 from txconnect.exchange import Exchange
 from txconnect.settings import Settings
 from txconnect.transports import StreamTransport
@@ -29,6 +29,8 @@ _log = Logger()
 
 def responseTo(refused: Refused, exchange: Exchange) -> Response:
     """Make a response of a refusal, in no protocol's form yet."""
+    if isinstance(refused, Answered):
+        return refused.response
     rules, request = exchange.rules, exchange.request
     refusal = Refusal(
         refused.cause,

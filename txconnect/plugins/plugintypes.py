@@ -10,7 +10,7 @@ proxy verifies it when it is made.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, Protocol, Union
 
@@ -23,11 +23,14 @@ from txconnect.interfaces import (
     IAuthScheme,
     IDestinationPolicy,
     IPairFactory,
+    IRequestHandler,
     IRouter,
     ITrafficObserver,
     ITrafficTap,
+    ITunnelFields,
 )
 from txconnect.values import (
+    Answer,
     AuthAttempt,
     ChallengeReason,
     Decision,
@@ -43,6 +46,7 @@ from txconnect.values import (
 
 __all__ = [
     "AnyChecker",
+    "AnyHandler",
     "AnyObserver",
     "AnyPairFactory",
     "AnyPolicy",
@@ -50,6 +54,7 @@ __all__ = [
     "AnyRouter",
     "AnyScheme",
     "AnyTap",
+    "AnyTunnelFields",
 ]
 
 # The parameters are positional only: a plugin may call its own as it likes.
@@ -130,6 +135,22 @@ class ChecksCredentials(Protocol):
         """See L{ICredentialsChecker.requestAvatarId}."""
 
 
+class HandlesRequests(Protocol):
+    """An object with the method of L{IRequestHandler}."""
+
+    def handle(self, request: Request, /) -> MaybeAsync[Answer | None]:
+        """See L{IRequestHandler.handle}."""
+
+
+class AddsFields(Protocol):
+    """An object with the method of L{ITunnelFields}."""
+
+    def tunnelFields(
+        self, tunnel: TunnelInfo, /
+    ) -> Iterable[tuple[str | bytes, str | bytes]]:
+        """See L{ITunnelFields.tunnelFields}."""
+
+
 class RunsProxies(Protocol):
     """An object with the methods of a reactor that no proxy can do without."""
 
@@ -150,6 +171,8 @@ AnyObserver = Union[HearsEvents, ITrafficObserver, Named]
 AnyTap = Union[TapsTunnels, ITrafficTap, Named]
 AnyPairFactory = Union[BuildsPairs, IPairFactory, Named]
 AnyScheme = Union[ReadsCredentials, IAuthScheme, Named]
+AnyHandler = Union[HandlesRequests, IRequestHandler, Named]
+AnyTunnelFields = Union[AddsFields, ITunnelFields, Named]
 AnyChecker = Union[ChecksCredentials, ICredentialsChecker, Named]
 # Checkers see the module in "from twisted.internet import reactor", not the object
 # that replaces it.

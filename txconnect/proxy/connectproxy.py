@@ -38,7 +38,7 @@ from txconnect.exchange import Resources
 from txconnect.fronts.http1 import Http1Front
 from txconnect.fronts.opening import FirstOctets, Opening
 from txconnect.fronts.ports import Ports
-from txconnect.interfaces import IAuthScheme
+from txconnect.interfaces import IAuthScheme, IRequestHandler, ITunnelFields
 from txconnect.naming import RequestIds, freshName
 from txconnect.operating.reopening import Reopening
 from txconnect.ownaddresses import OwnAddresses, OwnListeners
@@ -56,6 +56,7 @@ from txconnect.values import IPAddress, Named, Request, Route
 if TYPE_CHECKING:
     from txconnect.plugins.plugintypes import (
         AnyChecker,
+        AnyHandler,
         AnyObserver,
         AnyPairFactory,
         AnyPolicy,
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
         AnyRouter,
         AnyScheme,
         AnyTap,
+        AnyTunnelFields,
     )
     from txconnect.routing.routes import Routes
     from txconnect.routing.rules import Rule
@@ -94,6 +96,9 @@ class ConnectProxy(MultiService):
     @param checkers: C{twisted.cred} checkers; with at least one, every
         request has to authenticate.
     @param schemes: L{IAuthScheme} providers; Basic when there is a checker.
+    @param handlers: L{IRequestHandler} providers, for requests to the proxy itself
+        such as C{GET /healthz}; the first that answers wins.
+    @param tunnelFields: L{ITunnelFields} providers, which add fields to the 200.
     @param getaddrinfo: as L{socket.getaddrinfo}; called in a thread.
     @param pool: the threads of the look-ups, for tests.
     @param open: how one address is opened; by default as sockets for the
@@ -119,6 +124,8 @@ class ConnectProxy(MultiService):
         pairFactory: AnyPairFactory | None = None,
         schemes: Iterable[AnyScheme] = (),
         checkers: Iterable[AnyChecker] = (),
+        handlers: Iterable[AnyHandler] = (),
+        tunnelFields: Iterable[AnyTunnelFields] = (),
         settings: Settings | None = None,
         getaddrinfo: Callable[..., Iterable[Any]] = socket.getaddrinfo,
         pool: Pool | None = None,
@@ -161,6 +168,8 @@ class ConnectProxy(MultiService):
             pairFactory=pairFactory,
             schemes=schemes,
             checkers=checkers,
+            handlers=handlers,
+            tunnelFields=tunnelFields,
             settings=settings,
         )
         self._reopening = Reopening(self.rules.plugins)
@@ -177,6 +186,8 @@ class ConnectProxy(MultiService):
         pairFactory: AnyPairFactory | None = None,
         schemes: Iterable[AnyScheme] = (),
         checkers: Iterable[AnyChecker] = (),
+        handlers: Iterable[AnyHandler] = (),
+        tunnelFields: Iterable[AnyTunnelFields] = (),
         settings: Settings | None = None,
     ) -> Rules:
         """
@@ -202,6 +213,10 @@ class ConnectProxy(MultiService):
             name=self._name,
             authenticator=_authenticator(asking, checking, settings.realm),
             certificateIdentity=certificateIdentity,
+            handlers=verifiedPlugins(listed("handlers", handlers), IRequestHandler),
+            tunnelFields=verifiedPlugins(
+                listed("tunnelFields", tunnelFields), ITunnelFields
+            ),
         )
         plugins = (*standing, *asking, *checking, *rules.otherPlugins())
         rules = attrs.evolve(rules, plugins=plugins)

@@ -26,6 +26,7 @@ from txconnect.settings import Settings
 if TYPE_CHECKING:
     from txconnect.plugins.plugintypes import (
         AnyChecker,
+        AnyHandler,
         AnyObserver,
         AnyPairFactory,
         AnyPolicy,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         AnyRouter,
         AnyScheme,
         AnyTap,
+        AnyTunnelFields,
     )
     from txconnect.routing.rules import Rule
 
@@ -48,6 +50,8 @@ class ProxyArguments(TypedDict, total=False):
     pairFactory: AnyPairFactory | None
     schemes: Iterable[AnyScheme]
     checkers: Iterable[AnyChecker]
+    handlers: Iterable[AnyHandler]
+    tunnelFields: Iterable[AnyTunnelFields]
     settings: Settings | None
     getaddrinfo: Callable[..., Iterable[Any]]
     pool: Pool | None

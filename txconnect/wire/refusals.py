@@ -333,7 +333,16 @@ class Cause(Enum):
         "Try again; if it persists, tell the proxy's operator.",
     )
 
-    # No client is left to answer; for the log alone.
+    # For the log alone.  The handler of an embedding program has answered a request
+    # to the proxy itself, with a status of its own.
+    ANSWERED = (
+        "answered",
+        200,
+        None,
+        "The proxy has answered a request to itself",
+        "",
+    )
+    # No client is left to answer.
     CLIENT_LEFT = (
         "client-left",
         499,

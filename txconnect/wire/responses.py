@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import attrs
 
+from txconnect.wire.answerfields import phraseOf
 from txconnect.wire.authority import Authority
 from txconnect.wire.forwarding import pseudonymOf, viaOf
 from txconnect.wire.proxystatus import ProxyStatusMember
@@ -56,6 +58,34 @@ class Response:
     reason: str
     fields: tuple[tuple[bytes, bytes], ...]
     content: bytes
+
+
+class AnswerParts(Protocol):
+    """The parts of an L{Answer<txconnect.values.Answer>}."""
+
+    @property
+    def content(self) -> bytes: ...
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def contentType(self) -> str: ...
+
+    @property
+    def fields(self) -> tuple[tuple[bytes, bytes], ...]: ...
+
+
+def answerResponse(answer: AnswerParts) -> Response:
+    """Make a response of a checked answer to a request to the proxy itself."""
+    fields = list(answer.fields)
+    given = {name.lower() for name, _ in fields}
+    if answer.content and b"content-type" not in given:
+        fields.append((b"Content-Type", answer.contentType.encode("ascii")))
+    if b"cache-control" not in given:
+        fields.append((b"Cache-Control", b"no-store"))
+    phrase = phraseOf(answer.status)
+    return Response(answer.status, phrase, tuple(fields), answer.content)
 
 
 @attrs.frozen

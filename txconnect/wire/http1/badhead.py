@@ -56,13 +56,14 @@ def checkFirstOctets(octets: bytes, start: int, end: int) -> None:
         )
 
 
-def explainRequestLine(line: bytes, otherwise: str) -> BadHead:
+def explainRequestLine(line: bytes, otherwise: str, taken: bytes = b"") -> BadHead:
     """
     Make the refusal of a request line of valid octets, with the first rule that it
     breaks.
 
     @param line: the line without its LF.
     @param otherwise: the reason, if only its method is at fault.
+    @param taken: a method that is at fault only with such a target.
     """
     # In the order of the RFCs: the form before the version, and that before the
     # method, because a method means something only in a version that is known.
@@ -79,6 +80,8 @@ def explainRequestLine(line: bytes, otherwise: str) -> BadHead:
         return malformedHead("the request line does not end in an HTTP version")
     if version[1] != b"1":
         return BadHead(Cause.VERSION, "the major version of HTTP is not 1")
+    if parts[0] == taken:
+        return BadHead(Cause.BAD_TARGET, "the target must be host:port")
     return BadHead(Cause.METHOD, otherwise)
 
 

@@ -37,7 +37,7 @@ from txconnect.wire.authority import (
     parseHost,
     parsePort,
 )
-from txconnect.wire.grammar import FIELD_LINE
+from txconnect.wire.grammar import FIELD_LINE, TOKEN_OCTETS
 from txconnect.wire.http1.badhead import (
     BadHead,
     checkFirstOctets,
@@ -80,11 +80,15 @@ class RequestRule:
         method, the target and the minor version of HTTP/1.
     @ivar parse: returns the authority of a target, or raises L{BadAuthority}.
     @ivar otherwise: the reason for refusing another method.
+    @ivar noContent: the reason for refusing content, as the first half of a sentence.
+    @ivar taken: the method that is taken, if others are taken with other targets.
     """
 
     pattern: re.Pattern[bytes]
     parse: Callable[[bytes], Authority]
     otherwise: str
+    noContent: str = "a CONNECT has no content"
+    taken: bytes = b""
 
 
 CONNECT = RequestRule(
@@ -93,6 +97,29 @@ CONNECT = RequestRule(
     "the method is not CONNECT, in capital letters",
 )
 """Requests in authority-form (RFC 9112, 3.2.3)."""
+
+_OWN = Authority("localhost", 80)
+
+
+def _parseTarget(target: bytes) -> Authority:
+    # The pattern lets these through with another method than CONNECT alone.
+    return _OWN if target.startswith((b"/", b"*")) else parseAuthority(target)
+
+
+CONNECT_OR_OWN = attrs.evolve(
+    CONNECT,
+    pattern=re.compile(
+        rb"(CONNECT(?! [/*])|(?!CONNECT )" + TOKEN_OCTETS + rb"(?= (?:/|\* )))"
+        rb" ([!-~]+) HTTP/1\.([0-9])\r\n"
+    ),
+    parse=_parseTarget,
+    noContent="a request to this proxy has no content here",
+    taken=b"CONNECT",
+)
+"""
+As L{CONNECT}, and requests to the proxy itself: any other method, in origin-form or
+asterisk-form (RFC 9112, 3.2.1 and 3.2.4).  The authority of these is a stand-in.
+"""
 
 
 @attrs.frozen
@@ -108,6 +135,7 @@ class Head:
         (RFC 9110, 2.5).
     @ivar credentials: the value of C{Proxy-Authorization}, or L{None}.  A
         secret: never logged.
+    @ivar target: the request's target as it came.
     @ivar hostDiffers: true if the C{Host} field names another host or port than
         the target.  The target decides; this is for the log.
     """
@@ -118,6 +146,7 @@ class Head:
     httpVersion: str
     credentials: bytes | None = attrs.field(repr=False)
     hostDiffers: bool
+    target: bytes = b""
 
 
 class HeadParser:
@@ -238,7 +267,7 @@ class HeadParser:
         elif name == b"content-length":
             self._takeLength(value)
         else:
-            raise malformedHead("a CONNECT has no content, so no Transfer-Encoding")
+            raise malformedHead(f"{self._rule.noContent}, so no Transfer-Encoding")
 
     def _keepLine(self, octets: bytes, start: int) -> None:
         """Keep an unfinished line, unless it can no longer become a valid one."""
@@ -270,7 +299,8 @@ class HeadParser:
         """Skip an empty line before the request line (RFC 9112, 2.2)."""
         checkFirstOctets(line, 0, len(line))
         if line != b"\r":
-            raise explainRequestLine(line, self._rule.otherwise)
+            rule = self._rule
+            raise explainRequestLine(line, rule.otherwise, rule.taken)
         self._emptyLines += 1
         if self._emptyLines > EMPTY_LINES:
             raise malformedHead("too many empty lines precede the request line")
@@ -288,7 +318,7 @@ class HeadParser:
         if not _DIGITS.fullmatch(value):
             raise malformedHead("the Content-Length is not a number")
         if not _ZERO.fullmatch(value):
-            raise malformedHead("a CONNECT has no content, so no Content-Length but 0")
+            raise malformedHead(f"{self._rule.noContent}, so no Content-Length but 0")
         self._hasLength = True
 
     def _makeHead(self, authority: Authority) -> Head:
@@ -307,6 +337,7 @@ class HeadParser:
             self._version,
             self._credentials,
             differs,
+            self._target,
         )
 
 
