@@ -185,6 +185,15 @@ def test_tutorialsTest(monkeypatch: pytest.MonkeyPatch) -> None:
     program["test_exampleOnly"]()
 
 
+WHOLE = runpy.run_path(str(DOCS / "howto" / "test_whole_proxy.py"))
+
+
+@pytest.mark.parametrize("name", [name for name in WHOLE if name.startswith("test_")])
+def test_testingPagesTests(name: str) -> None:
+    """[F56] The tests on the page about tests run, as they are shown."""
+    WHOLE[name]()
+
+
 def test_tutorialsPolicy() -> None:
     """In a proxy: the lines that the page shows."""
     rig = Rig(policies=[load("tutorial/only.py:exampleOnly")])

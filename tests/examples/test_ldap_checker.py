@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from zope.interface.verify import verifyObject
 
-from txconnect.testing import CHUNKS, MemoryNetwork, chunkings
+from txconnect.testing import CHUNKS, MemoryNetwork, checkChecker, chunkings
 from txconnect.testing.peers import Peer
 from txconnect.values import Cause, Identity
 
@@ -245,6 +245,23 @@ def test_answersInPieces() -> None:
         for count in range(len(pieces)):
             assert ldap.resultCode(b"".join(pieces[:count])) is None
         assert ldap.resultCode(b"".join(pieces)) == 49
+
+
+def test_conformance() -> None:
+    """[F56] The kit's check for checkers, with a directory that knows one user."""
+    rig = Signing()
+    checker = ldap.LdapChecker(TCP4ClientEndpoint(rig.network, DIRECTORY, 389))
+    known = b"\x04\x23uid=ada,ou=people,dc=example,dc=org\x80\x08lovelace"
+
+    def answer() -> None:
+        rig.flush()
+        for peer in rig.directory.peers:
+            if not peer.closed:
+                right = peer.take().endswith(known)
+                peer.send(bindResponse(0 if right else 49))
+        rig.flush()
+
+    assert checkChecker(checker, ("ada", "lovelace"), drive=answer).user == "ada"
 
 
 def test_factory() -> None:

@@ -5,6 +5,8 @@ optional part missing, and values that an attacker would send.
 
 from __future__ import annotations
 
+import attrs
+
 from txconnect.testing.kit import makeRequest, makeTunnel
 from txconnect.values import (
     Cause,
@@ -23,6 +25,18 @@ REQUESTS = (
     makeRequest("example.com:443", client=None, server=None),
 )
 """Requests with and without an identity, a client, a name."""
+
+OWN_REQUESTS = tuple(
+    attrs.evolve(request, kind="own", method=method, target=target)
+    for request in REQUESTS
+    for method, target in (
+        ("GET", "/"),
+        ("HEAD", "/healthz?full=1"),
+        ("OPTIONS", "*"),
+        ("PURGE", "/../%00/" + "x" * 4000),
+    )
+)
+"""Requests to the proxy itself."""
 
 ADDRESSES = ("93.184.215.14", "10.0.0.1", "2606:4700::1111", "fe80::1")
 """Addresses of both families, public and not."""
