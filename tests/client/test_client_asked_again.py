@@ -12,7 +12,7 @@ from connectrig import ASKED, OK, PROXY, ClientRig
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.error import ConnectingCancelledError, ConnectionRefusedError
 
-from txconnect.client.credentials import Basic, ProxyAttempt
+from txconnect.client.credentials import Basic, Bearer, Digest, ProxyAttempt
 from txconnect.client.errors import (
     ProxyAuthenticationRequired,
     ProxyClosed,
@@ -135,18 +135,97 @@ def test_moreThanWasAnnounced() -> None:
 
 
 @everyChunk
-@pytest.mark.parametrize("how", ["end", "close", "abort"])
+@pytest.mark.parametrize("how", ["stays", "end", "close"])
 def test_unframed(chunk: Any, how: str) -> None:
-    """[T4] A 407 that lasts until the close is followed by another connection."""
+    """[T4] [F62] A 407 that lasts until the close is followed by another connection
+    at once: its head says all, and its end may never come."""
     rig = ClientRig(chunk, credentials=Asked(None, b"Basic dTpw"))
     rig.connect()
-    rig.peer.take()
-    assert rig.says(UNFRAMED) == b""
-    assert len(rig.proxy.peers) == 1
-    getattr(rig.peer, how)()
+    first = rig.peer
+    first.take()
+    first.send(UNFRAMED)
+    if how != "stays":
+        getattr(first, how)()
     rig.network.flush()
-    assert len(rig.proxy.peers) == 2
+    assert len(rig.proxy.peers) == 2 and (first.closed or first.reset)
     assert rig.peer.take() == request(b"Basic dTpw")
+    assert rig.network.seconds() == 0
+
+
+@everyChunk
+def test_unframedAndFinal(chunk: Any) -> None:
+    """[F62] One that is final fails at once, with the words of a 407."""
+    rig = ClientRig(chunk, credentials=Asked(b"Basic dTpw", None))
+    rig.connect()
+    rig.peer.take()
+    rig.says(UNFRAMED)
+    error = rig.failed(ProxyAuthenticationRequired)
+    assert str(error) == (
+        "no tunnel to example.com:443 through 192.0.2.9:3128: the proxy answered 407 "
+        "Auth; it refuses the credentials that were given"
+    )
+    assert rig.network.seconds() == 0
+
+
+BASIC = b"Proxy-Authenticate: Basic realm=x\r\n"
+OTHERS = b"Proxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\n"
+
+
+@pytest.mark.parametrize(
+    ("credentials", "challenges", "said"),
+    [
+        (None, b"", "it wants credentials, and none were given"),
+        (None, BASIC, "it wants credentials, and none were given: it takes Basic"),
+        (
+            Digest("u", "hunter2"),
+            OTHERS,
+            "it wants credentials, and none were given that it takes: it takes "
+            "Negotiate, NTLM",
+        ),
+        (
+            Basic("u", "hunter2"),
+            BASIC,
+            "it refuses the credentials that were given",
+        ),
+        (
+            Basic("u", "hunter2"),
+            OTHERS,
+            "it refuses the credentials that were given: it takes Negotiate, NTLM",
+        ),
+        (
+            Bearer("hunter2"),
+            b"",
+            "it refuses the credentials that were given",
+        ),
+        (
+            lambda attempt: b"hunter2",
+            BASIC,
+            "it refuses the credentials that were given: it takes Basic",
+        ),
+    ],
+)
+def test_wordsOfA407(credentials: Any, challenges: bytes, said: str) -> None:
+    """[F62] A wrong password is one that was given; no word of it is shown."""
+    rig = ClientRig(credentials=credentials)
+    rig.connect()
+    answer = b"HTTP/1.1 407 Auth\r\nContent-Length: 0\r\n%b\r\n" % challenges
+    for _ in range(3):
+        if not rig.outcome:
+            rig.says(answer)
+    error = rig.failed(ProxyAuthenticationRequired)
+    assert str(error).endswith(f": the proxy answered 407 Auth; {said}")
+    assert "hunter2" not in f"{error}{error!r}{vars(error)}"
+
+
+def test_lateInA407ThatMayBeAnswered() -> None:
+    """[F62] At the deadline a 407 whose credentials could not be sent yet does not
+    say that there were none."""
+    rig = ClientRig(credentials=Asked(None, b"Basic dTpw"), timeout=2.0)
+    rig.connect()
+    rig.says(STAYS.replace(b": 4", b": 99"))
+    rig.network.advance(2)
+    error = rig.failed(ProxyTimeout)
+    assert "still waiting for the rest of the proxy's refusal after 2 s" in str(error)
 
 
 @everyChunk

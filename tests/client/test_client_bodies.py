@@ -9,11 +9,17 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import connectionDone
-from twisted.web.iweb import IBodyProducer
+from twisted.internet.task import Clock
+from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from txconnect.client.bodies import LARGEST_KEPT, RepeatableBody, readSome
+from txconnect.client.bodies import (
+    LARGEST_KEPT,
+    READ_SECONDS,
+    RepeatableBody,
+    readSome,
+)
 
 
 @implementer(IBodyProducer)
@@ -97,6 +103,8 @@ def test_again(size: int, again: bool) -> None:
 class Response:
     """One whose connection is gone as soon as nobody wants it."""
 
+    length: object = 4
+
     def __init__(self) -> None:
         self.lost = 0
 
@@ -113,7 +121,7 @@ def test_readingIsGivenUp() -> None:
     """The loss that this brings about is not taken for the end of the content."""
     response: Any = Response()
     results: list[Any] = []
-    reading = readSome(response).addBoth(results.append)
+    reading = readSome(response, Clock()).addBoth(results.append)
     response.protocol.dataReceived(b"half")
     reading.cancel()
     [failure] = results
@@ -125,8 +133,30 @@ def test_readingEnds() -> None:
     """At the limit, with what there is then."""
     response: Any = Response()
     results: list[Any] = []
-    readSome(response, 5).addBoth(results.append)
+    clock = Clock()
+    readSome(response, clock, 5).addBoth(results.append)
     response.protocol.dataReceived(b"12345")
     assert results == []
     response.protocol.dataReceived(b"6")
     assert (results, response.lost) == ([b"12345"], 1)
+    assert not clock.getDelayedCalls()
+
+
+def test_readingTakesTooLong() -> None:
+    """[F62] What does not come in time is not waited for."""
+    response: Any = Response()
+    results: list[Any] = []
+    clock = Clock()
+    readSome(response, clock).addBoth(results.append)
+    response.protocol.dataReceived(b"half")
+    clock.advance(READ_SECONDS)
+    assert (results, response.lost) == ([b"half"], 1)
+
+
+def test_readingWithoutALength() -> None:
+    """[F62] What has no length is what has come by then."""
+    response: Any = Response()
+    response.length = UNKNOWN_LENGTH
+    results: list[Any] = []
+    readSome(response, Clock()).addBoth(results.append)
+    assert (results, response.lost) == ([b""], 1)

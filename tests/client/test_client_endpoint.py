@@ -214,7 +214,7 @@ def test_refused(chunk: Any, status: int) -> None:
     assert error.body == (b"" if status == 101 else b"body")
     assert error.proxyStatus == ()
     assert str(error).startswith(
-        f"no tunnel to example.com:443: the proxy answered {status} Not Today; "
+        f"no tunnel to example.com:443 through 192.0.2.9:3128: the proxy answered {status} Not Today; "
     )
     assert error.authority == Authority("example.com", 443)
     assert isinstance(error, ConnectError) and isinstance(error, ProxyError)
@@ -438,7 +438,7 @@ def test_late(step: str, waitedFor: str) -> None:
     error = rig.failed(ProxyTimeout)
     assert isinstance(error, TwistedTimeoutError)
     assert str(error) == (
-        f"no tunnel to example.com:443: still waiting for {waitedFor} after 7.5 seconds"
+        f"no tunnel to example.com:443 through 192.0.2.9:3128: still waiting for {waitedFor} after 7.5 seconds"
     )
 
 

@@ -210,7 +210,7 @@ def test_aRefusalSpeaksForItself() -> None:
         proxy.peer.send(b"HTTP/1.1 403 ports\r\nContent-Length: 0\r\n\r\n")
 
     line = said(network, through(network), drive)
-    assert line is not None and line.startswith("no tunnel to db:22: ")
+    assert line is not None and line.startswith("no tunnel to db:22 through ")
     assert "403 ports" in line and "\n" not in line
 
 

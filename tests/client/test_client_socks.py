@@ -246,7 +246,7 @@ def test_refused(code: int, chunk: Any) -> None:
     assert isinstance(error, ProxyError) and isinstance(error, ConnectError)
     assert error.code == code
     assert str(error).startswith(
-        "no tunnel to destination.example:443: "
+        "no tunnel to destination.example:443 through 192.0.2.9:1080: "
         f"the SOCKS proxy refused with code {code}; "
     )
     assert "\n" not in str(error)

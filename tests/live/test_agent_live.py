@@ -288,7 +288,7 @@ def test_treqExample(
     assert (ended.stdout, ended.stderr) == (f"200 {len(PAGE)}\n", "")
     ended = run([*asked, url(others("squid-basic"))], tmp_path, authority)
     assert ended.returncode == 1
-    assert ended.stderr.startswith(f"no tunnel to {site.authority}: the proxy ")
+    assert ended.stderr.startswith(f"no tunnel to {site.authority} through ")
     assert ended.stderr.count("\n") == 1
 
 

@@ -102,11 +102,12 @@ def test_tunnelClient(tmp_path: Path, others: Others) -> None:
 def test_tunnelClientThatIsRefused(tmp_path: Path, others: Others) -> None:
     """One line, and no traceback."""
     program = [sys.executable, str(EXAMPLES / "tunnel_client.py")]
-    where = [f"tcp:{others('squid-basic').address}", "example.org", "22"]
+    squid = others("squid-basic").address
+    where = [f"tcp:{squid}", "example.org", "22"]
     ended = ends([*program, *where], tmp_path)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.startswith(
-        "no tunnel to example.org:22: the proxy answered 407"
+        f"no tunnel to example.org:22 through {squid}: the proxy answered 407"
     )
     assert ended.stderr.count("\n") == 1
 

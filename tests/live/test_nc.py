@@ -208,6 +208,37 @@ def test_aRefusal(plain: ProxyProcess, tmp_path: Path) -> None:
     complained(run(tmp_path, DENIED, 22, "--proxy", proxy), f"{DENIED}:22", "403")
 
 
+CLOSED = {
+    "0<&-": b"",
+    "2>&-": b"",
+    "0<&- 2>&-": b"",
+    "1>&-": b"txconnect-nc: standard output is closed, so nothing that comes could be "
+    b"written; to drop it, write >/dev/null\n",
+    "1>&- 2>&-": b"",
+}
+
+
+@pytest.mark.parametrize("redirections", CLOSED)
+def test_closedStreams(plain: ProxyProcess, tmp_path: Path, redirections: str) -> None:
+    """[F62] A closed input is one at its end; a closed output is said to be."""
+    proxy = f"http://{plain.address}"
+    with Server(bannerThenEcho) as server:
+        command = shlex.join(
+            [*COMMAND, "localhost", str(server.port), "--proxy", proxy]
+        )
+        done = subprocess.run(
+            ["sh", "-c", f"{command} {redirections}"],
+            env=variables(tmp_path),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=DEADLINE,
+        )
+    closed = "1>&-" in redirections
+    assert done.stderr == CLOSED[redirections]
+    assert done.stdout == (b"" if closed else BANNER)
+    assert done.returncode == (2 if closed else 0)
+
+
 def test_noProxyThere(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))

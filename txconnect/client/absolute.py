@@ -18,9 +18,10 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
 from txconnect.client.bodies import RepeatableBody, readSome
-from txconnect.client.credentials import IProxyCredentials, ProxyAttempt
+from txconnect.client.credentials import NO_CREDENTIALS, IProxyCredentials, ProxyAttempt
 from txconnect.client.errors import ProxyAuthenticationRequired
 from txconnect.client.pooling import KeyedPool
+from txconnect.client.proxynames import nameEndpoint, nameInError
 from txconnect.client.targets import Target
 from txconnect.maybeasync import settle
 from txconnect.values import Authority
@@ -81,6 +82,7 @@ class AbsoluteForm:
         self._endpoint = endpoint
         self._pool = pool
         self._credentials = credentials
+        self._proxy = nameEndpoint(endpoint)
         # By name: a request's own field replaces all of ours of that name.
         self._fields: dict[bytes, list[bytes]] = {}
         for name, value in fields:
@@ -104,7 +106,7 @@ class AbsoluteForm:
             response = await self._sendOnce(request, attempt.target, value)
             if response.code != PROXY_AUTH_REQUIRED:
                 return response
-            refusal = await _readRefusal(attempt.authority, response)
+            refusal = await self._readRefusal(attempt.authority, response, value)
             again = request.repeatRequest()
             if again is None or len(attempt.refused) + 1 == ROUNDS:
                 raise refusal
@@ -141,7 +143,19 @@ class AbsoluteForm:
             self._fieldsFor(request.headers, value),
             request.body,
         )
-        return await sent
+        try:
+            return await sent
+        except Exception as error:
+            nameInError(error, self._proxy)
+            raise
+
+    async def _readRefusal(
+        self, authority: Authority, response: IResponse, sent: bytes | None
+    ) -> ProxyAuthenticationRequired:
+        refusal = await _readRefusal(authority, response, self._reactor)
+        refusal.proxy = self._proxy
+        refusal.noteCredentials(self._credentials is not NO_CREDENTIALS, sent)
+        return refusal
 
     def _fieldsFor(self, given: Headers, value: bytes | None) -> Headers:
         fields = given.copy()
@@ -154,9 +168,9 @@ class AbsoluteForm:
 
 
 async def _readRefusal(
-    authority: Authority, response: IResponse
+    authority: Authority, response: IResponse, clock: IReactorTime
 ) -> ProxyAuthenticationRequired:
-    body = await readSome(response)
+    body = await readSome(response, clock)
     headers = response.headers
     refusal = ProxyAuthenticationRequired(
         authority,

@@ -6,11 +6,18 @@ that its connection can be used again.  Both are bounded.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IConsumer, ITransport
+from twisted.internet.interfaces import (
+    IConsumer,
+    IDelayedCall,
+    IReactorTime,
+    ITransport,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.iweb import IBodyProducer, IResponse
+from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer, IResponse
 from zope.interface import implementer
 
 __all__ = ["RepeatableBody", "readSome"]
@@ -20,6 +27,11 @@ LARGEST_KEPT = 65536
 
 LARGEST_READ = 16384
 """Octets of a refusal's content that are read."""
+
+READ_SECONDS = 5.0
+"""Seconds to wait for the content of a refusal."""
+
+_T = TypeVar("_T")
 
 
 @implementer(IBodyProducer)
@@ -128,22 +140,43 @@ class _ContentProtocol(Protocol):
         if not self.result.called:
             self.result.callback(bytes(self._content[: self._limit]))
 
+    def stopReading(self) -> None:
+        """Take what has come, and close the connection."""
+        if not self.result.called:
+            self.transport.loseConnection()
+            self._fireResult()
+
     def _readCancelled(self, result: Deferred[bytes]) -> None:
         # First, so that the loss is not taken for the end of the content.
         result.errback(CancelledError())
         self.transport.loseConnection()
 
 
-def readSome(response: IResponse, limit: int = LARGEST_READ) -> Deferred[bytes]:
+def readSome(
+    response: IResponse, clock: IReactorTime, limit: int = LARGEST_READ
+) -> Deferred[bytes]:
     """
     Read the content of a response that has no other reader.
 
-    Where it is longer than C{limit} octets the connection is closed; else the
-    connection serves the next request, if it may.
+    Where it is longer than C{limit} octets, takes longer than some seconds, or has no
+    length and is not there yet, the connection is closed; else the connection serves
+    the next request, if it may.
 
     @return: a Deferred of the content, at most C{limit} octets of it, which
         does not fail.  When it is cancelled, the connection is closed.
     """
     reading = _ContentProtocol(limit)
     response.deliverBody(reading)
+    if response.length is UNKNOWN_LENGTH:
+        # Perhaps it lasts until the connection ends, which may be never.
+        reading.stopReading()
+    elif not reading.result.called:
+        late = clock.callLater(READ_SECONDS, reading.stopReading)
+        reading.result.addBoth(_cancelTimer, late)
     return reading.result
+
+
+def _cancelTimer(result: _T, timer: IDelayedCall) -> _T:
+    if timer.active():
+        timer.cancel()
+    return result

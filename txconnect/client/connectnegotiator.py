@@ -27,7 +27,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from txconnect.client.credentials import IProxyCredentials, ProxyAttempt
+from txconnect.client.credentials import NO_CREDENTIALS, IProxyCredentials, ProxyAttempt
 from txconnect.client.errors import (
     ProxyAuthenticationRequired,
     ProxyClosed,
@@ -129,10 +129,15 @@ class ConnectNegotiator:
                 self._transport.failAttempt(error)
 
     def deadlineError(self) -> Exception | None:
-        """Return the refusal whose content has not ended yet, if there is one."""
-        return (
-            None if self._content is None else self._content.makeError(self.authority)
-        )
+        """
+        Return the refusal whose content has not ended yet, if there is one; not a
+        407 to which there may be an answer.
+        """
+        if self._content is None:
+            return None
+        error = self._makeRefused(self._content)
+        waits = isinstance(error, ProxyAuthenticationRequired) and error.hadCredentials
+        return None if waits and len(self._given) < ASKED else error
 
     def stopNegotiation(self) -> None:
         """Stop the timer, and cancel the request for credentials."""
@@ -209,6 +214,13 @@ class ConnectNegotiator:
         self._timer = self._clock.callLater(
             CONTENT_SECONDS, self._contentLate, self._content
         )
+        if answer.status == 407 and self._content.reader.untilClose:
+            # The head says all; this connection serves no other request, and the
+            # end of the content may never come.
+            self._content.reader.feedContent(trailing)
+            self._content.reader.endInput()
+            self._endContent(self._content)
+            return
         self._takeContent(self._content, trailing)
 
     def _takeContent(self, content: _RefusalContent, data: bytes) -> None:
@@ -228,12 +240,19 @@ class ConnectNegotiator:
         self._content = None
         self._stopTimer()
         self._usable = content.reader.reusable
-        error = content.makeError(self.authority)
+        error = self._makeRefused(content)
         if isinstance(error, ProxyAuthenticationRequired) and len(self._given) < ASKED:
             self._refused = error
             self._askCredentials(error.challenges)
         else:
             self._transport.failAttempt(error)
+
+    def _makeRefused(self, content: _RefusalContent) -> ProxyRefused:
+        error = content.makeError(self.authority)
+        if isinstance(error, ProxyAuthenticationRequired):
+            had = self._credentials is not NO_CREDENTIALS
+            error.noteCredentials(had, self._given[-1])
+        return error
 
     def _stopTimer(self) -> None:
         timer, self._timer = self._timer, None

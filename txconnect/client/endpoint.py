@@ -18,6 +18,11 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
+from txconnect.client.arguments import (
+    checkedEndpoint,
+    checkedTimeout,
+    listedFields,
+)
 from txconnect.client.connectnegotiator import ConnectNegotiator
 from txconnect.client.credentials import asCredentials
 from txconnect.client.destination import makeDestination
@@ -66,13 +71,11 @@ class ConnectEndpoint:
             that cannot be sent, or a timeout that is not above 0.
         """
         self.authority = makeDestination(host, port)
-        self._proxyEndpoint = proxyEndpoint
-        self._headers = tuple(headers)
+        self._proxyEndpoint = checkedEndpoint(proxyEndpoint)
+        self._headers = listedFields(headers)
         self._credentials = asCredentials(credentials)
-        self._timeout = timeout
+        self._timeout = checkedTimeout(timeout)
         self._clock = clock
-        if timeout is not None and not timeout > 0:
-            raise ValueError(f"the timeout is {timeout}: it must be above 0, or None")
         # Now and not in connect: a wrong argument is the caller's bug, and shows
         # where it was made.
         for name, value in self._headers:

@@ -13,9 +13,14 @@ import re
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from twisted.logger import Logger
+
+from txconnect.client.errors import printable
 from txconnect.client.proxyurl import ProxyURL
 
 __all__ = ["ProxyEnvironment"]
+
+_log = Logger()
 
 DEFAULT_PORT = 1080
 """The port of a proxy without one: curl's choice, for C{http} too."""
@@ -23,15 +28,32 @@ DEFAULT_PORT = 1080
 _BITS = re.compile(r"[+-]?[0-9]+", re.ASCII)
 
 
+_HINTS_KEPT = 64
+_hintsLogged: set[str] = set()
+# What a port in NO_PROXY looks like.  An address of IPv6 has more than one colon.
+_WITH_PORT = re.compile(r"(\[[^\]]*\]|[^:\[\]]+):([0-9]*)", re.ASCII)
+
+
 class ProxyEnvironment:
     """
     The proxies that one environment names.
+
+    @ivar hints: a sentence for each entry of C{NO_PROXY} that is written as other
+        programs read it, and matches nothing by curl's rules.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         """
-        @param environ: such as C{os.environ}.  It is read once, here.
+        @param environ: such as C{os.environ}.  It is read once, here; what is in
+            L{hints} is logged, once in a process.
+        @raise TypeError: it is no mapping.
         """
+        given: object = environ
+        if not isinstance(given, Mapping):
+            kind = type(given).__name__
+            raise TypeError(
+                f"the environment is a mapping such as os.environ, not {kind}"
+            )
         self._environ = {
             name: value
             for name, value in environ.items()
@@ -39,6 +61,9 @@ class ProxyEnvironment:
         }
         exceptions = self._environ.get("no_proxy") or self._environ.get("NO_PROXY")
         self._direct = _DirectHosts(exceptions or "")
+        self.hints = tuple(self._direct.hints())
+        for hint in self.hints:
+            _logOnce(hint)
 
     def proxyFor(self, scheme: str, host: str, port: int) -> ProxyURL | None:
         """
@@ -75,6 +100,12 @@ class ProxyEnvironment:
         yield "ALL_PROXY"
 
 
+def _logOnce(hint: str) -> None:
+    if hint not in _hintsLogged and len(_hintsLogged) < _HINTS_KEPT:
+        _hintsLogged.add(hint)
+        _log.warn("{hint}", hint=hint)
+
+
 def _parseVariable(name: str, value: str) -> ProxyURL:
     # As in curl: a proxy without a scheme speaks HTTP.
     url = value if "://" in value else f"http://{value}"
@@ -97,6 +128,18 @@ class _DirectHosts:
         self._all = text == "*"
         self._entries = re.findall(r"[^ \t,]+", text)
 
+    def hints(self) -> Iterator[str]:
+        """Return a sentence for each entry that matches nothing, with what would."""
+        if self._all:
+            return
+        for entry in dict.fromkeys(self._entries):
+            meant = _meantBy(entry)
+            if meant is not None:
+                yield (
+                    f"NO_PROXY: {printable(entry)!r} matches no host, as in curl; "
+                    f"{meant}"
+                )
+
     def __contains__(self, host: str) -> bool:
         if self._all:
             return True
@@ -105,6 +148,26 @@ class _DirectHosts:
             name = host.removesuffix(".").lower()
             return any(_coversName(entry, name) for entry in self._entries)
         return any(_coversAddress(entry, address) for entry in self._entries)
+
+
+def _meantBy(entry: str) -> str | None:
+    """Return what to write in place of an entry that matches nothing."""
+    if entry == "*":
+        return "it stands for all hosts where it is the only entry"
+    withPort = _WITH_PORT.fullmatch(entry)
+    host = entry if withPort is None else withPort[1]
+    bare = host.removeprefix("[").removesuffix("]")
+    if bare.startswith("*."):
+        return f"write {printable(bare[2:])!r}, which stands for its subdomains too"
+    if "*" in bare:
+        return "'*' stands for all hosts where it is the only entry, and for no part"
+    if withPort is not None:
+        return f"write {printable(bare)!r}: ports are no part of it"
+    if bare != entry:
+        return f"write {printable(bare)!r}, without brackets"
+    if "://" in entry:
+        return "write the host alone, without a scheme"
+    return None
 
 
 def _parseAddress(text: str) -> IPv4Address | IPv6Address | None:

@@ -8,7 +8,7 @@ the caller's.
 
 Errors before the proxy itself is reached (it refuses the connection, it is not
 found, its certificate is wrong) are not here: those are Twisted's own, passed
-through.
+through with the proxy's name added (L{txconnect.client.proxynames}).
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ _ADVICE = {
     403: "its rules forbid this destination: ask the proxy's operator",
     404: "it looks like a web server, not a proxy: check its address and port",
     405: "it does not do CONNECT: check its address and port",
-    407: "it wants credentials: none were given that it takes",
     429: "it has had too many requests: try again later",
     501: "it does not do CONNECT: check its address and port",
     502: "it could not reach the destination",
@@ -73,15 +72,21 @@ class ProxyError(ConnectError):
     A failure to get a tunnel from a proxy that was reached.
 
     @ivar authority: the destination.
+    @ivar proxy: the proxy, C{host:port}; empty where that is not known.
     """
+
+    proxy = ""
 
     def __init__(self, authority: Authority, message: str) -> None:
         self.authority = authority
-        super().__init__(  # type: ignore[no-untyped-call]
-            None, f"no tunnel to {authority}: {message}"
-        )
+        super().__init__(None, message)  # type: ignore[no-untyped-call]
 
     def __str__(self) -> str:
+        through = f" through {self.proxy}" if self.proxy else ""
+        return f"no tunnel to {self.authority}{through}: {self._message()}"
+
+    def _message(self) -> str:
+        """Return what went wrong, and what to do."""
         return str(self.args[0])
 
 
@@ -112,14 +117,22 @@ class ProxyRefused(ProxyError):
         self.headers = tuple(headers)
         self.proxyStatus = tuple(proxyStatus)
         self.body = body
-        phrase = f"{status} {printable(reason)}".strip()
+        super().__init__(authority, f"the proxy answered {self._phrase()}")
+
+    def _phrase(self) -> str:
+        phrase = f"{self.status} {printable(self.reason)}".strip()
         for member in self.proxyStatus:
             if "error" in member.parameters:
                 # The first is the nearest to the destination, and has the cause.
                 phrase += f" ({printable(str(member.parameters['error']))})"
                 break
-        advice = _ADVICE.get(status) or _OTHERS.get(status // 100, _OTHERS[1])
-        super().__init__(authority, f"the proxy answered {phrase}; {advice}")
+        return phrase
+
+    def _message(self) -> str:
+        return f"{self.args[0]}; {self._advice()}"
+
+    def _advice(self) -> str:
+        return _ADVICE.get(self.status) or _OTHERS.get(self.status // 100, _OTHERS[1])
 
 
 class ProxyAuthenticationRequired(ProxyRefused):
@@ -128,9 +141,41 @@ class ProxyAuthenticationRequired(ProxyRefused):
 
     @ivar challenges: the proxy's challenges; empty when its
         C{Proxy-Authenticate} does not parse.
+    @ivar hadCredentials: true if the client had any, sent or not.
+    @ivar refused: true if the request had credentials.
     """
 
     challenges: tuple[Challenge, ...] = ()
+    hadCredentials = False
+    refused = False
+    _otherScheme = False
+
+    def noteCredentials(self, had: bool, sent: bytes | None) -> None:
+        """
+        Note what the refused request had, for the words; nothing of it is kept.
+
+        @param had: whether the client had any credentials.
+        @param sent: the credentials of the request, or L{None}.
+        """
+        self.hadCredentials = had
+        self.refused = sent is not None
+        scheme = (sent or b"").split(b" ", 1)[0].decode("latin-1").lower()
+        self._otherScheme = scheme not in {each.scheme for each in self.challenges}
+
+    def _advice(self) -> str:
+        schemes = dict.fromkeys(_shownScheme(each.scheme) for each in self.challenges)
+        takes = f": it takes {', '.join(schemes)}" if schemes else ""
+        if not self.refused:
+            suited = " that it takes" if self.hadCredentials else ""
+            return f"it wants credentials, and none were given{suited}{takes}"
+        return "it refuses the credentials that were given" + (
+            takes if self._otherScheme else ""
+        )
+
+
+def _shownScheme(scheme: str) -> str:
+    """Return a scheme's name as it is mostly written."""
+    return "NTLM" if scheme == "ntlm" else scheme.capitalize()
 
 
 class ProxyProtocolError(ProxyError):

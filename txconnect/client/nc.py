@@ -24,7 +24,7 @@ from txconnect.client.environment import ProxyEnvironment
 from txconnect.client.errors import ProxyError
 from txconnect.client.proxyurl import ProxyURL, tunnelEndpoint
 from txconnect.client.secrets import StoredCredentials, loadCredentials
-from txconnect.client.streams import StandardStreams
+from txconnect.client.streams import StandardStreams, replaceClosedStreams
 from txconnect.client.strings import isURL, parseTimeout, tunnelThrough
 from txconnect.wire.authority import Authority, parsePort
 
@@ -60,10 +60,12 @@ class ChosenEndpoint:
     @ivar endpoint: the endpoint to connect to.
     @ivar firstHop: the name, for messages, of the host that it connects to
         first: the proxy, or the destination itself.
+    @ivar hints: sentences on variables that do not mean what they seem to.
     """
 
     endpoint: IStreamClientEndpoint
     firstHop: str
+    hints: tuple[str, ...] = ()
 
 
 def chooseEndpoint(
@@ -115,7 +117,7 @@ def _chooseFromEnvironment(
     endpoint = tunnelEndpoint(
         reactor, url, host, port, credentials=stored, timeout=timeout
     )
-    return ChosenEndpoint(endpoint, f"the proxy {url}")
+    return ChosenEndpoint(endpoint, f"the proxy {url}", environment.hints)
 
 
 def converse(chosen: ChosenEndpoint, streams: IStreams) -> Deferred[str | None]:
@@ -128,7 +130,12 @@ def converse(chosen: ChosenEndpoint, streams: IStreams) -> Deferred[str | None]:
     def notConnected(failure: Failure) -> str:
         if failure.check(ProxyError):
             return _lineOf(failure)
-        return f"cannot connect to {chosen.firstHop}: {_lineOf(failure)}"
+        # The proxy is named already, and better: with its scheme, or not at all.
+        named = f": the proxy {getattr(failure.value, 'proxy', '')}"
+        line = _lineOf(failure)
+        if chosen.firstHop != "the proxy":
+            line = line.replace(named, "")
+        return f"cannot connect to {chosen.firstHop}: {line}"
 
     def waitForEnd(conversation: Conversation) -> Deferred[str | None]:
         return conversation.finished.addErrback(_lineOf)
@@ -204,6 +211,8 @@ def main() -> int:
     @return: the exit status.
     """
     try:
+        # First, as the next file that is opened would get a closed one's number.
+        replaceClosedStreams()
         arguments = parseArguments(sys.argv[1:])
         # Late: wrong usage and --help need no reactor.
         from twisted.internet import reactor
@@ -212,6 +221,8 @@ def main() -> int:
     except ValueError as error:
         _writeComplaint(str(error))
         return MISUSED
+    for hint in chosen.hints:
+        _writeComplaint(hint)
     return _runReactor(reactor, chosen)
 
 

@@ -42,7 +42,8 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from txconnect.client.destination import addressOf
-from txconnect.client.errors import ProxyTimeout
+from txconnect.client.errors import ProxyError, ProxyTimeout
+from txconnect.client.proxynames import nameEndpoint, nameInError, nameTransport
 from txconnect.client.tunnelprotocol import ProxyConnection, TunnelProtocol
 from txconnect.wire.authority import Authority
 
@@ -161,6 +162,7 @@ class Negotiation:
         clock: IReactorTime,
     ) -> None:
         self._proxyEndpoint = proxyEndpoint
+        self._proxy = nameEndpoint(proxyEndpoint)
         self._negotiator = negotiator
         self._factory = factory
         self._timeout = timeout
@@ -209,6 +211,7 @@ class Negotiation:
         if self._over or self._connection is not None:
             return False
         self._connection = connection
+        self._proxy = self._proxy or nameTransport(connection.protocol.transport)
         self._callNegotiator(self._negotiator.beginNegotiation, connection)
         return True
 
@@ -219,6 +222,11 @@ class Negotiation:
     def connectionEnded(self, clean: bool) -> None:
         """Tell the negotiator that the connection has ended, or its input."""
         self._callNegotiator(self._negotiator.proxyEnded, clean)
+
+    def connectionFailed(self, failure: Failure) -> None:
+        """Fail because the connection has, as by TLS: its error names the proxy."""
+        nameInError(failure.value, self._proxy)
+        self.failConnect(failure)
 
     # Outcomes, which the negotiator reports through its connection.
 
@@ -253,6 +261,10 @@ class Negotiation:
         self._endAttempt()
         self._dropConnection()
         self._factory.doStop()
+        error = failure.value
+        if isinstance(error, ProxyError):
+            # Of a proxy behind a proxy, the one nearer to us has named itself.
+            error.proxy = error.proxy or self._proxy
         self._outcome.errback(failure)
 
     def dialAgain(self) -> None:
@@ -274,7 +286,7 @@ class Negotiation:
     def _dialFailed(self, failure: Failure, dial: _TunnelProtocolFactory) -> None:
         # The failure of an earlier dial, given up since, is of no interest.
         if dial is self._dial:
-            self.failConnect(failure)
+            self.connectionFailed(failure)
 
     def _callNegotiator(
         self, function: Callable[..., object], *arguments: object

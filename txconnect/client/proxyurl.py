@@ -92,6 +92,8 @@ class ProxyURL:
         @raise ValueError: with a message of one line, which repeats nothing
             secret.
         """
+        if not isinstance(text, str):
+            raise TypeError(f"a proxy's URL is text, not {type(text).__name__}")
         scheme, separator, rest = text.partition("://")
         if not separator:
             raise ValueError("a proxy's URL is SCHEME://HOST:PORT, such as " + _EXAMPLE)
@@ -117,6 +119,23 @@ class ProxyURL:
             )
         user, password = _parseInformation(information) if at else (None, None)
         return cls(scheme, parseHost(host), port, user, password, host.endswith("."))
+
+    @classmethod
+    def of(cls, proxy: ProxyURL | str) -> ProxyURL:
+        """
+        Return a caller's proxy, a URL in text or read already.
+
+        @raise TypeError: it is something else, such as C{bytes}.
+        @raise ValueError: see L{parse}.
+        """
+        if isinstance(proxy, ProxyURL):
+            return proxy
+        if not isinstance(proxy, str):
+            raise TypeError(
+                f"the proxy is a URL in text, such as {_EXAMPLE!r}, or a ProxyURL, not "
+                f"{type(proxy).__name__}"
+            )
+        return cls.parse(proxy)
 
     @property
     def authority(self) -> Authority:
@@ -148,7 +167,7 @@ def urlCredentials(url: ProxyURL) -> IProxyCredentials | None:
 
 def proxyEndpoint(
     reactor: IReactorTime,
-    url: ProxyURL,
+    url: ProxyURL | str,
     *,
     tls: IOpenSSLClientConnectionCreator | None = None,
     timeout: float = 30.0,
@@ -168,6 +187,7 @@ def proxyEndpoint(
     @param bindAddress: the local address of the connection.
     @raise ValueError: for C{tls} with a proxy that is not C{https}.
     """
+    url = ProxyURL.of(url)
     endpoint = HostnameEndpoint(
         reactor, url.authority.lookupName, url.port, timeout, bindAddress
     )
@@ -181,7 +201,7 @@ def proxyEndpoint(
 
 def tunnelEndpoint(
     reactor: IReactorTime,
-    url: ProxyURL,
+    url: ProxyURL | str,
     host: str | bytes,
     port: int,
     *,
@@ -207,6 +227,7 @@ def tunnelEndpoint(
     @raise ValueError: for an argument that this kind of proxy cannot take, or a
         host or a port that is not valid.
     """
+    url = ProxyURL.of(url)
     if proxyEndpoint is None:
         proxyEndpoint = _toProxy(reactor, url, tls=tls)
     if url.scheme in ("http", "https"):

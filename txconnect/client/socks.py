@@ -19,6 +19,7 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
+from txconnect.client.arguments import checkedEndpoint, checkedTimeout
 from txconnect.client.destination import makeDestination
 from txconnect.client.errors import ProxyClosed, ProxyError, ProxyProtocolError
 from txconnect.client.negotiation import Negotiation, NegotiationTransport, globalClock
@@ -98,12 +99,10 @@ class Socks5Endpoint:
         """
         if user is None and password is not None:
             raise ValueError("there is a password, and no user")
-        self._proxyEndpoint = proxyEndpoint
+        self._proxyEndpoint = checkedEndpoint(proxyEndpoint)
         self.authority = makeDestination(host, port)
         self._login = None if user is None else encodeLogin(user, password or "")
-        if timeout is not None and not timeout > 0:
-            raise ValueError(f"the timeout is {timeout}: it must be above 0, or None")
-        self._timeout = timeout
+        self._timeout = checkedTimeout(timeout)
         self._clock = clock
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:

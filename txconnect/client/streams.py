@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import select
 import stat
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
-__all__ = ["StandardStreams"]
+__all__ = ["StandardStreams", "replaceClosedStreams"]
 
 SIZE = 65536
 """Most octets of one read."""
@@ -71,6 +72,41 @@ def _namingErrors(name: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(error.errno, error.strerror, name) from None
+
+
+def replaceClosedStreams() -> None:
+    """
+    Make good for standard streams that the program was started without (C{<&-}), before
+    another file gets their numbers: the input is at its end, and messages are dropped.
+
+    @raise ValueError: the output is closed, and what comes would be lost.
+    """
+    if not _isOpen(2):
+        _openNothing(2, os.O_WRONLY)
+        sys.stderr = open(2, "w", closefd=False)
+    if not _isOpen(0):
+        _openNothing(0, os.O_RDONLY)
+    if not _isOpen(1):
+        _openNothing(1, os.O_WRONLY)
+        raise ValueError(
+            "standard output is closed, so nothing that comes could be written; to drop "
+            "it, write >/dev/null"
+        )
+
+
+def _isOpen(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def _openNothing(descriptor: int, flags: int) -> None:
+    opened = os.open(os.devnull, flags)
+    if opened != descriptor:
+        os.dup2(opened, descriptor)
+        os.close(opened)
 
 
 class StandardStreams:

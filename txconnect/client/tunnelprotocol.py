@@ -38,6 +38,9 @@ class NegotiationEvents(Shape):
     def connectionEnded(self, clean: bool) -> None:
         """Note that the connection has ended, or its input has."""
 
+    def connectionFailed(self, failure: Failure) -> None:
+        """Note that the connection has failed in another way, as by TLS."""
+
     def handOver(self, connection: ProxyConnection, trailing: bytes) -> None:
         """Make the connection the caller's tunnel."""
 
@@ -91,7 +94,7 @@ class ProxyConnection:
             self._reportEnd(reason.check(ConnectionDone) is not None)
         elif not self._over:
             self._over = True
-            self._events.failConnect(reason)
+            self._events.connectionFailed(reason)
 
     def _reportEnd(self, clean: bool) -> None:
         # The end of input comes first and the loss after it: only one counts.

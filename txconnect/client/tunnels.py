@@ -16,6 +16,7 @@ from twisted.web.client import URI, BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
+from txconnect.client.arguments import listedFields
 from txconnect.client.credentials import IProxyCredentials, asCredentials
 from txconnect.client.pooling import IdentityKey
 from txconnect.client.proxyurl import (
@@ -74,8 +75,8 @@ class ConnectEndpointFactory:
         """
         The parameters are those of L{proxyAgent<txconnect.client.agent.proxyAgent>}.
         """
-        self.proxy = ProxyURL.parse(proxy) if isinstance(proxy, str) else proxy
-        self.headers = tuple((name, value) for name, value in headers)
+        self.proxy = ProxyURL.of(proxy)
+        self.headers = listedFields(headers)
         self._reactor = reactor
         self._policy = contextFactory
         self._timeout = TIMEOUT if connectTimeout is None else connectTimeout

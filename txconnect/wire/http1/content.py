@@ -33,6 +33,7 @@ class ContentReader:
     @param limit: the most octets of content to read and to keep.
     @ivar complete: true if there is nothing more to read: the content is there
         as a whole, or up to the limit.
+    @ivar untilClose: true if nothing but the end of the connection ends it.
     @ivar reusable: true if another request can follow on this connection: the
         framing has ended the content, no octet came after it, and neither
         side's rules close the connection.
@@ -48,6 +49,7 @@ class ContentReader:
         self.complete = False
         self.reusable = False
         self._step = self._chooseFraming(answer)
+        self.untilClose = not self.complete and self._step == self._readUntilClose
 
     @property
     def content(self) -> bytes:
