@@ -44,7 +44,7 @@ from txconnect.client import (
     agentFromEnvironment,
     proxyAgent,
 )
-from txconnect.client.bodies import LARGEST_KEPT, LARGEST_READ
+from txconnect.client.bodies import LARGEST_KEPT, LARGEST_READ, READ_SECONDS
 from txconnect.testing import CHUNKS
 from txconnect.testing.peers import Peer
 
@@ -288,6 +288,45 @@ def test_endlessDemand(chunk: Any) -> None:
     rig.says(head + b"z" * (LARGEST_READ + 1))
     assert len(rig.proxy.peers) == 3
     assert rig.failure(outcome).body == b"z" * LARGEST_READ
+    rig.close()
+
+
+@everyChunk
+def test_demandWithoutALength(chunk: Any) -> None:
+    """[F62] A 407 whose content lasts until the close is answered at once."""
+    rig = Rig(chunk)
+    outcome = rig.asks(rig.agent(credentials=twice))
+    rig.says(b"HTTP/1.1 407 Who\r\n" + ASKS + b"\r\nwho?")
+    assert len(rig.proxy.peers) == 2
+    assert rig.proxy.peers[0].closed or rig.proxy.peers[0].ended
+    rig.says(answer())
+    assert rig.content(outcome) == b"hello"
+    rig.close()
+
+
+def test_demandThatNeverEnds() -> None:
+    """[F62] One whose content does not come is answered after some seconds."""
+    rig = Rig()
+    outcome = rig.asks(rig.agent(credentials=twice))
+    rig.says(DEMAND[:-2])
+    assert len(rig.proxy.peers) == 1
+    rig.network.advance(READ_SECONDS)
+    rig.says(answer())
+    assert rig.content(outcome) == b"hello"
+    rig.close()
+
+
+@pytest.mark.parametrize("url", [b"http://a.example/", b"https://a.example/"])
+def test_aProxyThatIsDown(url: bytes) -> None:
+    """[F62] In either form the proxy is named."""
+    rig = Rig()
+    rig.network.refuse(PROXY)
+    outcome = rig.asks(rig.agent(), url)
+    # HostnameEndpoint may have more addresses to try.
+    rig.network.advance(1)
+    error = rig.failure(outcome)
+    assert type(error) is ConnectionRefusedError
+    assert str(error).endswith(f": the proxy {PROXY}:3128.")
     rig.close()
 
 
