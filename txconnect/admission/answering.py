@@ -48,7 +48,8 @@ class OwnDecision(Decision):
         yield from self._ask(each for each in handlers if _isOpen(each))
         guarded = [each for each in handlers if not _isOpen(each)]
         if guarded:
-            if self.rules.authenticator is not None or self.request.certificate:
+            certificate = self.request.certificate
+            if self.rules.authenticator is not None or certificate is not None:
                 yield from self._authenticateRequest()
             yield from self._ask(guarded)
         raise Refused(Cause.METHOD, CONNECT.otherwise)

@@ -313,6 +313,7 @@ class Http1Front(Protocol):
         L{txconnect.exchange.ClientStream}.
         """
         request, rules = exchange.request, exchange.rules
+        method = "" if request is None else request.method
         if (
             request is not None
             and not exchange.sentEarly
@@ -323,12 +324,11 @@ class Http1Front(Protocol):
             del self.dataReceived
             self._awaitHead()
             self.transport.write(
-                renderResponse(responseTo(refused, exchange), closes=False)
+                renderResponse(responseTo(refused, exchange), False, method)
             )
             return
         self._beginLingering()
         transport = self.transport
-        method = "" if request is None else request.method
         transport.write(renderResponse(responseTo(refused, exchange), True, method))
         if canHalfClose(transport):
             transport.loseWriteConnection()

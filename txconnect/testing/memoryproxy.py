@@ -81,7 +81,9 @@ class MemoryProxy:
         self.events = RecordingObserver()
         self.lookup = scriptedLookup(
             {
-                name: [answer] if isinstance(answer, str) else answer
+                name.removesuffix(".").lower(): [answer]
+                if isinstance(answer, str)
+                else answer
                 for name, answer in hosts.items()
             }
         )
