@@ -185,7 +185,7 @@ class Http1Front(Protocol):
             self._refuseHead(Refused(bad.cause, bad.reason))
             return
         if head is not None:
-            self._beginExchange(head, parser.trailing)
+            self._beginExchange(head, parser)
 
     def _headLate(self) -> None:
         self._headTimeouts = None
@@ -227,12 +227,12 @@ class Http1Front(Protocol):
         self._connection = self._connection or exchange.id
         return exchange
 
-    def _beginExchange(self, head: Head, trailing: bytes) -> None:
+    def _beginExchange(self, head: Head, parser: HeadParser) -> None:
         exchange = self._newExchange()
         # Before begin(), within which a decision that never waits is over.
         self.dataReceived = exchange.earlyReceived  # type: ignore[method-assign]
-        if trailing:
-            exchange.earlyReceived(trailing)
+        if parser.trailing:
+            exchange.earlyReceived(parser.trailing)
         transport = self.transport
         certificate = getattr(transport, "getPeerCertificate", None)
         request = Request(
@@ -249,7 +249,7 @@ class Http1Front(Protocol):
             self._connection,
         )
         if head.method != "CONNECT":
-            own = ownRequest(request, head.target)
+            own = ownRequest(request, parser.target)
             exchange.begin(own, head.credentials, decide=OwnDecision)
             return
         if head.hostDiffers:

@@ -135,7 +135,6 @@ class Head:
         (RFC 9110, 2.5).
     @ivar credentials: the value of C{Proxy-Authorization}, or L{None}.  A
         secret: never logged.
-    @ivar target: the request's target as it came.
     @ivar hostDiffers: true if the C{Host} field names another host or port than
         the target.  The target decides; this is for the log.
     """
@@ -146,7 +145,6 @@ class Head:
     httpVersion: str
     credentials: bytes | None = attrs.field(repr=False)
     hostDiffers: bool
-    target: bytes = b""
 
 
 class HeadParser:
@@ -183,6 +181,11 @@ class HeadParser:
         self._left = limits.size
         self._maxFields = limits.fields
         self._headers: list[tuple[bytes, bytes]] = []
+
+    @property
+    def target(self) -> bytes:
+        """Return the request's target as it came; empty until it has."""
+        return self._target
 
     def feed(self, data: bytes) -> Head | None:
         """
@@ -337,7 +340,6 @@ class HeadParser:
             self._version,
             self._credentials,
             differs,
-            self._target,
         )
 
 
