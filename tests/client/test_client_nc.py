@@ -141,6 +141,24 @@ def test_wrongUsageIsOneLine(
     assert SECRET not in err
 
 
+def test_hints(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """[F62] What NO_PROXY holds in vain is said, for a few entries, where a proxy is
+    used."""
+    environ = {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "*.a,*.b,*.c,*.d,db2"}
+    found = chosen("db 22", environ)
+    assert len(found.hints) == 4 and chosen("db2 22", environ).hints == ()
+    monkeypatch.setattr(nc, "chooseEndpoint", lambda *arguments: found)
+    monkeypatch.setattr(nc, "_runReactor", lambda *arguments: 0)
+    monkeypatch.setattr(sys, "argv", ["txconnect-nc", "db", "22"])
+    assert nc.main() == 0
+    out, err = capsys.readouterr()
+    assert out == "" and err.splitlines() == [
+        f"txconnect-nc: {hint}" for hint in found.hints[:3]
+    ]
+
+
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         parseArguments(["-h"])

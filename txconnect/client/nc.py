@@ -33,6 +33,9 @@ __all__ = ["ChosenEndpoint", "chooseEndpoint", "converse", "main", "parseArgumen
 NAME = "txconnect-nc"
 FAILED, MISUSED = 1, 2
 
+# A long NO_PROXY of another program's making must not fill the terminal.
+_HINTS = 3
+
 DESCRIPTION = """\
 Connect standard input and output to HOST and PORT, through a proxy: by HTTP
 CONNECT, or by SOCKS5.
@@ -221,7 +224,7 @@ def main() -> int:
     except ValueError as error:
         _writeComplaint(str(error))
         return MISUSED
-    for hint in chosen.hints:
+    for hint in chosen.hints[:_HINTS]:
         _writeComplaint(hint)
     return _runReactor(reactor, chosen)
 
