@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from txconnect.values import (
         Allow,
         Answer,
+        Attempted,
         AuthAttempt,
         Authority,
         BadAuthority,
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Allow",
     "Answer",
+    "Attempted",
     "AuthAttempt",
     "Authority",
     "BadAuthority",
@@ -138,6 +140,7 @@ __all__ = [
 _HOMES = {
     "Allow": "txconnect.values",
     "Answer": "txconnect.values",
+    "Attempted": "txconnect.values",
     "AuthAttempt": "txconnect.values",
     "Authority": "txconnect.values",
     "BadAuthority": "txconnect.values",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 
+from txconnect.wire.attempted import Attempted
 from txconnect.wire.refusals import Cause
 from txconnect.wire.responses import Relayed, Response
 
@@ -26,6 +27,7 @@ class Refused(Exception):
     @ivar parameters: further C{Proxy-Status} parameters that are truly known.
     @ivar relayed: the part of a parent's answer that the client gets, when that
         answer was the reason.
+    @ivar attempted: the unproved part of the request, for the log alone.
     """
 
     def __init__(
@@ -35,12 +37,14 @@ class Refused(Exception):
         rule: str = "",
         parameters: Mapping[str, str | int] | None = None,
         relayed: Relayed | None = None,
+        attempted: Attempted | None = None,
     ) -> None:
         self.cause = cause
         self.rule = rule or cause.label
         self.reason = reason or cause.summary
         self.parameters = dict(parameters or {})
         self.relayed = relayed
+        self.attempted = attempted
         super().__init__(f"{self.rule}: {self.reason}")
 
 

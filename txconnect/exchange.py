@@ -215,14 +215,23 @@ class Exchange:
         self,
         request: Request,
         credentials: bytes | None,
+        notes: Sequence[str] = (),
+        *,
         decide: type[Decision] = Decision,
     ) -> None:
-        """Begin the request's steps; called at most once."""
+        """
+        Begin the request's steps; called at most once.
+
+        @param notes: what the front has found in the head, for the log.
+        @param decide: makes the decision.
+        """
         clock = self._resources.clock
         began = self._began = clock.seconds()
         self._decision = decide(
             self.rules, self._resources.surroundings, request, credentials
         )
+        if notes:
+            self._decision.notes.extend(notes)
         runner = self._runner = GeneratorRunner(
             self._steps(self._decision), self._requestDecided
         )
@@ -435,6 +444,7 @@ class Exchange:
         self._finish(closed)
 
     def _refusalEvent(self, refused: Refused) -> TunnelRefused:
+        decision = self._decision
         return TunnelRefused(
             refused.cause,
             refused.rule,
@@ -443,6 +453,8 @@ class Exchange:
             self.request,
             self._stream.client,
             self._resources.clock.seconds() - self._began,
+            refused.attempted,
+            () if decision is None else tuple(decision.notes),
         )
 
     # The one way out

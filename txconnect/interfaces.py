@@ -208,7 +208,12 @@ class IRouter(Interface):
 
 
 class ITrafficObserver(Interface):
-    """Hears the outcome of every request."""
+    """
+    Hears the outcome of every request.
+
+    One that also provides L{IDestinationPolicy} judges every request, ahead of the
+    policies: such as a log without which nothing may go.
+    """
 
     def observe(event: Event) -> None:
         """

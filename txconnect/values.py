@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
 
 from txconnect.wire.answerfields import Fields, checkAnswer, checkedFields
+from txconnect.wire.attempted import Attempted
 from txconnect.wire.authority import Authority, BadAuthority, IPAddress
 from txconnect.wire.refusals import Cause
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Allow",
     "Answer",
+    "Attempted",
     "AuthAttempt",
     "Authority",
     "BadAuthority",
@@ -372,6 +374,9 @@ class TunnelRefused:
     @ivar request: L{None} when the head could not be parsed.
     @ivar client: the address from which the connection came.
     @ivar seconds: from the head's last byte to the refusal.
+    @ivar attempted: the unproved part of the request, such as the user of refused
+        credentials; L{None} where there is none.
+    @ivar notes: what else was found on the way to the refusal, C{"rule: reason"}.
     """
 
     cause: Cause
@@ -381,6 +386,8 @@ class TunnelRefused:
     request: Request | None = None
     client: IAddress | None = None
     seconds: float = 0.0
+    attempted: Attempted | None = None
+    notes: tuple[str, ...] = ()
 
 
 @attrs.frozen

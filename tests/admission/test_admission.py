@@ -1199,12 +1199,12 @@ class TestAuthentication:
         rig = Rig(checkers=[users(ada="secret")], policies=[policy])
         rig.serve()
         rig.client(connect("example.com:443", basic("ada", "secret")))
-        rig.client(connect("example.com:443", basic("ada", "wrong")))
+        rig.client(connect("example.com:443", basic("ada", "misspelt")))
         (request,) = policy.calls
         assert request.header(b"proxy-authorization") is None
         token = b64encode(b"ada:secret").decode()
         assert token not in repr(rig.events.events)
-        assert "wrong" not in repr(rig.events.events)
+        assert "misspelt" not in repr(rig.events.events)
 
     def test_no_policy_is_asked_before(self) -> None:
         """[H1-38] Who is not known learns nothing of the policies."""

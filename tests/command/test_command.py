@@ -461,7 +461,7 @@ def test_linesGoToTheTerminalOrTheDaemonsLog(
     assert options.foreground is foreground
     written: list[str] = []
     monkeypatch.setattr(terminal.Terminal, "write", lambda self, t: written.append(t))
-    monkeypatch.setattr(terminal, "_logLine", lambda t: written.append("log " + t))
+    monkeypatch.setattr(terminal, "logLine", lambda t: written.append("log " + t))
     options.write()("line")
     assert written == ["line" if foreground else "log line"]
     assert options.exit(None).foreground is foreground

@@ -5,22 +5,23 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
-from test_observers_lines import CLOSED, NOW, REFUSED, TUNNEL
+from test_observers_lines import CLOSED, NOW, REFUSED, REQUEST, TUNNEL
 from twisted.application.service import IService
 from twisted.logger import globalLogPublisher
 from zope.interface.verify import verifyObject
 
 from txconnect.errors import ConfigurationError
-from txconnect.interfaces import IReopens, ITrafficObserver
-from txconnect.observers.accesslog import AccessLog
+from txconnect.interfaces import IDestinationPolicy, IReopens, ITrafficObserver
+from txconnect.observers.accesslog import AccessLog, RequiredAccessLog
 from txconnect.observers.lines import LINE
-from txconnect.values import Identity, TunnelEstablished
+from txconnect.values import Allow, Cause, Deny, Identity, TunnelEstablished
 
 
 def started(path: Path | str, format: str = "json", **keywords: Any) -> AccessLog:
@@ -132,7 +133,7 @@ def test_opensNothingBeforeItStarts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "format", "words"),
     [
-        ("log", "xml", "'xml' is no format"),
+        ("log", "xml", "'xml' is not known"),
         ("", "json", "no file is named"),
         ("/", "json", "is a directory"),
         ("/nonesuch/log", "json", "/nonesuch is no directory"),
@@ -191,77 +192,255 @@ def test_descriptorsAreGivenBack(tmp_path: Path) -> None:
 
 
 class Disk:
-    """Takes so many octets of a write, or fails."""
+    """
+    Takes so many octets more, or fails.
+
+    @ivar room: the octets that are free; L{None}: any number.
+    """
 
     def __init__(self) -> None:
-        self.room: int | OSError | None = None
+        self.room: int | None = None
 
     def write(self, descriptor: int, data: bytes) -> int:
-        if isinstance(self.room, OSError):
-            raise self.room
-        return os.write(descriptor, data[: self.room])
+        if self.room is None:
+            return os.write(descriptor, data)
+        if not self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        count = os.write(descriptor, data[: self.room])
+        self.room -= count
+        return count
 
 
-def test_fullDisk(tmp_path: Path, said: list[str]) -> None:
-    """A full disk stops no tunnel: counted, said once, and over when it is over."""
+@pytest.mark.parametrize("room", [0, 1, 17])
+def test_fullDisk(tmp_path: Path, room: int, said: list[str]) -> None:
+    """
+    [F28] A full disk stops no tunnel: counted, said once in the system's words, and
+    over when it is over. A line of which a part was written spoils no other.
+    """
     disk = Disk()
     log = started(tmp_path / "log", write=disk.write)
-    disk.room = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    log.observe(CLOSED)
+    disk.room = room
     for _ in range(3):
         log.observe(CLOSED)
     assert log.lost == 3
     assert len(said) == 1 and "No space left" in said[0]
     disk.room = None
-    log.observe(CLOSED)
-    log.observe(CLOSED)
+    log.observe(REFUSED)
+    log.observe(REFUSED)
     assert len(said) == 2 and said[1].endswith("lines lost: 3")
     log.stopService()
-    assert len((tmp_path / "log").read_text().splitlines()) == 2
-
-
-@pytest.mark.parametrize("room", [0, 1, 17])
-def test_tornLine(tmp_path: Path, room: int, said: list[str]) -> None:
-    """A line of which a part was written does not spoil the next one."""
-    disk = Disk()
-    log = started(tmp_path / "log", write=disk.write)
-    log.observe(CLOSED)
-    disk.room = room
-    log.observe(CLOSED)
-    log.observe(REFUSED)
-    disk.room = None
-    log.observe(REFUSED)
-    log.stopService()
     lines = (tmp_path / "log").read_text().splitlines()
-    assert json.loads(lines[0])["event"] == "closed"
-    assert json.loads(lines[-1])["event"] == "refused"
-    assert (log.lost, len(said)) == (2, 2)
+    if room:
+        assert len(lines.pop(1)) == room
+    events = [json.loads(line)["event"] for line in lines]
+    assert events == ["closed", "lost", "refused", "refused"]
+    assert json.loads(lines[1])["lost"] == 3
+
+
+def test_countAtTheEnd(tmp_path: Path) -> None:
+    """[F22] Lines lost at last are told when the log is closed."""
+    disk = Disk()
+    log = started(tmp_path / "log", "text", write=disk.write)
+    disk.room = 0
+    log.observe(CLOSED)
+    disk.room = None
+    log.stopService()
+    assert (tmp_path / "log").read_text().endswith(" lost=1\n")
 
 
 def test_readerThatDoesNotRead(tmp_path: Path, said: list[str]) -> None:
-    """A pipe that nobody reads holds up no tunnel."""
+    """
+    [F22] A FIFO that nobody reads holds up neither a tunnel nor the stop; when it is
+    read again, the number of lost lines stands where they are missing.
+    """
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     log = started(tmp_path / "pipe")
+    taken = 0
     while not log.lost:
         log.observe(CLOSED)
-    assert "does not keep up" in said[0]
-    data = b""
-    while piece := _read(reader):
-        data += piece
-    assert all(json.loads(line) for line in data.splitlines())
+        taken += 1
     log.observe(CLOSED)
-    assert len(said) == 2
+    assert len(said) == 1 and "does not keep up" in said[0]
+    os.set_blocking(reader, True)
+    lines = _lines(reader)
+    first = [json.loads(next(lines)) for _ in range(taken - 1)]
+    assert {each["event"] for each in first} == {"closed"}
+    log.observe(REFUSED)
+    assert json.loads(next(lines))["lost"] == 2
+    assert json.loads(next(lines))["event"] == "refused"
+    assert said[1:] == [f"the access log {log.path} is written again; lines lost: 2"]
+    log.stopService()
+    assert list(lines) == []
     os.close(reader)
+
+
+def _lines(descriptor: int) -> Iterator[str]:
+    with open(os.dup(descriptor), encoding="ascii") as file:
+        yield from file
+
+
+def test_readerThatComesLate(tmp_path: Path) -> None:
+    """A FIFO without a reader stops the start, in words."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigurationError, match="nobody reads it"):
+        started(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("path", ["/dev/stderr", "/dev/stdout"])
+def test_ownStreams(path: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """[F22] The program's own streams are used as they are, and not opened anew."""
+    log = started(path)
     log.observe(CLOSED)
-    assert log.lost == 2
+    log.reopen()
+    log.stopService()
+    got = capfd.readouterr()
+    lines = got.err if path == "/dev/stderr" else got.out
+    assert json.loads(lines)["event"] == "closed"
+
+
+EACH = {
+    "open": TunnelEstablished(TUNNEL),
+    "close": CLOSED,
+    "refuse": REFUSED,
+}
+
+
+@pytest.mark.parametrize("format", ["json", "text"])
+@pytest.mark.parametrize(
+    "events",
+    ["open", "close", "refuse", "refuse+close", "close + open", "open+close+refuse"],
+)
+def test_events(tmp_path: Path, format: str, events: str) -> None:
+    """[F17] Those kinds of events have lines that were asked for, and no others."""
+    log = AccessLog.fromItems(str(tmp_path / "log"), format, events)
+    log.startService()
+    for event in EACH.values():
+        log.observe(event)
+    log.stopService()
+    text = (tmp_path / "log").read_text()
+    values = {"open": "opened", "close": "closed", "refuse": "refused"}
+    for word, value in values.items():
+        shown = f'"event":"{value}"' if format == "json" else f"event={value} "
+        assert (shown in text) is (word in events)
+
+
+@pytest.mark.parametrize(
+    ("items", "words"),
+    [
+        (
+            {"events": "opne"},
+            "events='opne' is not known; did you mean 'open'? Write open, close or "
+            "refuse with + between them",
+        ),
+        ({"events": "opened+close"}, "did you mean 'open'"),
+        ({"events": "open close"}, "'open close' is not known"),
+        ({"events": "open+"}, "events='' is not known. Write open, close or refuse"),
+        (
+            {"format": "jsn"},
+            "format='jsn' is not known; did you mean 'json'? Write json",
+        ),
+        ({"required": "ye"}, "required='ye' is not known; did you mean 'yes'?"),
+        ({"required": "true"}, "required='true' is not known. Write yes or no"),
+    ],
+)
+def test_wrongWords(items: dict[str, str], words: str) -> None:
+    """[F17] A wrong word stops the start, with the nearest right one."""
+    with pytest.raises(ValueError, match=re.escape(words)):
+        AccessLog.fromItems("log", **items)
+
+
+def required(path: Path, **keywords: Any) -> RequiredAccessLog:
+    log = RequiredAccessLog(str(path), **keywords)
+    log.startService()
+    return log
+
+
+def test_requiredRefusesWhatCannotBeLogged(tmp_path: Path) -> None:
+    """C{required=yes}: refused while the disk is full, and allowed again after."""
+    disk = Disk()
+    log = required(tmp_path / "log", write=disk.write)
+    assert log.decide(REQUEST) == Allow()
+    disk.room = 5
+    log.observe(CLOSED)
+    denied = log.decide(REQUEST)
+    assert denied == Deny(
+        f"the access log {log.path} cannot be written: No space left on device",
+        Cause.UNLOGGED,
+    )
+    disk.room = None
+    assert log.decide(REQUEST) == Allow()
+    log.stopService()
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert json.loads(lines[1])["lost"] == 1
+
+
+def test_requiredNeedsNoFurtherEvent(tmp_path: Path) -> None:
+    """Writing works again for whom it is tried: a log of opens has no refusals."""
+    disk = Disk()
+    log = required(tmp_path / "log", events="open", write=disk.write)
+    disk.room = 0
+    log.observe(TunnelEstablished(TUNNEL))
+    assert isinstance(log.decide(REQUEST), Deny)
+    disk.room = None
+    assert log.decide(REQUEST) == Allow()
     log.stopService()
 
 
-def _read(descriptor: int) -> bytes:
-    try:
-        return os.read(descriptor, 65536)
-    except BlockingIOError:
-        return b""
+def test_requiredFileThatWasDeleted(tmp_path: Path, said: list[str]) -> None:
+    """A deleted file is begun anew; where that fails, everything is refused."""
+    home = tmp_path / "home"
+    home.mkdir()
+    log = required(home / "log")
+    (home / "log").unlink()
+    assert log.decide(REQUEST) == Allow()
+    assert said == [f"the access log {log.path} was deleted: a new one is begun"]
+    log.observe(CLOSED)
+    assert len((home / "log").read_text().splitlines()) == 1
+    (home / "log").rename(tmp_path / "log")
+    assert log.decide(REQUEST) == Allow(), "logrotate renames it"
+    (tmp_path / "log").unlink()
+    home.rmdir()
+    denied = log.decide(REQUEST)
+    assert isinstance(denied, Deny) and "it was deleted; No such file" in denied.reason
+    log.observe(REFUSED)
+    home.mkdir()
+    assert log.decide(REQUEST) == Allow()
+    assert json.loads((home / "log").read_text())["lost"] == 1
+    log.stopService()
+
+
+def test_requiredBeforeItIsStarted(tmp_path: Path) -> None:
+    """Nothing is allowed by a log that is not open, or not any more."""
+    log = RequiredAccessLog(str(tmp_path / "log"))
+    assert isinstance(log.decide(REQUEST), Deny)
+    log.startService()
+    assert log.decide(REQUEST) == Allow()
+    log.stopService()
+    assert isinstance(log.decide(REQUEST), Deny)
+
+
+def test_requiredFifo(tmp_path: Path) -> None:
+    """A reader that does not keep up refuses requests, too."""
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    log = required(tmp_path / "pipe")
+    while not log.lost:
+        assert log.decide(REQUEST) == Allow()
+        log.observe(CLOSED)
+    assert isinstance(log.decide(REQUEST), Deny)
+    log.stopService()
+    os.close(reader)
+
+
+def test_requiredIsChosenByItsWord(tmp_path: Path) -> None:
+    """By the operator's argument; a log that is not required judges nothing."""
+    path = str(tmp_path / "log")
+    assert IDestinationPolicy.providedBy(AccessLog.fromItems(path, required="yes"))
+    assert not IDestinationPolicy.providedBy(AccessLog.fromItems(path))
+    assert verifyObject(IDestinationPolicy, RequiredAccessLog(path))
+    assert verifyObject(ITrafficObserver, RequiredAccessLog(path))
 
 
 def test_notStarted(tmp_path: Path, said: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from typing import Any
 
@@ -9,11 +10,13 @@ import attrs
 import pytest
 from test_observers_lines import CLIENT, CLOSED, NOW, REFUSED, REQUEST, TUNNEL, UNPARSED
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.logger import Logger
 from zope.interface.verify import verifyObject
 
 from txconnect.interfaces import ITrafficObserver
+from txconnect.observers import terminal
 from txconnect.observers.console import ConsoleLog, octetsText, secondsText
-from txconnect.values import Cause, Closed, Identity, TunnelEstablished
+from txconnect.values import Attempted, Cause, Closed, Identity, TunnelEstablished
 
 ANONYMOUS = attrs.evolve(REQUEST, identity=None)
 
@@ -22,7 +25,7 @@ def line(event: Any) -> str:
     written: list[str] = []
     ConsoleLog(written.append, lambda: NOW).observe(event)
     (text,) = written
-    clock = time.strftime("%H:%M:%S ", time.localtime(NOW))
+    clock = time.strftime("%Y-%m-%d %H:%M:%S ", time.localtime(NOW))
     assert text.startswith(clock) and text.endswith("\n") and text.count("\n") == 1
     return text[len(clock) : -1]
 
@@ -48,7 +51,8 @@ def line(event: Any) -> str:
         ),
         (
             CLOSED,
-            "close  7f3a-1 example.com:443  up 1.1 kB  down 5.6 kB  0.31 s  client closed",
+            "close  7f3a-1 alice@127.0.0.1 -> example.com:443  up 1.1 kB  down 5.6 kB  "
+            "0.31 s  client closed",
         ),
         (
             REFUSED,
@@ -68,11 +72,56 @@ def line(event: Any) -> str:
             attrs.evolve(UNPARSED, cause=Cause.CLIENT_LEFT, client=CLIENT),
             "refuse 7f3a-3 127.0.0.1 -> ?  malformed-request: no",
         ),
+        (
+            attrs.evolve(
+                UNPARSED, attempted=Attempted("", "GET", "http://packages.example/")
+            ),
+            "refuse 7f3a-3 ? -> GET http://packages.example/  400 malformed-request: no",
+        ),
+        (
+            attrs.evolve(REFUSED, attempted=Attempted("alice"), notes=("Host: odd",)),
+            "refuse 7f3a-2 127.0.0.1 -> example.com:443  403 networks: 10.0.0.5 is "
+            'private-use (10.0.0.0/8)  (as "alice")  (Host: odd)',
+        ),
     ],
 )
 def test_lines(event: Any, text: str) -> None:
-    """One line a tunnel opened, closed or refused."""
+    """
+    [F28] One line a tunnel opened, closed or refused, with the user where it is
+    known, behind the local date and time; [F12] a user that nothing proves is in
+    quotes.
+    """
     assert line(event) == text
+
+
+def test_logHasADateOfItsOwn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """[F28] In a daemon's log, which writes the date, a line has no second one."""
+    events: list[Any] = []
+    monkeypatch.setattr(terminal, "_log", Logger(observer=events.append))
+    console = ConsoleLog(None, lambda: NOW)
+    console.useWriter(terminal.logLine)
+    console.observe(CLOSED)
+    (event,) = events
+    assert event["line"].startswith("close  7f3a-1 alice@")
+
+
+def test_writerIsTheFirstThatIsGiven() -> None:
+    """A console that was given a function keeps it."""
+    own: list[str] = []
+    console = ConsoleLog(own.append)
+    console.useWriter(lambda line: None)
+    console.observe(CLOSED)
+    assert len(own) == 1
+
+
+def test_standardOutputByDefault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """[F17] Who asks for it by name in a program of their own sees lines."""
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.__stdout__", stream)
+    console = ConsoleLog.fromItems()
+    console.observe(CLOSED)
+    console.observe(REFUSED)
+    assert stream.getvalue().count("\n") == 2
 
 
 def test_hostileText() -> None:
@@ -82,6 +131,15 @@ def test_hostileText() -> None:
     assert text.isascii() and text.isprintable()
     assert "a\\r\\nb\\x1b[2J@127.0.0.1" in text
     assert len(text) < 1000
+    text = line(
+        attrs.evolve(
+            UNPARSED,
+            attempted=Attempted('"\n\x1b' * 999, "\r\n" * 99, "\x1b[2J" * 999),
+            notes=("\x1b\n" * 999,) * 99,
+        )
+    )
+    assert text.isascii() and text.isprintable()
+    assert len(text) < 4000
 
 
 def test_hostileAddress() -> None:

@@ -23,6 +23,7 @@ from txconnect.observers.lines import (
     closedLine,
     cutText,
     jsonLine,
+    lostRecord,
     peerText,
     printable,
     record,
@@ -30,12 +31,14 @@ from txconnect.observers.lines import (
     timestamp,
 )
 from txconnect.values import (
+    Attempted,
     Authority,
     Cause,
     Closed,
     Identity,
     Request,
     TunnelClosed,
+    TunnelEstablished,
     TunnelInfo,
     TunnelRefused,
 )
@@ -86,6 +89,55 @@ def test_closed() -> None:
         "connect_seconds": 0.024,
         "closed": "client",
         "notes": ["hosts: known"],
+        "attempted_user": None,
+        "method": "CONNECT",
+        "target": None,
+        "lost": None,
+    }
+
+
+def test_opened() -> None:
+    """[F17] The beginning of a tunnel has the fields that are known by then."""
+    kept = record(TunnelEstablished(TUNNEL), NOW)
+    ended = record(CLOSED, NOW)
+    changed = {name for name in FIELDS if kept[name] != ended[name]}
+    assert changed == {"event", "up", "down", "seconds", "closed"}
+    assert kept["event"] == "opened"
+    assert all(kept[name] is None for name in changed - {"event"})
+
+
+def test_attemptedUser() -> None:
+    """[F12] The user that was tried has a field of its own, beside the proved one."""
+    tried = attrs.evolve(REFUSED, attempted=Attempted("alice"))
+    kept = record(tried, NOW)
+    assert (kept["attempted_user"], kept["user"]) == ("alice", None)
+    assert (kept["method"], kept["target"]) == ("CONNECT", None)
+    assert record(REFUSED, NOW)["attempted_user"] is None
+
+
+def test_notConnect() -> None:
+    """[F12] A request that is no CONNECT shows what was asked for."""
+    asked = Attempted("", "GET", "http://packages.example/")
+    kept = record(attrs.evolve(UNPARSED, attempted=asked), NOW)
+    assert (kept["method"], kept["target"]) == ("GET", "http://packages.example/")
+    assert kept["authority"] is None
+
+
+def test_refusalsNotes() -> None:
+    """[F44] What is odd about a refused request is a field of its line."""
+    kept = record(attrs.evolve(REFUSED, notes=("Host: names b.example",)), NOW)
+    assert kept["notes"] == ["Host: names b.example"]
+
+
+def test_lost() -> None:
+    """[F22] The count of lost lines is a line with every field."""
+    kept = lostRecord(12, NOW)
+    assert tuple(kept) == FIELDS
+    assert {name: value for name, value in kept.items() if value is not None} == {
+        "time": "2025-11-22T22:01:14.062Z",
+        "event": "lost",
+        "reason": "lines of this log are lost before this one",
+        "lost": 12,
     }
 
 
@@ -103,6 +155,7 @@ def test_refused() -> None:
         "rule": "networks",
         "reason": "10.0.0.5 is private-use (10.0.0.0/8)",
         "seconds": 0.25,
+        "method": "CONNECT",
     }
 
 
@@ -113,7 +166,9 @@ def test_routeThatResolves() -> None:
     assert (kept["address"], kept["route"], kept["notes"]) == (None, "parent", None)
 
 
-@pytest.mark.parametrize("event", [CLOSED, REFUSED, UNPARSED])
+@pytest.mark.parametrize(
+    "event", [CLOSED, REFUSED, UNPARSED, TunnelEstablished(TUNNEL)]
+)
 def test_fieldsAreConstant(event: Any) -> None:
     """Every line has every field, in one order, in both formats."""
     kept = record(event, NOW)
@@ -130,7 +185,8 @@ def test_text() -> None:
         "client=127.0.0.1:40000 user=- authority=example.com:443 address=- route=- "
         "status=403 cause=address-prohibited rule=networks "
         'reason="10.0.0.5 is private-use (10.0.0.0/8)" up=- down=- seconds=0.25 '
-        "lookup_seconds=- connect_seconds=- closed=- notes=-\n"
+        "lookup_seconds=- connect_seconds=- closed=- notes=- attempted_user=- "
+        "method=CONNECT target=- lost=-\n"
     )
 
 
@@ -179,6 +235,7 @@ ANY_TEXT = st.text(max_size=400)
     ANY_TEXT,
     st.lists(ANY_TEXT, max_size=10),
     st.tuples(*[st.floats(0, 1e9)] * 3),
+    st.sampled_from(["CONNECT", "GET", 'X"\\n' * 20]),
     st.sampled_from(Closed),
     st.sampled_from([1, 10]),
 )
@@ -187,12 +244,13 @@ def test_closedLineIsTheRecord(
     route: str,
     notes: list[str],
     seconds: tuple[float, float, float],
+    method: str,
     reason: Closed,
     share: int,
 ) -> None:
     """[T16] The short way to a line ends at the same line, whatever is in it."""
     identity = None if user is None else Identity(user, "file")
-    asked = attrs.evolve(REQUEST, identity=identity)
+    asked = attrs.evolve(REQUEST, identity=identity, method=method)
     tunnel = TunnelInfo(asked, TUNNEL.address, route, *seconds[:2], tuple(notes))
     event = TunnelClosed(tunnel, 2**40, 0, seconds[2], reason)
     expected = jsonLine(record(event, NOW, share))
@@ -220,7 +278,18 @@ def test_longestLine(filling: str, render: Any) -> None:
     )
     for event in (
         TunnelClosed(tunnel, 2**64, 2**64, 1e9 / 3, Closed.DESTINATION_RESET),
-        TunnelRefused(Cause.POLICY, text, text, asked.id, asked, asked.client, 1e9 / 3),
+        TunnelEstablished(tunnel),
+        TunnelRefused(
+            Cause.POLICY,
+            text,
+            text,
+            asked.id,
+            asked,
+            asked.client,
+            1e9 / 3,
+            Attempted(text, text, text),
+            (text,) * 50,
+        ),
     ):
         kept = record(event, NOW, share=10)
         assert len(render(kept)) <= LINE

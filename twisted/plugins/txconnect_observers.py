@@ -6,9 +6,15 @@ from txconnect.plugins import observerFactory
 
 accesslog = observerFactory(
     "accesslog",
-    "Append one line for each refusal and each closed tunnel; - is standard output.",
+    "Append one line for each event, by default each refusal and each closed tunnel; "
+    "- is standard output; required=yes refuses what cannot be logged.",
     "txconnect.observers.accesslog:AccessLog.fromItems",
-    "PATH|-[,format=json|text]",
+    "PATH|-[,format=json|text][,events=open+close+refuse][,required=yes|no]",
+)
+console = observerFactory(
+    "console",
+    "Write one line for people for each event: what happens without any --observer.",
+    "txconnect.observers.console:ConsoleLog.fromItems",
 )
 counters = observerFactory(
     "counters",

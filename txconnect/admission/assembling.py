@@ -41,6 +41,7 @@ __all__ = [
     "listed",
     "verifiedPlugins",
     "withDefaults",
+    "withJudges",
     "withNames",
 ]
 
@@ -140,6 +141,25 @@ def _joinLists(first: Named, second: Named) -> Named:
         raise ConfigurationError(
             f"policy {first.name!r} is given twice, which makes one list: {error}"
         ) from None
+
+
+def withJudges(
+    policies: tuple[Named, ...], observers: Iterable[object]
+) -> tuple[Named, ...]:
+    """
+    Put in front the observers that judge requests as well, but for those that are
+    policies already.
+
+    @param policies: with the defaults, none of which such an observer replaces, as
+        it was not given as a policy.
+    """
+    known = {id(policy.plugin) for policy in policies}
+    judges = [
+        each
+        for each in withNames(observers)
+        if IDestinationPolicy.providedBy(each.plugin) and id(each.plugin) not in known
+    ]
+    return (*judges, *policies)
 
 
 def withDefaults(

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import attrs
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import ICredentials
-from twisted.cred.error import LoginFailed, UnauthorizedLogin
+from twisted.cred.error import LoginFailed, UnauthorizedLogin, UnhandledCredentials
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -33,6 +33,7 @@ from txconnect.errors import ConfigurationError, Refused
 from txconnect.interfaces import IAuthScheme
 from txconnect.maybeasync import CANCELLED, run, settle
 from txconnect.values import (
+    Attempted,
     AuthAttempt,
     Cause,
     ChallengeReason,
@@ -51,6 +52,9 @@ _CREDENTIALS = re.compile(rb"(" + TOKEN_OCTETS + rb")(?: +([^ \t].*))?", re.DOTA
 # A challenge is copied into a response's head: a line break in it would begin
 # another field.
 _ONE_LINE = re.compile(rb"[\x21-\x7e][\x20-\x7e]*")
+
+_UNSAID = "unknown user or wrong password"
+"""The words for a checker that refuses without saying why."""
 
 _REASONS = {Cause.CREDENTIALS_MISSING: ChallengeReason.MISSING}
 
@@ -126,7 +130,8 @@ class Authenticator:
             raise Refused(Cause.CREDENTIALS_MISSING)
         secrets = Secrets(credentials)
         parsed = self._parseCredentials(request, credentials, secrets)
-        return run(_Login(request.id, secrets).askInOrder(self._possibleTries(parsed)))
+        login = _Login(request.id, secrets, _claimedUser(parsed))
+        return run(login.askInOrder(self._possibleTries(parsed)))
 
     def challenges(self, cause: Cause) -> tuple[bytes, ...]:
         """
@@ -171,7 +176,8 @@ class Authenticator:
         try:
             parsed: ICredentials = scheme.parse(AuthAttempt(match[2] or b"", request))
         except LoginFailed as error:
-            reason = f"{scheme.name}: {secrets.describe(error)}"
+            said = secrets.messageOf(error) or "the credentials could not be read"
+            reason = f"{scheme.name}: {said}"
             raise Refused(Cause.CREDENTIALS_MALFORMED, reason) from None
         except Exception:
             _refuseFailed(scheme.name, request.id, secrets, Failure())
@@ -196,12 +202,26 @@ class Authenticator:
 class _Login:
     """One client's login: its checkers, tried in order until one accepts."""
 
-    def __init__(self, id: str, secrets: Secrets) -> None:
+    def __init__(self, id: str, secrets: Secrets, user: str) -> None:
+        """
+        @param user: the name that the client claims; empty: none.
+        """
         self._id = id
         self._secrets = secrets
+        self._user = user
         self._refusals: list[str] = []
 
     def askInOrder(
+        self, tries: Iterator[_Try]
+    ) -> Generator[Deferred[object], object, Identity]:
+        try:
+            return (yield from self._askEach(tries))
+        except Refused as refused:
+            if self._user:
+                refused.attempted = Attempted(user=self._user)
+            raise
+
+    def _askEach(
         self, tries: Iterator[_Try]
     ) -> Generator[Deferred[object], object, Identity]:
         for attempt in tries:
@@ -237,7 +257,9 @@ class _Login:
                 self._noteRefusal(f"{attempt.name}: accepted without naming a user")
             return identity
         if answer.check(UnauthorizedLogin):
-            said = self._secrets.describe(answer.value)
+            said = self._secrets.messageOf(answer.value) or _UNSAID
+            if answer.check(UnhandledCredentials):
+                said = "it does not take credentials of this kind"
             self._noteRefusal(f"{attempt.name}: {said}")
             return None
         if isinstance(answer.value, Refused):
@@ -267,6 +289,14 @@ class _Login:
         # Both forms of the credentials get the same answer as a rule.
         if refusal not in self._refusals:
             self._refusals.append(refusal)
+
+
+def _claimedUser(credentials: object) -> str:
+    """Return the user that credentials name, empty where they name none."""
+    user = getattr(credentials, "username", "")
+    if isinstance(user, bytes):
+        return user.decode("utf-8", "backslashreplace")
+    return user if isinstance(user, str) else ""
 
 
 def _refuseFailed(name: str, id: str, secrets: Secrets, failure: Failure) -> NoReturn:

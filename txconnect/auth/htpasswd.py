@@ -256,7 +256,9 @@ class HtpasswdChecker:
             self._accepted.addKey(key)
             outcome = user
         else:
-            outcome = Failure(UnauthorizedLogin())
+            # For the log alone: both cost a client the same time, and get the same answer.
+            why = "unknown user" if user is None else "wrong password"
+            outcome = Failure(UnauthorizedLogin(why))
         for result in tuple(waiting):
             # The callback of one request may have cancelled another.
             if not result.called:

@@ -42,9 +42,20 @@ class Secrets:
         """
         kind = type(error).__name__
         message = safe_str(error)
-        if any(form in message for form in self._forms):
+        if self._isIn(message):
             return f"{kind} (its message holds the credentials)"
         return f"{kind}: {message}" if message else kind
+
+    def messageOf(self, error: BaseException | None) -> str:
+        """
+        Return the message of an exception; empty when there is none, or when it
+        holds a secret.
+        """
+        message = safe_str(error)
+        return "" if self._isIn(message) else message
+
+    def _isIn(self, message: str) -> bool:
+        return any(form in message for form in self._forms)
 
     def _addForms(self, secret: bytes | str) -> None:
         # A message may quote the secret as text, as repr() of str or of bytes, or

@@ -22,6 +22,7 @@ from txconnect.configuration import Configuration, proxyService
 from txconnect.configuration.running import Listening
 from txconnect.listening import ListeningService
 from txconnect.naming import freshName
+from txconnect.observers.outputs import drainOutputs
 from txconnect.operating.requests import Operated, OperatedProxy, signalHandlers
 from txconnect.operating.signals import SignalService
 from txconnect.operating.stopping import StopOnce
@@ -40,6 +41,8 @@ def makeService(options: Options) -> SignalService:
     reactor: Any = installed
     # Once it runs: the reactor installs its own handlers when it starts.
     reactor.callWhenRunning(StopOnce(reactor).install)
+    # twistd ends by a signal to itself: nothing of the interpreter's own end is run.
+    reactor.addSystemEventTrigger("after", "shutdown", drainOutputs)
     lines = welcome(options["built"], type(reactor).__name__)
     announce = partial(_writeLines, lines, options.write())
     operated: Operated

@@ -49,8 +49,7 @@ def build(
     """
     Make everything that a configuration describes.  Opens and binds nothing.
 
-    @param write: takes one line for people; used where the configuration names
-        no observer.
+    @param write: as of L{buildPluginSet}.
     @param listenWith: as of L{buildProxy}.
     @raise ConfigurationError: with the first part that cannot be made, in one
         line that names its option.

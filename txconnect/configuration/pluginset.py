@@ -93,8 +93,8 @@ def buildPluginSet(
     """
     Make all plugin objects that a configuration names.
 
-    @param write: takes one line for people; used where the configuration names
-        no observer.
+    @param write: takes one line for people; used by the observer C{console}, which
+        there is where the configuration names no other.
     @raise ConfigurationError: with the first object that cannot be made, in one
         line that names its option.
     """
@@ -103,8 +103,9 @@ def buildPluginSet(
         configuration=configuration,
         checkers=tuple(map(loadChecker, configuration.checkers)),
         policies=loader.loadPlugins(POLICY, configuration.policies),
-        observers=loader.loadPlugins(OBSERVER, configuration.observers)
-        or (Named("console", ConsoleLog(write)),),
+        observers=_withWriter(
+            loader.loadPlugins(OBSERVER, configuration.observers), write
+        ),
         taps=loader.loadPlugins(TAP, configuration.taps),
         routers=loader.loadPlugins(ROUTER, configuration.routers),
         routes=loader.loadRoutes(configuration.routes),
@@ -133,6 +134,18 @@ class _PluginLoader:
         from txconnect.routing.rules import parseRoute
 
         return tuple(parseRoute(text, self._catalogue) for text in texts)
+
+
+def _withWriter(
+    observers: tuple[Named, ...], write: Callable[[str], object]
+) -> tuple[Named, ...]:
+    """Have the lines for people, the only observer by default, go where C{write} does."""
+    if not observers:
+        return (Named("console", ConsoleLog(write)),)
+    for each in observers:
+        if isinstance(each.plugin, ConsoleLog):
+            each.plugin.useWriter(write)
+    return observers
 
 
 def _schemesOf(configuration: Configuration) -> Sequence[str]:

@@ -47,6 +47,7 @@ from txconnect.tunnel.relay import Relay
 from txconnect.tunnel.transport.leg import Side
 from txconnect.tunnel.tunnel import Tunnel
 from txconnect.values import Cause, Request
+from txconnect.wire.attempted import attemptedLine
 from txconnect.wire.http1.badhead import BadHead
 from txconnect.wire.http1.head import Head, HeadParser
 from txconnect.wire.http1.rendering import (
@@ -182,7 +183,8 @@ class Http1Front(Protocol):
         try:
             head = parser.feed(data)
         except BadHead as bad:
-            self._refuseHead(Refused(bad.cause, bad.reason))
+            attempted = attemptedLine(*(bad.requestLine or parser.requestLine))
+            self._refuseHead(Refused(bad.cause, bad.reason, attempted=attempted))
             return
         if head is not None:
             self._beginExchange(head, parser)
@@ -190,7 +192,8 @@ class Http1Front(Protocol):
     def _headLate(self) -> None:
         self._headTimeouts = None
         if self._parser is not None and self._parser.started:
-            self._refuseHead(Refused(Cause.HEAD_TIMEOUT))
+            attempted = attemptedLine(*self._parser.requestLine)
+            self._refuseHead(Refused(Cause.HEAD_TIMEOUT, attempted=attempted))
             return
         # No request has begun: there is nothing to answer.
         self._parser = None
@@ -252,12 +255,7 @@ class Http1Front(Protocol):
             own = ownRequest(request, parser.target)
             exchange.begin(own, head.credentials, decide=OwnDecision)
             return
-        if head.hostDiffers:
-            self._log.info(
-                "{id}: the Host field names another host than the target",
-                id=exchange.id,
-            )
-        exchange.begin(request, head.credentials)
+        exchange.begin(request, head.credentials, _notesOn(head))
 
     @property
     def client(self) -> IAddress | None:
@@ -343,3 +341,13 @@ class Http1Front(Protocol):
         )
         self._lingering = lingering
         self.dataReceived = lingering.dataReceived  # type: ignore[method-assign]
+
+
+def _notesOn(head: Head) -> tuple[str, ...]:
+    """Return what is odd about a head that is served all the same, for the log."""
+    if not head.hostDiffers:
+        return ()
+    hosts = [value for name, value in head.headers if name == b"host"]
+    return tuple(
+        f"Host: names {value.decode('latin-1')}, not the target" for value in hosts
+    )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from txconnect.naming import namesWhenUsed
 
 if TYPE_CHECKING:
-    from txconnect.observers.accesslog import AccessLog
+    from txconnect.observers.accesslog import AccessLog, RequiredAccessLog
     from txconnect.observers.console import ConsoleLog
     from txconnect.observers.counters import Counters
 
@@ -20,12 +20,14 @@ __all__ = [
     "AccessLog",
     "ConsoleLog",
     "Counters",
+    "RequiredAccessLog",
 ]
 
 _HOMES = {
     "AccessLog": ".accesslog",
     "ConsoleLog": ".console",
     "Counters": ".counters",
+    "RequiredAccessLog": ".accesslog",
 }
 
 __getattr__ = namesWhenUsed(__name__, _HOMES, globals())

@@ -1,64 +1,84 @@
 """
-C{accesslog}: a file with one line for each refusal and each tunnel's end.
+C{accesslog}: a file with one line for each event of the kinds that are asked for.
 
-Every line is written at once, by one C{write} to a file opened for append, so
-nothing waits to be flushed, lines of several processes never mix, and a crash
-loses none.  (A write to a file takes two microseconds; a buffer would save one
-of the half dozen that a line costs.)  A log that cannot be written holds up no
-tunnel: its lines are lost and counted, and the program's log reports it.
+A regular file is written at once, anything else through a queue
+(L{txconnect.observers.outputs}).  A log that cannot be written holds up no tunnel:
+its lines are lost and counted, the count is the next line, and the program's log tells
+of the beginning and the end of it.
+
+With C{required=yes} the log judges, too: while it cannot be written, it refuses every
+request.  This is a policy and not a check in the exchange, because a policy is where
+"only an allow allows" is held already, and because then nothing else has to know of a
+log that is required.  A request that was allowed keeps its tunnel, though the line of
+its end may be lost.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-import select
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from typing import TextIO
 
 from twisted.application.service import Service
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from txconnect.errors import ConfigurationError
-from txconnect.interfaces import IReopens, ITrafficObserver
-from txconnect.observers.lines import LINE, closedLine, jsonLine, record, textLine
-from txconnect.values import Event, TunnelClosed, TunnelEstablished, TunnelRefused
+from txconnect.interfaces import IDestinationPolicy, IReopens, ITrafficObserver
+from txconnect.observers.countedlines import CountedLines
+from txconnect.observers.lines import (
+    LINE,
+    Record,
+    closedLine,
+    jsonLine,
+    lostRecord,
+    record,
+    textLine,
+)
+from txconnect.observers.outputs import FileOutput, Output, outputOf
+from txconnect.values import (
+    Allow,
+    Cause,
+    Decision,
+    Deny,
+    Event,
+    Request,
+    TunnelClosed,
+    TunnelEstablished,
+    TunnelRefused,
+)
 
-__all__ = ["AccessLog"]
+__all__ = ["AccessLog", "RequiredAccessLog"]
 
-_Ending = TunnelRefused | TunnelClosed
+_Line = Callable[[Event, float, int], str]
 
-
-def _jsonEnding(event: _Ending, moment: float, share: int) -> str:
-    if isinstance(event, TunnelClosed):
-        return closedLine(event, moment, share)
-    return jsonLine(record(event, moment, share))
-
-
-def _textEnding(event: _Ending, moment: float, share: int) -> str:
-    return textLine(record(event, moment, share))
-
-
-_FORMATS = {"json": _jsonEnding, "text": _textEnding}
+_FORMATS: dict[str, Callable[[Record], str]] = {"json": jsonLine, "text": textLine}
+_EVENTS: dict[str, type] = {
+    "open": TunnelEstablished,
+    "close": TunnelClosed,
+    "refuse": TunnelRefused,
+}
+_YES = {"yes": True, "no": False}
 # O_NONBLOCK: a FIFO without a reader must fail here, not hold up the start.
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-_STDOUT = "-"
+_STREAMS = {"-": "stdout", "/dev/stdout": "stdout", "/dev/stderr": "stderr"}
+"""The paths that stand for the program's own streams, wherever those lead."""
 
 
 @implementer(ITrafficObserver, IReopens)
 class AccessLog(Service):
     """
-    An observer that writes a line for each
+    An observer that writes a line for each event of some kinds; by default for each
     L{TunnelRefused<txconnect.values.TunnelRefused>} and each
     L{TunnelClosed<txconnect.values.TunnelClosed>}.
 
     It opens its file when the proxy starts, and closes it when the proxy has
-    stopped.  A pipe, a socket or a terminal whose reader does not keep up
-    loses lines rather than stop the proxy.
-
-    @ivar lost: the number of lines that could not be written.
+    stopped.
     """
 
     _log = Logger()
@@ -67,6 +87,7 @@ class AccessLog(Service):
         self,
         path: str,
         format: str = "json",
+        events: str = "refuse+close",
         *,
         now: Callable[[], float] = time.time,
         write: Callable[[int, bytes], int] = os.write,
@@ -75,25 +96,40 @@ class AccessLog(Service):
         @param path: the file, made absolute at once; C{"-"} is standard output.
         @param format: C{"json"} or C{"text"}; the fields are the same
             (L{txconnect.observers.lines.FIELDS}).
+        @param events: some of C{open}, C{close} and C{refuse}, with C{+} between
+            them.
         @param now: seconds since the epoch.
-        @raise ValueError: the format is neither, or no file can be there.
+        @raise ValueError: a word is none of those, or no file can be there.
         """
-        if format not in _FORMATS:
-            raise ValueError(f"{format!r} is no format: write json or text")
-        self.lost = 0
-        self.path = path if path == _STDOUT else _checkedPath(path)
-        self._line = _FORMATS[format]
+        _checkWord("format", format, _FORMATS)
+        self.path = path if path in _STREAMS else _checkedPath(path)
+        self._text = _FORMATS[format]
+        self._renderings = _renderings(format, events)
         self._now = now
         self._write = write
-        self._descriptor: int | None = None
-        self._poll: select.poll | None = None
-        self._torn = False
-        self._outage = 0
+        self._lines = CountedLines(self._lostNote, self._logOutage, self._logRecovery)
+        self._output: Output | None = None
 
     @classmethod
-    def fromItems(cls, path: str, format: str = "json") -> AccessLog:
-        """Make one from an operator's argument: C{PATH,format=json|text}."""
-        return cls(path, format)
+    def fromItems(
+        cls,
+        path: str,
+        format: str = "json",
+        events: str = "refuse+close",
+        required: str = "no",
+    ) -> AccessLog:
+        """
+        Make one from an operator's argument:
+        C{PATH,format=json|text,events=open+close+refuse,required=yes|no}.
+        """
+        _checkWord("required", required, _YES)
+        kind = RequiredAccessLog if _YES[required] else cls
+        return kind(path, format, events)
+
+    @property
+    def lost(self) -> int:
+        """The number of lines that could not be written."""
+        return self._lines.lost
 
     def startService(self) -> None:
         """
@@ -102,17 +138,18 @@ class AccessLog(Service):
         @raise ConfigurationError: it cannot be opened.
         """
         try:
-            self._openFile()
+            self._useOutput(self._openOutput())
         except OSError as error:
             raise ConfigurationError(
-                f"accesslog: {self.path}: {error.strerror or error}"
+                f"accesslog: {self.path}: {_openErrorText(error)}"
             ) from None
         Service.startService(self)
 
     def stopService(self) -> None:
-        """Close the file."""
+        """Write the count of lost lines, if there are any, and close the file."""
         Service.stopService(self)
-        self._closeFile()
+        self._lines.works()
+        self._useOutput(None)
 
     def reopen(self) -> None:
         """
@@ -120,83 +157,137 @@ class AccessLog(Service):
 
         @raise OSError: it cannot be opened; the old one stays in use.
         """
-        old = self._descriptor
-        if self.path == _STDOUT or old is None:
-            return
-        # In this order, so that a file that cannot be opened costs no line.
-        self._openFile()
-        os.close(old)
+        if self.path not in _STREAMS and self._output is not None:
+            # In this order, so that a file that cannot be opened costs no line.
+            self._useOutput(self._openOutput())
 
     def observe(self, event: Event) -> None:
         """Write the event's line, if it has one."""
-        if isinstance(event, TunnelEstablished):
+        render = self._renderings.get(type(event))
+        if render is None:
             return
         moment = self._now()
-        line = self._line(event, moment, 1)
+        line = render(event, moment, 1)
         # Longer, and a pipe could take a part of it (see LINE).
         if len(line) > LINE:
-            line = self._line(event, moment, 10)
-        self._appendLine(line.encode("ascii"))
+            line = render(event, moment, 10)
+        self._lines.write(line.encode("ascii"))
 
-    def _openFile(self) -> None:
-        if self.path == _STDOUT:
-            descriptor = _standardOutput()
-        else:
-            descriptor = os.open(self.path, _FLAGS, 0o640)
-        self._poll = None
-        # Standard output does not get O_NONBLOCK, which other processes that
-        # share it would have too: poll() tells whether it has room.
+    def _openOutput(self) -> Output:
+        name = _STREAMS.get(self.path)
+        if name is not None:
+            return outputOf(_ownStream(name).fileno(), write=self._write)
+        descriptor = os.open(self.path, _FLAGS, 0o640)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            self._poll = select.poll()
-            self._poll.register(descriptor, select.POLLOUT)
-        self._torn = False
-        self._descriptor = descriptor
+            # This description is shared with nobody, and a thread may wait.
+            os.set_blocking(descriptor, True)
+        return outputOf(descriptor, owned=True, write=self._write)
 
-    def _closeFile(self) -> None:
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None and self.path != _STDOUT:
-            os.close(descriptor)
+    def _useOutput(self, output: Output | None) -> None:
+        self._output = output
+        before = self._lines.useOutput(output)
+        if before is not None:
+            before.close()
 
-    def _appendLine(self, line: bytes) -> None:
-        # Ends the line of which only a part was written.
-        data = b"\n" + line if self._torn else line
-        try:
-            written = self._writeOctets(data)
-        except OSError as error:
-            self._loseLine(error.strerror or str(error))
-            return
-        if written:
-            self._torn = data[written - 1] != 0x0A
-        if written < len(data):
-            self._loseLine("only a part of a line could be written")
-        elif self._outage:
-            self._logRecovery()
+    def _lostNote(self, lost: int) -> bytes:
+        return self._text(lostRecord(lost, self._now())).encode("ascii")
 
-    def _writeOctets(self, data: bytes) -> int:
-        if self._descriptor is None:
-            raise OSError("it is not open")
-        if self._poll is not None and not self._poll.poll(0):
-            raise OSError("its reader does not keep up")
-        return self._write(self._descriptor, data)
+    def _logOutage(self, reason: str) -> None:
+        self._log.error(
+            "the access log {path} cannot be written, and loses lines: {reason}",
+            path=self.path,
+            reason=reason,
+        )
 
-    def _loseLine(self, reason: str) -> None:
-        self.lost += 1
-        self._outage += 1
-        # Once an outage: a message for each lost line would flood the program's log.
-        if self._outage == 1:
-            self._log.error(
-                "the access log {path} cannot be written, and loses lines: {reason}",
-                path=self.path,
-                reason=reason,
-            )
-
-    def _logRecovery(self) -> None:
+    def _logRecovery(self, lost: int) -> None:
         self._log.warn(
             "the access log {path} is written again; lines lost: {lost}",
             path=self.path,
-            lost=self._outage,
+            lost=lost,
         )
-        self._outage = 0
+
+
+@implementer(IDestinationPolicy)
+class RequiredAccessLog(AccessLog):
+    """
+    An access log without which nothing goes: while it cannot be written, it refuses
+    every request.
+
+    The proxy asks it ahead of the policies, because it is among the observers.
+    """
+
+    def decide(self, request: Request) -> Decision:
+        """Allow what can be logged; after a loss, try by writing its count."""
+        reason = self._reopenError() if self.running else "it is not open"
+        if not reason and self._lines.works():
+            return Allow()
+        reason = reason or self._lines.reason
+        return Deny(
+            f"the access log {self.path} cannot be written: {reason}", Cause.UNLOGGED
+        )
+
+    def _reopenError(self) -> str:
+        """
+        Begin a new file in the place of one that was deleted.
+
+        @return: the reason why that failed; empty where it did not, or need not be.
+        """
+        if self._isDeleted():
+            # Its lines would go nowhere: they are lost from here on, and counted.
+            self._useOutput(None)
+        if self._output is not None:
+            return ""
+        try:
+            self._useOutput(self._openOutput())
+        except OSError as error:
+            return f"it was deleted; {_openErrorText(error)}"
+        self._log.warn(
+            "the access log {path} was deleted: a new one is begun", path=self.path
+        )
+        return ""
+
+    def _isDeleted(self) -> bool:
+        """Tell whether the file has no name any more."""
+        output = self._output
+        if not isinstance(output, FileOutput):
+            return False
+        return os.fstat(output.descriptor).st_nlink == 0
+
+
+def _renderings(format: str, events: str) -> dict[type, _Line]:
+    """
+    Return the function that makes the line of each kind of event.
+
+    @raise ValueError: a word is no event's.
+    """
+    text = _FORMATS[format]
+
+    def renderRecord(event: Event, moment: float, share: int) -> str:
+        return text(record(event, moment, share))
+
+    found: dict[type, _Line] = {}
+    for word in events.split("+"):
+        _checkWord("events", word.strip(), _EVENTS, " with + between them")
+        found[_EVENTS[word.strip()]] = renderRecord
+    if format == "json" and TunnelClosed in found:
+        found[TunnelClosed] = closedLine  # type: ignore[assignment]
+    return found
+
+
+def _checkWord(key: str, word: str, words: Iterable[str], how: str = "") -> None:
+    """
+    Check one of an option's words.
+
+    @raise ValueError: it is none of them.
+    """
+    *most, last = words
+    if word in (*most, last):
+        return
+    near = get_close_matches(word, (*most, last), 1, 0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    raise ValueError(
+        f"{key}={word!r} is not known{hint} Write {', '.join(most)} or {last}{how}"
+    )
 
 
 def _checkedPath(path: str) -> str:
@@ -210,10 +301,23 @@ def _checkedPath(path: str) -> str:
     return absolute
 
 
-def _standardOutput() -> int:
+def _ownStream(name: str) -> TextIO:
+    """
+    Return a stream of the program itself.
+
+    To open C{/dev/stderr} instead would fail for a socket, which systemd gives, and
+    after the privileges are dropped.
+    """
     # twistd makes sys.stdout its own log; the real one is kept here.
-    stream = sys.__stdout__
+    stream: TextIO | None = getattr(sys, f"__{name}__")
     if stream is None:
-        raise OSError("there is no standard output")
+        words = {"stdout": "standard output", "stderr": "standard error"}
+        raise OSError(f"there is no {words[name]}")
     stream.flush()
-    return stream.fileno()
+    return stream
+
+
+def _openErrorText(error: OSError) -> str:
+    if error.errno == errno.ENXIO:
+        return "nobody reads it; start its reader first"
+    return error.strerror or str(error)

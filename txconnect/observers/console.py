@@ -14,7 +14,9 @@ from zope.interface import implementer
 
 from txconnect.interfaces import ITrafficObserver
 from txconnect.observers.lines import cutText, peerText, printable
+from txconnect.observers.terminal import Terminal, logLine
 from txconnect.values import (
+    Attempted,
     Closed,
     Event,
     Request,
@@ -23,7 +25,7 @@ from txconnect.values import (
     TunnelRefused,
 )
 
-__all__ = ["ConsoleLog", "octetsText", "secondsText"]
+__all__ = ["ConsoleLog", "dateText", "octetsText", "secondsText"]
 
 _ENDS = {
     Closed.CLIENT: "client closed",
@@ -43,28 +45,49 @@ _ENDS = {
 @implementer(ITrafficObserver)
 class ConsoleLog:
     """
-    An observer that writes one line for each event::
+    An observer that writes one line for each event, with the local date and time::
 
-        20:01:14 open   7f3a-1 127.0.0.1 -> example.com:443 [93.184.215.14]  look-up 11 ms  connect 24 ms
-        20:01:14 close  7f3a-1 example.com:443  up 1.1 kB  down 5.6 kB  0.31 s  client closed
-        20:01:20 refuse 7f3a-2 127.0.0.1 -> 10.0.0.1:443  403 networks: 10.0.0.1 is private-use
+        2026-11-22 20:01:14 open   7f3a-1 ada@127.0.0.1 -> example.com:443 [93.184.215.14]  look-up 11 ms  connect 24 ms
+        2026-11-22 20:01:14 close  7f3a-1 ada@127.0.0.1 -> example.com:443  up 1.1 kB  down 5.6 kB  0.31 s  client closed
+        2026-11-22 20:01:20 refuse 7f3a-2 ada@127.0.0.1 -> 10.0.0.1:443  403 networks: 10.0.0.1 is private-use
     """
 
     def __init__(
-        self, write: Callable[[str], object], now: Callable[[], float] = time.time
+        self,
+        write: Callable[[str], object] | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         """
         @param write: a function that is called with a whole line, its end
-            included.
+            included; by default it writes on standard output.
         @param now: seconds since the epoch; shown in local time.
         """
         self._write = write
         self._now = now
 
+    @classmethod
+    def fromItems(cls) -> ConsoleLog:
+        """Make one for an operator, who gives no argument."""
+        return cls()
+
+    def useWriter(self, write: Callable[[str], object]) -> None:
+        """Write lines by this function, unless another one was given."""
+        if self._write is None:
+            self._write = write
+
     def observe(self, event: Event) -> None:
         """Write the event's line."""
-        clock = time.strftime("%H:%M:%S", time.localtime(self._now()))
-        self._write(f"{clock} {_eventText(event)}\n")
+        write = self._write
+        if write is None:
+            write = self._write = Terminal().write
+        # The program's log has a date of its own.
+        date = "" if write is logLine else f"{dateText(self._now())} "
+        write(f"{date}{_eventText(event)}\n")
+
+
+def dateText(moment: float) -> str:
+    """Format a moment as the local date and time, for people."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
 
 
 def octetsText(octets: int) -> str:
@@ -116,20 +139,31 @@ def _establishedText(event: TunnelEstablished) -> str:
 def _closedText(event: TunnelClosed) -> str:
     request = event.tunnel.request
     return (
-        f"close  {request.id} {request.authority}  up {octetsText(event.up)}  "
+        f"close  {_requestText(request, request.client)}  up {octetsText(event.up)}  "
         f"down {octetsText(event.down)}  {secondsText(event.seconds)}  {_ENDS[event.reason]}"
     )
 
 
 def _refusedText(event: TunnelRefused) -> str:
+    attempted = event.attempted or Attempted()
     if event.request is None:
-        request = f"{event.id} {_hostText(event.client)} -> ?"
+        asked = printable(cutText(f"{attempted.method} {attempted.target}", 200))
+        request = f"{event.id} {_hostText(event.client)} -> {asked.strip() or '?'}"
     else:
         request = _requestText(event.request, event.client)
     # Without an error no response was sent: the client was gone.
     status = "" if event.cause.error is None else f"{event.cause.status} "
     reason = printable(cutText(event.reason, 300))
-    return f"refuse {request}  {status}{printable(cutText(event.rule, 64))}: {reason}"
+    # In quotes and behind: nothing proves that it was this user.
+    user = printable(cutText(attempted.user, 100))
+    claim = f'  (as "{user}")' if user else ""
+    rule = printable(cutText(event.rule, 64))
+    return f"refuse {request}  {status}{rule}: {reason}{claim}{_notesText(event)}"
+
+
+def _notesText(event: TunnelRefused) -> str:
+    notes = "; ".join(cutText(note, 200) for note in event.notes[:8])
+    return f"  ({printable(cutText(notes, 300))})" if notes else ""
 
 
 def _requestText(request: Request, client: IAddress | None) -> str:

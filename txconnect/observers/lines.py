@@ -18,10 +18,14 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress
 
 from txconnect.values import (
+    Event,
     Request,
     TunnelClosed,
+    TunnelEstablished,
+    TunnelInfo,
     TunnelRefused,
 )
+from txconnect.wire.attempted import Attempted
 from txconnect.wire.authority import addressText
 
 __all__ = [
@@ -29,6 +33,7 @@ __all__ = [
     "Record",
     "closedLine",
     "jsonLine",
+    "lostRecord",
     "peerText",
     "printable",
     "record",
@@ -57,8 +62,15 @@ FIELDS = (
     "connect_seconds",
     "closed",
     "notes",
+    "attempted_user",
+    "method",
+    "target",
+    "lost",
 )
 """The fields of a record, in order."""
+
+EVENTS = ("opened", "closed", "refused", "lost")
+"""The values of the field C{event}."""
 
 # Longest texts, in characters; a record that is still too long for its line
 # is made again with a tenth of the longer ones.
@@ -67,6 +79,8 @@ _USER = 100
 _REASON = 300
 _NOTE = 200
 _NOTES = 8
+_METHOD = 16
+_TARGET = 300
 
 LINE = 4096
 """
@@ -78,12 +92,9 @@ _dumps = json.JSONEncoder(separators=(",", ":")).encode
 _quoted = json.encoder.encode_basestring_ascii
 
 
-def record(
-    event: TunnelRefused | TunnelClosed, moment: float, share: int = 1
-) -> Record:
+def record(event: Event, moment: float, share: int = 1) -> Record:
     """
-    Make the record of an event for a log.  The beginning of a tunnel has none,
-    because the record of its end has all of it.
+    Make the record of an event for a log.
 
     @param moment: now, in seconds since the epoch.
     @param share: the divisor of the longest texts' bounds: with 10 they are cut
@@ -93,8 +104,25 @@ def record(
     kept["time"] = timestamp(moment)
     if isinstance(event, TunnelRefused):
         _fillRefused(kept, event, share)
+    elif isinstance(event, TunnelEstablished):
+        kept["event"] = "opened"
+        _fillTunnel(kept, event.tunnel, share)
     else:
         _fillClosed(kept, event, share)
+    return kept
+
+
+def lostRecord(lost: int, moment: float) -> Record:
+    """
+    Make the record that tells of lost lines, in the place where they are missing.
+
+    @param lost: the number of them.
+    """
+    kept: Record = dict.fromkeys(FIELDS)
+    kept["time"] = timestamp(moment)
+    kept["event"] = "lost"
+    kept["reason"] = "lines of this log are lost before this one"
+    kept["lost"] = lost
     return kept
 
 
@@ -116,6 +144,8 @@ def closedLine(event: TunnelClosed, moment: float, share: int = 1) -> str:
     request = tunnel.request
     identity = request.identity
     user = None if identity is None else cutText(identity.user, _USER // share)
+    method = request.method
+    named = '"CONNECT"' if method == "CONNECT" else _jsonText(cutText(method, _METHOD))
     address = None if tunnel.address is None else addressText(tunnel.address)
     return (
         f'{{"time":"{timestamp(moment)}","event":"closed","id":{_jsonText(request.id)},'
@@ -126,7 +156,8 @@ def closedLine(event: TunnelClosed, moment: float, share: int = 1) -> str:
         f'"up":{event.up},"down":{event.down},"seconds":{round(event.seconds, 6)!r},'
         f'"lookup_seconds":{round(tunnel.lookupSeconds, 6)!r},'
         f'"connect_seconds":{round(tunnel.connectSeconds, 6)!r},'
-        f'"closed":"{event.reason.value}","notes":{_jsonNotes(tunnel.notes, share)}}}\n'
+        f'"closed":"{event.reason.value}","notes":{_jsonNotes(tunnel.notes, share)},'
+        f'"attempted_user":null,"method":{named},"target":null,"lost":null}}\n'
     )
 
 
@@ -193,38 +224,54 @@ def _fillRefused(kept: Record, event: TunnelRefused, share: int) -> None:
     kept["client"] = peerText(event.client)
     if event.request is not None:
         _fillRequest(kept, event.request, share)
+    if event.attempted is not None:
+        _fillAttempted(kept, event.attempted, share)
     kept["status"] = event.cause.status
     kept["cause"] = event.cause.label
     kept["rule"] = cutText(event.rule, _NAME)
     kept["reason"] = cutText(event.reason, _REASON // share)
     kept["seconds"] = round(event.seconds, 6)
+    kept["notes"] = _cutNotes(event.notes, share)
+
+
+def _fillAttempted(kept: Record, attempted: Attempted, share: int) -> None:
+    if attempted.user:
+        kept["attempted_user"] = cutText(attempted.user, _USER // share)
+    if attempted.method:
+        kept["method"] = cutText(attempted.method, _METHOD)
+        kept["target"] = cutText(attempted.target, _TARGET // share)
 
 
 def _fillClosed(kept: Record, event: TunnelClosed, share: int) -> None:
-    tunnel = event.tunnel
     kept["event"] = "closed"
+    _fillTunnel(kept, event.tunnel, share)
+    kept["up"] = event.up
+    kept["down"] = event.down
+    kept["seconds"] = round(event.seconds, 6)
+    kept["closed"] = event.reason.value
+
+
+def _fillTunnel(kept: Record, tunnel: TunnelInfo, share: int) -> None:
     kept["id"] = tunnel.request.id
     kept["client"] = peerText(tunnel.request.client)
     _fillRequest(kept, tunnel.request, share)
     kept["address"] = None if tunnel.address is None else str(tunnel.address)
     kept["route"] = cutText(tunnel.route, _NAME)
     kept["status"] = 200
-    kept["up"] = event.up
-    kept["down"] = event.down
-    kept["seconds"] = round(event.seconds, 6)
     kept["lookup_seconds"] = round(tunnel.lookupSeconds, 6)
     kept["connect_seconds"] = round(tunnel.connectSeconds, 6)
-    kept["closed"] = event.reason.value
-    if tunnel.notes:
-        kept["notes"] = _cutNotes(tunnel.notes, share)
+    kept["notes"] = _cutNotes(tunnel.notes, share)
 
 
-def _cutNotes(notes: Sequence[str], share: int) -> list[str]:
+def _cutNotes(notes: Sequence[str], share: int) -> list[str] | None:
+    if not notes:
+        return None
     return [cutText(note, _NOTE // share) for note in notes[:_NOTES]]
 
 
 def _fillRequest(kept: Record, request: Request, share: int) -> None:
     kept["authority"] = str(request.authority)
+    kept["method"] = cutText(request.method, _METHOD)
     if request.identity is not None:
         kept["user"] = cutText(request.identity.user, _USER // share)
 

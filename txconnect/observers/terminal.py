@@ -4,30 +4,32 @@ The output of lines for people: standard output, or the log of a daemon.
 
 from __future__ import annotations
 
-import os
-import select
-import stat
 import sys
 from collections.abc import Callable
 from typing import TextIO
 
 from twisted.logger import Logger
 
-__all__ = ["Terminal", "lineWriter"]
+from txconnect.observers.countedlines import CountedLines
+from txconnect.observers.outputs import Output, StreamOutput, outputOf
+
+__all__ = ["Terminal", "lineWriter", "logLine", "peopleNote", "streamOutput"]
 
 _log = Logger()
 
 
 def lineWriter(foreground: bool) -> Callable[[str], object]:
     """
-    Return the function that writes one line for people.
+    Return the function that writes one line for people: of a L{Terminal}, or
+    L{logLine}.
 
     @param foreground: true when the operator sees standard output.
     """
-    return Terminal().write if foreground else _logLine
+    return Terminal().write if foreground else logLine
 
 
-def _logLine(line: str) -> None:
+def logLine(line: str) -> None:
+    """Write a line to the program's log, which adds the date."""
     _log.info("{line}", line=line.strip())
 
 
@@ -37,42 +39,35 @@ class Terminal:
 
     C{twistd -n} makes C{sys.stdout} a log; this is the real one.  A reader
     that goes away (C{txconnect | head}) ends the lines, not the proxy, and one
-    that does not keep up loses lines rather than stop it.
+    that does not keep up loses lines rather than stop it
+    (L{txconnect.observers.outputs}).
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = sys.__stdout__ if stream is None else stream
-        self._poll = _pollOf(self._stream)
-        self._lost = 0
+        stream = sys.__stdout__ if stream is None else stream
+        self._lines = CountedLines(peopleNote, _linesStopped)
+        if stream is not None:
+            self._lines.useOutput(streamOutput(stream))
 
     def write(self, text: str) -> None:
         """Write one line, with or without its end."""
-        if self._stream is None:
-            return
-        # A write to a full pipe would block the reactor.
-        if self._poll is not None and not self._poll.poll(0):
-            self._lost += 1
-            return
-        lost, self._lost = self._lost, 0
-        note = f"(lines lost, nobody read them: {lost})\n" if lost else ""
-        try:
-            self._stream.write(note + text.rstrip("\n") + "\n")
-            self._stream.flush()
-        except (OSError, ValueError) as error:
-            # Not tried again: every further line would fail, and be logged.
-            self._stream = None
-            _log.warn(
-                "Standard output is gone, its lines end here: {error}", error=error
-            )
+        line = text.rstrip("\n") + "\n"
+        self._lines.write(line.encode("utf-8", "backslashreplace"))
 
 
-def _pollOf(stream: TextIO | None) -> select.poll | None:
-    """Return a poll for a pipe's or a terminal's room; L{None} for a file."""
+def streamOutput(stream: TextIO) -> Output:
+    """Return the output of lines that fits a stream."""
     try:
-        if stream is None or stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            return None
-        poll = select.poll()
-        poll.register(stream.fileno(), select.POLLOUT)
+        stream.flush()
+        return outputOf(stream.fileno())
     except (OSError, ValueError):  # closed, or nothing that has a descriptor
-        return None
-    return poll
+        return StreamOutput(stream)
+
+
+def peopleNote(lost: int) -> bytes:
+    """Make the line that tells people of lost ones."""
+    return b"(lines lost, nobody read them: %d)\n" % lost
+
+
+def _linesStopped(reason: str) -> None:
+    _log.warn("standard output loses lines: {reason}", reason=reason)

@@ -24,6 +24,7 @@ from txconnect.admission.assembling import (
     listed,
     verifiedPlugins,
     withDefaults,
+    withJudges,
     withNames,
 )
 from txconnect.admission.decision import Surroundings
@@ -200,13 +201,14 @@ class ConnectProxy(MultiService):
         """
         settings = _checkedSettings(settings)
         given = joinedLists(withNames(listed("policies", policies)))
-        standing = withDefaults(given, defaultPolicies(given))
+        watching = listed("observers", observers)
+        standing = withJudges(withDefaults(given, defaultPolicies(given)), watching)
         asking = verifiedPlugins(listed("schemes", schemes), IAuthScheme)
         checking = verifiedPlugins(listed("checkers", checkers), ICredentialsChecker)
         rules = assemble(
             standing,
             listed("routers", routers),
-            listed("observers", observers),
+            watching,
             listed("taps", taps),
             pairFactory,
             settings=settings,

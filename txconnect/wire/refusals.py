@@ -343,6 +343,15 @@ class Cause(Enum):
         "",
     )
     # No client is left to answer.
+    UNLOGGED = (
+        "unlogged",
+        503,
+        "proxy_internal_error",
+        "The proxy cannot log this request, so it was refused",
+        "Try again; if it persists, tell the proxy's operator.",
+    )
+
+    # No client is left to answer; for the log alone.
     CLIENT_LEFT = (
         "client-left",
         499,

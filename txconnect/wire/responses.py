@@ -188,7 +188,9 @@ def _plainText(text: str, limit: int) -> str:
 
 def _reasonText(refusal: Refusal) -> str:
     """Return the reason if the client may see it and it adds to the cause."""
-    if not refusal.full or refusal.reason == refusal.cause.summary:
+    # Why credentials are refused would tell strangers which users there are.
+    secret = refusal.cause is Cause.CREDENTIALS_REFUSED
+    if not refusal.full or secret or refusal.reason == refusal.cause.summary:
         return ""
     return refusal.reason
 

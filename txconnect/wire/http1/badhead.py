@@ -26,11 +26,19 @@ class BadHead(Exception):
 
     @ivar cause: the row of the refusals table.
     @ivar reason: a sentence that repeats nothing of the request.
+    @ivar requestLine: the method and the target of a request line that is refused
+        although it is one; L{None} where it is none, or where it is accepted.
     """
 
-    def __init__(self, cause: Cause, reason: str) -> None:
+    def __init__(
+        self,
+        cause: Cause,
+        reason: str,
+        requestLine: tuple[bytes, bytes] | None = None,
+    ) -> None:
         self.cause = cause
         self.reason = reason
+        self.requestLine = requestLine
         super().__init__(f"{cause.label}: {reason}")
 
 
@@ -75,14 +83,15 @@ def explainRequestLine(line: bytes, otherwise: str, taken: bytes = b"") -> BadHe
             "the request line is not a method, a target and a version with single "
             "spaces between them"
         )
-    version = _VERSION.fullmatch(parts[2])
+    version, asked = _VERSION.fullmatch(parts[2]), (parts[0], parts[1])
     if version is None:
-        return malformedHead("the request line does not end in an HTTP version")
+        reason = "the request line does not end in an HTTP version"
+        return BadHead(Cause.MALFORMED, reason, asked)
     if version[1] != b"1":
-        return BadHead(Cause.VERSION, "the major version of HTTP is not 1")
+        return BadHead(Cause.VERSION, "the major version of HTTP is not 1", asked)
     if parts[0] == taken:
-        return BadHead(Cause.BAD_TARGET, "the target must be host:port")
-    return BadHead(Cause.METHOD, otherwise)
+        return BadHead(Cause.BAD_TARGET, "the target must be host:port", asked)
+    return BadHead(Cause.METHOD, otherwise, asked)
 
 
 def explainFieldLine(line: bytes, first: bool) -> BadHead:

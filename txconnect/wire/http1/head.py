@@ -183,6 +183,11 @@ class HeadParser:
         self._headers: list[tuple[bytes, bytes]] = []
 
     @property
+    def requestLine(self) -> tuple[bytes, bytes]:
+        """Return the method and the target, both empty until they have come."""
+        return self._method, self._target
+
+    @property
     def target(self) -> bytes:
         """Return the request's target as it came; empty until it has."""
         return self._target
