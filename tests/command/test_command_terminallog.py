@@ -75,7 +75,14 @@ def test_linesHaveDates() -> None:
     """[F28] A line from last week can be told from one of today."""
     stream = io.StringIO()
     observer = makeLogObserver(stream)
-    observer({"log_time": NOW, "log_level": LogLevel.warn, "log_format": "words"})
+    observer(
+        {
+            "log_namespace": "x",
+            "log_time": NOW,
+            "log_level": LogLevel.warn,
+            "log_format": "words",
+        }
+    )
     date = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(NOW))
     assert stream.getvalue() == f"{date} warn words\n"
 
@@ -140,7 +147,7 @@ def test_aReaderThatStallsHoldsNothing() -> None:
     reading, writing = os.pipe()
     with open(writing, "w") as stream, open(reading, "rb") as reader:
         log = makeLog(stream, [0.0], "txconnect.operating")
-        for number in range(40):
+        for _ in range(40):
             log.warn("{text}", text="x" * MOST)
         log.warn("last")
         first = reader.readline()
