@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import attrs
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import ICredentials
-from twisted.cred.error import LoginFailed, UnauthorizedLogin, UnhandledCredentials
+from twisted.cred.error import LoginFailed, UnauthorizedLogin
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -258,8 +258,6 @@ class _Login:
             return identity
         if answer.check(UnauthorizedLogin):
             said = self._secrets.messageOf(answer.value) or _UNSAID
-            if answer.check(UnhandledCredentials):
-                said = "it does not take credentials of this kind"
             self._noteRefusal(f"{attempt.name}: {said}")
             return None
         if isinstance(answer.value, Refused):
