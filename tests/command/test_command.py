@@ -32,6 +32,7 @@ from txconnect.configuration import Configuration, PluginSet, pluginset, proxySe
 from txconnect.listening import Listener, ListeningService
 from txconnect.observers import terminal
 from txconnect.settings import Settings
+from txconnect.testing.samples import makeEvents
 from txconnect.values import Named
 
 HERE = IPv4Address("TCP", "127.0.0.1", 3128)
@@ -477,7 +478,20 @@ def test_observerReplacesTheLinesForPeople(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("txconnect.configuration.builder.ConnectProxy", proxy)
     parsed()
     parsed("--observer", "./mine.py:watch")
-    assert asked == [["console"], ["watch"]]
+    parsed("--observer", "console", "--observer", "accesslog:log")
+    assert asked == [["console"], ["watch"], ["console", "accesslog"]]
+
+
+def test_consoleByNameWritesWhereTheLinesGo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """[F17] C{--observer console} is what there is without any observer."""
+    written: list[str] = []
+    monkeypatch.setattr(terminal.Terminal, "write", lambda self, t: written.append(t))
+    for arguments in ((), ("--observer", "console", "--observer", "counters")):
+        (first, *_) = rules(*arguments).observers
+        assert first.name == "console"
+        first.plugin.observe(makeEvents()[0])
+    assert len(written) == 2
+    assert "write console" in complaint("--observer", "console:x")
 
 
 def test_embeddedOptionsNeverExitTheProgram() -> None:
