@@ -20,12 +20,11 @@ from twisted.internet.endpoints import clientFromString
 from txconnect.client import ProxyURL
 from txconnect.command import Options
 from txconnect.errors import ConfigurationError
-from txconnect.observers.lines import FIELDS
 from txconnect.plugins import KINDS, POLICY, installed, loadPlugin
 from txconnect.policy import HostsPolicy
 from txconnect.routing.targets import splitRoute
 from txconnect.testing import checkPolicy, decide, makeRequest
-from txconnect.values import Allow, Cause, Closed, Deny
+from txconnect.values import Allow, Cause, Deny
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 _tables = runpy.run_path(str(DOCS / "tables.py"))
@@ -48,12 +47,6 @@ def firstCells(table: str) -> list[str]:
     """The literals in the first column of a list-table."""
     rows = re.findall(r"^   \* - (.*)$", table, re.MULTILINE)
     return [each for row in rows for each in re.findall(r"``([^`]+)``", row)]
-
-
-def test_accessLogFields() -> None:
-    """Every field, in order."""
-    table = text("howto/observer.rst").partition("* - Field")[2]
-    assert tuple(firstCells(table)[: len(FIELDS)]) == FIELDS
 
 
 def test_listsInFiles() -> None:
@@ -86,11 +79,6 @@ def test_messagesOfLists(tmp_path: Path) -> None:
     said = said.replace(str(path), "/etc/txconnect/hosts")
     page = text("howto/running.rst")
     assert f"{said}; the version before it stays in force\n" in page
-
-
-def test_endsOfTunnels() -> None:
-    table = text("howto/observer.rst").partition("* - Value")[2]
-    assert sorted(firstCells(table)) == sorted(each.value for each in Closed)
 
 
 def test_optionsOnPagesExist() -> None:

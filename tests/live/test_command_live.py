@@ -160,9 +160,9 @@ def test_txconnectSaysFourLinesThenOneForEachTunnel(tmp_path: Path, echo: int) -
             while not got.endswith(b"hello"):
                 got += client.recv(65536)
             proxy.line(
-                rf"^\d\d:\d\d:\d\d open   \S+ 127\.0\.0\.1 -> 127\.0\.0\.1:{echo}"
+                rf"^\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d open   \S+ 127\.0\.0\.1 -> 127\.0\.0\.1:{echo}"
             )
-        proxy.line(r"^\d\d:\d\d:\d\d close  .*  up 5 B  down 5 B  ")
+        proxy.line(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d close  .*  up 5 B  down 5 B  ")
         assert got.startswith(b"HTTP/1.1 200 ")
         status, out, err = proxy.stop()
     assert (status, out, err) == (-signal.SIGTERM, "", "")
@@ -177,7 +177,7 @@ def test_withoutOptionsPrivateAddressesAreRefused(tmp_path: Path) -> None:
         said = answer(port, "169.254.169.254:443")
         assert said.startswith(b"HTTP/1.1 403 ")
         proxy.line(
-            r"^\d\d:\d\d:\d\d refuse .* -> 169\.254\.169\.254:443  403 networks: "
+            r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d refuse .* -> 169\.254\.169\.254:443  403 networks: "
         )
 
 

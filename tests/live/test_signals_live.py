@@ -218,7 +218,7 @@ def test_renamedLogIsOpenedAgain(
     lines = log.read_text().splitlines()
     assert {json.loads(line)["up"] for line in lines} == {len(octets)}
     assert old.read_bytes() == before
-    said = f"^[0-9:]+ {name}: (opened the log files again|told 2 workers to open)"
+    said = f"^[0-9: -]+ {name}: (opened the log files again|told 2 workers to open)"
     (line, *_) = [
         line for line in program.output().splitlines() if re.match(said, line)
     ]

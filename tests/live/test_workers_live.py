@@ -473,7 +473,7 @@ def test_daemonWithWorkers(tmp_path: Path, echo: int) -> None:
         assert len(watched) == 3
         with tunnel(int(found[1]), echo) as client:
             assert alive(client)
-        pattern = r"worker \d: \d\d:\d\d:\d\d close  \S+ 127\.0\.0\.1:\d+  up 1 B"
+        pattern = r"worker \d: close  \S+ 127\.0\.0\.1 -> \S+  up 1 B"
         eventually("its line", lambda: re.search(pattern, log.read_text()))
     finally:
         os.kill(parent, signal.SIGTERM)

@@ -45,6 +45,7 @@ DEVIATIONS = {
     Cause.PARENT_CREDENTIALS: 502,  # The hop behind this proxy is at fault.
     Cause.PARENT_REFUSED: 502,  # As if the destination itself had refused.
     Cause.EXHAUSTED: 503,  # It will pass; a 500 sounds as if it would not.
+    Cause.UNLOGGED: 503,  # So will a disk that is full.
 }
 
 

@@ -333,6 +333,14 @@ class Cause(Enum):
         "Try again; if it persists, tell the proxy's operator.",
     )
 
+    UNLOGGED = (
+        "unlogged",
+        503,
+        "proxy_internal_error",
+        "The proxy cannot log this request, so it was refused",
+        "Try again; if it persists, tell the proxy's operator.",
+    )
+
     # For the log alone.  The handler of an embedding program has answered a request
     # to the proxy itself, with a status of its own.
     ANSWERED = (
@@ -342,15 +350,6 @@ class Cause(Enum):
         "The proxy has answered a request to itself",
         "",
     )
-    # No client is left to answer.
-    UNLOGGED = (
-        "unlogged",
-        503,
-        "proxy_internal_error",
-        "The proxy cannot log this request, so it was refused",
-        "Try again; if it persists, tell the proxy's operator.",
-    )
-
     # No client is left to answer; for the log alone.
     CLIENT_LEFT = (
         "client-left",
