@@ -101,7 +101,7 @@ class Options(usage.Options, strcred.AuthOptionMixin):
     def opt_observer(self, observer: str) -> None:
         """
         send every event to this observer, written as a policy is; repeatable
-        [default: human-readable lines on the terminal, or in a daemon's log];
+        [default: console, lines for people on the terminal or in a daemon's log];
         see --help-observer
         """
         self._addText("observers", observer)

@@ -255,7 +255,8 @@ class Http1Front(Protocol):
             own = ownRequest(request, parser.target)
             exchange.begin(own, head.credentials, decide=OwnDecision)
             return
-        exchange.begin(request, head.credentials, _notesOn(head))
+        notes = _hostNotes(head) if head.hostDiffers else ()
+        exchange.begin(request, head.credentials, notes)
 
     @property
     def client(self) -> IAddress | None:
@@ -343,10 +344,8 @@ class Http1Front(Protocol):
         self.dataReceived = lingering.dataReceived  # type: ignore[method-assign]
 
 
-def _notesOn(head: Head) -> tuple[str, ...]:
-    """Return what is odd about a head that is served all the same, for the log."""
-    if not head.hostDiffers:
-        return ()
+def _hostNotes(head: Head) -> tuple[str, ...]:
+    """Return a note on the Host field, for the log: the target alone decides."""
     hosts = [value for name, value in head.headers if name == b"host"]
     return tuple(
         f"Host: names {value.decode('latin-1')}, not the target" for value in hosts

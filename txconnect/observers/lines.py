@@ -144,8 +144,7 @@ def closedLine(event: TunnelClosed, moment: float, share: int = 1) -> str:
     request = tunnel.request
     identity = request.identity
     user = None if identity is None else cutText(identity.user, _USER // share)
-    method = request.method
-    named = '"CONNECT"' if method == "CONNECT" else _jsonText(cutText(method, _METHOD))
+    rest = _CONNECT_REST if request.method == "CONNECT" else _jsonRest(request.method)
     address = None if tunnel.address is None else addressText(tunnel.address)
     return (
         f'{{"time":"{timestamp(moment)}","event":"closed","id":{_jsonText(request.id)},'
@@ -156,9 +155,14 @@ def closedLine(event: TunnelClosed, moment: float, share: int = 1) -> str:
         f'"up":{event.up},"down":{event.down},"seconds":{round(event.seconds, 6)!r},'
         f'"lookup_seconds":{round(tunnel.lookupSeconds, 6)!r},'
         f'"connect_seconds":{round(tunnel.connectSeconds, 6)!r},'
-        f'"closed":"{event.reason.value}","notes":{_jsonNotes(tunnel.notes, share)},'
-        f'"attempted_user":null,"method":{named},"target":null,"lost":null}}\n'
+        f'"closed":"{event.reason.value}","notes":{_jsonNotes(tunnel.notes, share)}{rest}'
     )
+
+
+def _jsonRest(method: str) -> str:
+    """Write the fields behind the notes, and the end of the line."""
+    named = _quoted(cutText(method, _METHOD))
+    return f',"attempted_user":null,"method":{named},"target":null,"lost":null}}\n'
 
 
 def _jsonText(text: str | None) -> str:
@@ -284,3 +288,7 @@ def _fieldText(value: object) -> str:
     if text in ("", "-") or " " in text or "=" in text or "\\" in text:
         return f'"{text}"'
     return text
+
+
+# Nearly every tunnel's.
+_CONNECT_REST = _jsonRest("CONNECT")

@@ -109,12 +109,14 @@ class FileOutput:
 
     def write(self, line: bytes, counts: int = 0) -> None:
         """See L{Output.write}."""
-        # Ends the line of which only a part was written.
-        data = b"\n" + line if self._torn else line
-        written = self._write(self.descriptor, data)
-        if written < len(data):
-            self._writeRest(data, written)
-        self._torn = False
+        if self._torn:
+            # Ends the line of which only a part was written.
+            line = b"\n" + line
+        written = self._write(self.descriptor, line)
+        if written < len(line):
+            self._writeRest(line, written)
+        if self._torn:
+            self._torn = False
 
     def _writeRest(self, data: bytes, written: int) -> None:
         """Write on behind a part: the next write fails with the reason for it."""

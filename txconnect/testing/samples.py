@@ -9,6 +9,7 @@ import attrs
 
 from txconnect.testing.kit import makeRequest, makeTunnel
 from txconnect.values import (
+    Attempted,
     Cause,
     Closed,
     Event,
@@ -59,10 +60,16 @@ def makeEvents() -> list[Event]:
     # a log that does not escape them can be forged.
     full = makeTunnel(makeRequest("example.com:443", user="ada\r\n\"'\u2028"))
     bare = makeTunnel(makeRequest("[2001:db8::1]:443", client=None), None)
+    claimed = Attempted('ada\r\n"', "GET", "http://\x1b[2J/\x00")
     made: list[Event] = [
         TunnelRefused(cause, cause.label, 'it\r\nsaid "no" \x00\'', "test-1")
         for cause in Cause
     ]
+    made.append(
+        TunnelRefused(
+            Cause.METHOD, "method", "no", "test-2", attempted=claimed, notes=("a\n",)
+        )
+    )
     for tunnel in (full, bare):
         request = tunnel.request
         made += [
