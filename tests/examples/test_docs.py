@@ -34,7 +34,7 @@ TABLES, pageWith, tableText = (
 PAGES = sorted(DOCS.rglob("*.rst"))
 # Of twistd, txconnect-nc, the benchmarks, and other programs that the pages mention.
 FOREIGN = """
-    against checkout credentials gid logfile pidfile proxy proxy-cacert proxy-server retries rundir
+    against checkout credentials gid logfile logger pidfile proxy proxy-cacert proxy-server retries rundir
     syslog uid
 """.split()
 
