@@ -63,7 +63,7 @@ def test_observerReplacesNoDefault() -> None:
     names = [(p.name, type(p.plugin).__name__) for p in rules.policies]
     assert names == [
         ("ports", "Both"),
-        ("ports", "PortsPolicy"),
+        ("ports", "DefaultPortsPolicy"),
         ("networks", "NetworksPolicy"),
     ]
 
