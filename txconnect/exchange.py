@@ -37,6 +37,7 @@ from twisted.python.failure import Failure
 
 from txconnect.admission.answering import fieldsFor
 from txconnect.admission.decision import Admitted, Decision, Surroundings
+from txconnect.admission.events import RefusalEvents
 from txconnect.admission.hooks import inWords, tellObservers
 from txconnect.admission.rules import Rules
 from txconnect.dialing.dialer import Dialer
@@ -83,6 +84,7 @@ class Resources:
     @ivar clock: provides C{IReactorTime}.
     @ivar surroundings: the part of them that decisions use.
     @ivar dialer: reaches the addresses of the direct route.
+    @ivar refusals: makes the events of refusals.
     @ivar kernel: the resources of kernel relays, or L{None} where there are none.
     @ivar leaving: watches clients whose transport is paused.
     @ivar connectBy: connects by a router's route:
@@ -93,6 +95,7 @@ class Resources:
     surroundings: Surroundings
     dialer: Dialer
     ids: RequestIds
+    refusals: RefusalEvents
     timeouts: Timeouts
     tunnels: LiveTunnels
     kernel: KernelResources | None
@@ -445,15 +448,12 @@ class Exchange:
 
     def _refusalEvent(self, refused: Refused) -> TunnelRefused:
         decision = self._decision
-        return TunnelRefused(
-            refused.cause,
-            refused.rule,
-            refused.reason,
+        return self._resources.refusals.makeEvent(
+            refused,
             self.id,
             self.request,
             self._stream.client,
             self._resources.clock.seconds() - self._began,
-            refused.attempted,
             () if decision is None else tuple(decision.notes),
         )
 

@@ -377,6 +377,11 @@ class TunnelRefused:
     @ivar attempted: the unproved part of the request, such as the user of refused
         credentials; L{None} where there is none.
     @ivar notes: what else was found on the way to the refusal, C{"rule: reason"}.
+    @ivar quiet: true for one of many that a stranger brings about without a
+        request (L{Cause} says of which causes): a log writes no line of it.
+        Count it all the same.
+    @ivar leftOut: how many quiet ones of this cause came before it, and after
+        the last that was not; the reason says so too.
     """
 
     cause: Cause
@@ -388,6 +393,8 @@ class TunnelRefused:
     seconds: float = 0.0
     attempted: Attempted | None = None
     notes: tuple[str, ...] = ()
+    quiet: bool = False
+    leftOut: int = 0
 
 
 @attrs.frozen

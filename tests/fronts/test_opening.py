@@ -14,7 +14,7 @@ from txconnect.fronts.http1 import Http1Front
 from txconnect.fronts.opening import BadOpening, Opened
 from txconnect.proxy import ConnectProxyFactory
 from txconnect.testing import CHUNKS
-from txconnect.values import Closed
+from txconnect.values import Cause, Closed, TunnelRefused
 
 everyChunk = pytest.mark.parametrize("chunk", CHUNKS)
 
@@ -29,7 +29,7 @@ class Greeting:
         self._octets += data
         line, end, rest = self._octets.partition(b"\n")
         if not b"HELLO".startswith(line[:5]):
-            raise BadOpening
+            raise BadOpening("it does not greet")
         return Opened(Http1Front, rest) if end else None
 
 
@@ -75,13 +75,17 @@ def test_aRefusalBehindIt(chunk: Any) -> None:
 @everyChunk
 @pytest.mark.parametrize("opening", [connect(), b"HELP\n", b"\x16\x03\x01"])
 def test_whatDoesNotBeginSo(chunk: Any, opening: bytes) -> None:
-    """It is closed, and no request was made."""
+    """[F15] It is closed, no request was made, and the log has the reason, once."""
     rig = greeted(chunk=chunk)
     client = rig.client(opening)
     assert client.reset
     assert client.received == b""
     rig.assertOver()
-    assert rig.events.events == []
+    (event,) = rig.events.events
+    assert isinstance(event, TunnelRefused)
+    assert (event.cause, event.reason) == (Cause.OTHER_PROTOCOL, "it does not greet")
+    assert event.request is None
+    assert str(event.client.host) == "127.0.0.1"  # type: ignore[union-attr]
 
 
 def test_itIsBounded() -> None:
@@ -93,6 +97,7 @@ def test_itIsBounded() -> None:
     rig.flush()
     assert client.reset
     rig.assertOver()
+    assert [each.cause for each in rig.events.refused] == [Cause.HEAD_TOO_LARGE]
 
 
 def test_itIsBoundedInTime() -> None:
@@ -106,10 +111,11 @@ def test_itIsBoundedInTime() -> None:
     assert slow.reset
     quick.close()
     rig.assertOver()
+    assert [each.cause for each in rig.events.refused] == [Cause.HEAD_TIMEOUT]
 
 
 def test_whoLeavesBefore() -> None:
-    """[T11] By a reset, by a FIN, and by the proxy's stop."""
+    """[T11] By a reset, by a FIN, and by the proxy's stop: one event each."""
     rig = greeted()
     rig.client(b"HE").abort()
     rig.client().abort()
@@ -121,7 +127,12 @@ def test_whoLeavesBefore() -> None:
     rig.flush()
     assert last.reset
     rig.assertOver()
-    assert rig.events.events == []
+    # Who said nothing is not told of.
+    assert [each.cause for each in rig.events.refused] == [
+        Cause.CLIENT_LEFT,
+        Cause.CLIENT_LEFT,
+        Cause.SHUTDOWN,
+    ]
 
 
 def test_theStopReachesTheTunnel() -> None:

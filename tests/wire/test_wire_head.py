@@ -186,7 +186,6 @@ def test_badTargets(target: bytes, reason: str) -> None:
         b"CONNECT example.com:443 HTTPS/1.1",
         b"CONNECT example.com:443 1.1",
         b"GET /",
-        b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443",
     ],
 )
 def test_badRequestLines(line: bytes) -> None:
@@ -234,21 +233,47 @@ def test_minorVersions(minor: int) -> None:
 
 @pytest.mark.parametrize(
     "greeting",
-    [
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        b"\x05\x01\x00",
-        b"\x04\x01\x01\xbb\x01\x02\x03\x04user\x00",
-        b"\x00",
-        b"\xff\xfb\x01",
-        b"\r\r",
-        b"CONNECT \x01",
-        b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c",
-    ],
-    ids=["tls", "socks5", "socks4", "nul", "telnet", "cr", "late", "proxy-v2"],
+    [b"\x00", b"\xff\xfb\x01", b"\r\r", b"CONNECT \x01", b"\r\n\x16\x03", b"\r\n\0"],
+    ids=["nul", "telnet", "cr", "late", "behind-a-line", "one-empty-line"],
 )
-def test_otherProtocols(greeting: bytes) -> None:
+def test_otherOctets(greeting: bytes) -> None:
     """[H1-27] Refused at once: these will never send a line end to wait for."""
-    assert refused(greeting)[0] is Cause.MALFORMED
+    cause, reason = refused(greeting)
+    assert cause is Cause.MALFORMED
+    assert "octet" in reason or "line" in reason
+
+
+@pytest.mark.parametrize(
+    ("greeting", "name", "advice"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "TLS", "https://"),
+        (b"\x16\x03\x01\n\n", "TLS", "https://"),
+        (b"\x05\x01\x00", "SOCKS 5", "socks5://"),
+        (b"\x05\x0a\n", "SOCKS 5", "socks5://"),
+        (b"\x04\x01\x01\xbb\x01\x02\x03\x04user\x00", "SOCKS 4", "socks4://"),
+        (b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c", "PROXY", "haproxy:"),
+        (b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n", "PROXY", "haproxy:"),
+        (b"PROXY UNKNOWN\r\n", "PROXY", "haproxy:"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "SSH", "txconnect-nc"),
+        (b"SSH-1.99-old\n", "SSH", "txconnect-nc"),
+    ],
+)
+def test_otherProtocols(greeting: bytes, name: str, advice: str) -> None:
+    """[F15] [H1-27] They are named, at once, with what to do, however cut."""
+    cause, reason = refused(greeting)
+    assert cause is Cause.OTHER_PROTOCOL
+    assert f"looks like {name}" in reason or f"looks like a {name}" in reason
+    assert advice in reason
+    # Nothing that comes behind changes it.
+    assert refused(greeting + b"\r\nrubbish\0\n") == (cause, reason)
+
+
+def test_http2() -> None:
+    """[F15] [H1-16] HTTP/2 without TLS is named; it is a version all the same."""
+    cause, reason = refused(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    assert cause is Cause.VERSION
+    assert "looks like HTTP/2" in reason
+    assert refused(b"GET / HTTP/2.0\r\n")[1] != reason
 
 
 def test_randomOctets() -> None:

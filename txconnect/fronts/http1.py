@@ -31,6 +31,7 @@ from txconnect.admission.answering import OwnDecision
 from txconnect.admission.rules import Rules
 from txconnect.errors import Refused
 from txconnect.exchange import Exchange, Prepared, Resources
+from txconnect.fronts.handshakes import brokenHandshake, lateHandshake
 from txconnect.fronts.own import ownRequest
 from txconnect.fronts.ports import Ports
 from txconnect.fronts.refusing import Lingering, mayStay, responseTo
@@ -145,6 +146,8 @@ class Http1Front(Protocol):
         if self._side is not None:
             self._side.connectionLost(reason)
         elif not self._relaying:
+            if self._parser is not None and not self._parser.started:
+                self._tellUnserved(brokenHandshake(self.transport, reason))
             self._giveUp(Cause.CLIENT_LEFT)
         if self._lingering is not None:
             self._lingering.connectionOver()
@@ -197,12 +200,23 @@ class Http1Front(Protocol):
             return
         # No request has begun: there is nothing to answer.
         self._parser = None
+        timeout = self._proxy.rules.settings.headTimeout
+        self._tellUnserved(lateHandshake(self.transport, timeout))
         # TLS still delivers octets that come before the client's close_notify.
         self._beginLingering()
         self.transport.loseConnection()
 
     def _refuseHead(self, refused: Refused) -> None:
         self._newExchange().refuse(refused)
+
+    def _tellUnserved(self, refused: Refused | None) -> None:
+        """Report a connection that has brought no request, if there is a reason."""
+        if refused is not None:
+            proxy = self._proxy
+            seconds = proxy.resources.clock.seconds() - self._began
+            proxy.resources.refusals.tellUnserved(
+                proxy.rules, refused, self.client, seconds
+            )
 
     def _giveUp(self, cause: Cause) -> None:
         """Report a client that gets no answer."""

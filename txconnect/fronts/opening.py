@@ -24,14 +24,24 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txconnect.errors import Refused
+from txconnect.fronts.handshakes import brokenHandshake, lateHandshake
 from txconnect.fronts.http1 import Proxy
 from txconnect.timers import EqualTimeouts
+from txconnect.values import Cause
 
 __all__ = ["BadOpening", "FirstOctets", "Opened", "Opening"]
 
 
+_TOO_LONG = "the first octets are over the head's size limit"
+
+
 class BadOpening(Exception):
-    """The first octets are none that are served here; the connection is closed."""
+    """
+    The first octets are none that are served here; the connection is closed.
+
+    C{str()} is the reason, for the log.
+    """
 
 
 @attrs.frozen
@@ -93,6 +103,10 @@ class Opening(Protocol):
 
     _front: FrontProtocol | None = None
     _timeouts: EqualTimeouts | None = None
+    _began = 0.0
+    _started = False
+    # Whether the observers have been told of its end, or need not be.
+    _told = False
 
     def __init__(self, proxy: Proxy, octets: FirstOctets) -> None:
         self._proxy = proxy
@@ -102,26 +116,28 @@ class Opening(Protocol):
     def connectionMade(self) -> None:
         proxy = self._proxy
         proxy.frontMade(self)
+        self._began = proxy.resources.clock.seconds()
         self._timeouts = proxy.resources.timeouts.ofLength(
             proxy.rules.settings.headTimeout
         )
-        self._timeouts.begin(self.stop)
+        self._timeouts.begin(self._openingLate)
 
     def dataReceived(self, data: bytes) -> None:
         """Show the first octets, and pass on the others."""
         if self._front is not None:
             self._front.dataReceived(data)
             return
+        self._started = True
         self._left -= len(data)
         try:
             opened = self._octets.feed(data)
-        except BadOpening:
-            self.stop()
+        except BadOpening as bad:
+            self._refuse(Refused(Cause.OTHER_PROTOCOL, str(bad)))
             return
         if opened is not None:
             self._handOver(opened)
         elif self._left <= 0:
-            self.stop()
+            self._refuse(Refused(Cause.HEAD_TOO_LARGE, _TOO_LONG))
 
     def readConnectionLost(self) -> None:
         if self._front is not None:
@@ -137,17 +153,45 @@ class Opening(Protocol):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         if self._front is not None:
             self._front.connectionLost(reason)
-        else:
-            self._endOpening()
+            return
+        self._tellUnserved(self._lostBecause(reason))
+        self._endOpening()
 
     def stop(self) -> None:
-        """Close the connection at once; no front has it yet."""
+        """Close the connection at once: the proxy stops, and no front has it yet."""
+        self._refuse(Refused(Cause.SHUTDOWN) if self._started else None)
+
+    def _refuse(self, refused: Refused | None) -> None:
+        """Close the connection, whose client gets no answer that it could read."""
+        self._tellUnserved(refused)
+        self._told = True
         self.transport.abortConnection()
+
+    def _openingLate(self) -> None:
+        if self._started:
+            self._refuse(Refused(Cause.HEAD_TIMEOUT))
+        else:
+            timeout = self._proxy.rules.settings.headTimeout
+            self._refuse(lateHandshake(self.transport, timeout))
+
+    def _lostBecause(self, reason: Failure) -> Refused | None:
+        if self._started:
+            return Refused(Cause.CLIENT_LEFT)
+        return brokenHandshake(self.transport, reason)
+
+    def _tellUnserved(self, refused: Refused | None) -> None:
+        """Report a connection that no front gets, if there is a reason to."""
+        if refused is not None and not self._told:
+            proxy = self._proxy
+            seconds = proxy.resources.clock.seconds() - self._began
+            proxy.resources.refusals.tellUnserved(
+                proxy.rules, refused, self.transport.getPeer(), seconds
+            )
 
     def _endOpening(self) -> None:
         timeouts, self._timeouts = self._timeouts, None
         if timeouts is not None:
-            timeouts.end(self.stop)
+            timeouts.end(self._openingLate)
             self._proxy.frontLost(self)
 
     def _handOver(self, opened: Opened) -> None:

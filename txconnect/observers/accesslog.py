@@ -166,6 +166,8 @@ class AccessLog(Service):
         render = self._renderings.get(type(event))
         if render is None:
             return
+        if isinstance(event, TunnelRefused) and event.quiet:
+            return
         moment = self._now()
         line = render(event, moment, 1)
         # Longer, and a pipe could take a part of it (see LINE).

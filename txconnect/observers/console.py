@@ -76,7 +76,9 @@ class ConsoleLog:
             self._write = write
 
     def observe(self, event: Event) -> None:
-        """Write the event's line."""
+        """Write the event's line, but for a quiet one."""
+        if isinstance(event, TunnelRefused) and event.quiet:
+            return
         write = self._write
         if write is None:
             write = self._write = Terminal().write

@@ -28,6 +28,7 @@ from txconnect.admission.assembling import (
     withNames,
 )
 from txconnect.admission.decision import Surroundings
+from txconnect.admission.events import RefusalEvents
 from txconnect.admission.rules import Rules
 from txconnect.auth.authenticator import Authenticator
 from txconnect.auth.basic import BasicScheme
@@ -150,6 +151,7 @@ class ConnectProxy(MultiService):
             Surroundings(provided, self.lookups, listeners, self.dialer.direct()),
             self.dialer,
             ids,
+            RefusalEvents(provided, ids),
             Timeouts(provided),
             LiveTunnels(provided),
             self.kernel,

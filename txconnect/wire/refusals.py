@@ -22,6 +22,9 @@ class Cause(Enum):
     @ivar summary: the event, a sentence without its full stop.  In an answer the
         destination follows it, after a colon.
     @ivar advice: the advice for the client's user, one sentence or two.
+    @ivar limited: true for a cause that a stranger brings about by a connection
+        alone, without a request: logs get only so many lines of it
+        (L{txconnect.linelimit}).
     """
 
     label: str
@@ -29,15 +32,23 @@ class Cause(Enum):
     error: str | None
     summary: str
     advice: str
+    limited: bool
 
     def __init__(
-        self, label: str, status: int, error: str | None, summary: str, advice: str
+        self,
+        label: str,
+        status: int,
+        error: str | None,
+        summary: str,
+        advice: str,
+        limited: bool = False,
     ) -> None:
         self.label = label
         self.status = status
         self.error = error
         self.summary = summary
         self.advice = advice
+        self.limited = limited
 
     # The head.  RFC 9112, 3; RFC 9110, 15.5 and 15.6.
     MALFORMED = (
@@ -47,6 +58,15 @@ class Cause(Enum):
         "The request is not well-formed HTTP/1.1",
         "Check that the client speaks HTTP and connects to the right port: the proxy "
         "expects CONNECT host:port HTTP/1.1 with a Host field.",
+    )
+    OTHER_PROTOCOL = (
+        "other-protocol",
+        400,
+        "http_request_error",
+        "The client speaks another protocol than HTTP/1.1",
+        "Check the scheme and the port of the proxy's URL: this port expects plain "
+        "HTTP/1.1, as in http://proxy.example:3128.",
+        True,
     )
     BAD_TARGET = (
         "bad-target",
@@ -98,6 +118,8 @@ class Cause(Enum):
         "http_request_error",
         "The request's HTTP version is not supported on this port",
         "Use HTTP/1.1 or HTTP/1.0 with this proxy.",
+        # An HTTP/2 client begins so, whatever it wants.
+        True,
     )
 
     # Authentication.  RFC 9110, 15.5.8 and 11.4.
@@ -364,4 +386,21 @@ class Cause(Enum):
         None,
         "The proxy stopped before the tunnel was established",
         "",
+    )
+    # No request has come; for the log alone, too.
+    HANDSHAKE = (
+        "tls-handshake",
+        400,
+        None,
+        "The TLS handshake with the client failed",
+        "",
+        True,
+    )
+    NOT_ACCEPTED = (
+        "not-accepted",
+        503,
+        None,
+        "The connection was closed at once, as the proxy has no file descriptors left",
+        "",
+        True,
     )

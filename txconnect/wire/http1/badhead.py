@@ -12,6 +12,12 @@ from __future__ import annotations
 import re
 
 from txconnect.wire.grammar import TOKEN_OCTETS, matchTokenOctets
+from txconnect.wire.http1.otherprotocols import (
+    HTTP2,
+    HTTP2_LINE,
+    nameGreeting,
+    nameLine,
+)
 from txconnect.wire.refusals import Cause
 
 _VERSION = re.compile(rb"HTTP/([0-9])\.[0-9]")
@@ -52,16 +58,22 @@ def tooManyFields() -> BadHead:
     return BadHead(Cause.HEAD_TOO_LARGE, "the head has too many fields")
 
 
-def checkFirstOctets(octets: bytes, start: int, end: int) -> None:
+def checkFirstOctets(octets: bytes, start: int, end: int, emptyLines: int = 0) -> None:
     """
     Refuse octets that no first line holds, as those of a TLS or SOCKS greeting.
 
+    @param octets: from the line's beginning on.
+    @param emptyLines: the number of empty lines before it.
     @raise BadHead: if there is one.
     """
-    if not _FIRST_OCTETS.fullmatch(octets, start, end):
-        raise malformedHead(
-            "the first line holds an octet that no HTTP/1 request line can hold"
-        )
+    if _FIRST_OCTETS.fullmatch(octets, start, end):
+        return
+    other = nameGreeting(octets[0], emptyLines)
+    if other is not None:
+        raise BadHead(Cause.OTHER_PROTOCOL, other)
+    raise malformedHead(
+        "the first line holds an octet that no HTTP/1 request line can hold"
+    )
 
 
 def explainRequestLine(line: bytes, otherwise: str, taken: bytes = b"") -> BadHead:
@@ -75,6 +87,11 @@ def explainRequestLine(line: bytes, otherwise: str, taken: bytes = b"") -> BadHe
     """
     # In the order of the RFCs: the form before the version, and that before the
     # method, because a method means something only in a version that is known.
+    other = nameLine(line)
+    if other is not None:
+        return BadHead(Cause.OTHER_PROTOCOL, other)
+    if line == HTTP2_LINE:
+        return BadHead(Cause.VERSION, HTTP2)
     if not line.endswith(b"\r"):
         return malformedHead("the request line ends in LF without CR")
     parts = line[:-1].split(b" ")

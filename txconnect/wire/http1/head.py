@@ -284,7 +284,7 @@ class HeadParser:
             self._left -= start
             self._scanned = 0
         if self._authority is None:
-            checkFirstOctets(octets, self._scanned, self._left)
+            checkFirstOctets(octets, self._scanned, self._left, self._emptyLines)
         if len(octets) >= self._left:
             raise self._tooLarge(octets)
         self._rest = octets
@@ -305,7 +305,7 @@ class HeadParser:
 
     def _skipEmpty(self, line: bytes) -> None:
         """Skip an empty line before the request line (RFC 9112, 2.2)."""
-        checkFirstOctets(line, 0, len(line))
+        checkFirstOctets(line, 0, len(line), self._emptyLines)
         if line != b"\r":
             rule = self._rule
             raise explainRequestLine(line, rule.otherwise, rule.taken)
