@@ -41,7 +41,12 @@ _WORDS = {
     "internal error": "OpenSSL ended it; most often the client offers by ALPN only "
     "protocols that are not spoken here (http/1.1 is), such as h2",
 }
-_DISTRUST = ("unknown ca", "bad certificate", "certificate unknown", "certificate expired")
+_DISTRUST = (
+    "unknown ca",
+    "bad certificate",
+    "certificate unknown",
+    "certificate expired",
+)
 
 
 def brokenHandshake(transport: object, reason: Failure) -> Refused | None:

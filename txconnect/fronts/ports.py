@@ -13,6 +13,7 @@ from twisted.internet import tcp, unix
 from twisted.internet.interfaces import IAddress, ITransport
 from twisted.protocols.policies import ProtocolWrapper
 
+from txconnect.fronts.accepting import AcceptGuard
 from txconnect.ownaddresses import OwnListeners
 from txconnect.tunnel.kernel.clientsocket import ClientSocket
 
@@ -69,10 +70,12 @@ class Ports:
     The ports of one proxy, by Twisted's port objects.
 
     @param listeners: gets the address of each.
+    @param guard: gets each, and pauses them when descriptors run out.
     """
 
-    def __init__(self, listeners: OwnListeners) -> None:
+    def __init__(self, listeners: OwnListeners, guard: AcceptGuard) -> None:
         self._listeners = listeners
+        self._guard = guard
         self._known: WeakKeyDictionary[tcp.Port, _Port] = WeakKeyDictionary()
 
     def prepareAccepted(self, transport: Any) -> IAddress | None:
@@ -85,12 +88,15 @@ class Ports:
         """
         # A wrapper's connection, or one that was adopted, has no port to ask.
         if type(transport) not in _WITH_PORT or transport.server is None:
-            _prepareTransport(transport)
+            server = _prepareTransport(transport)
+            if server is not None and server.server is not None:
+                self._guard.watch(server.server)
             return None
         port = self._known.get(transport.server)
         if port is None:
             port = self._known[transport.server] = _Port(transport)
             self.hostOf(transport)
+            self._guard.watch(transport.server)
         if not port.inherited:
             port.prepareSocket(transport.getHandle())
         return port.host
@@ -106,10 +112,14 @@ class Ports:
         return host
 
 
-def _prepareTransport(transport: object) -> None:
+def _prepareTransport(transport: object) -> tcp.Server | None:
+    """Set the options of a connection; return it without its wrappers."""
     # A wrapper passes nearly all on; the socket below TLS it does not show.
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
-    if isinstance(transport, tcp.Server) and not isinstance(transport, unix.Server):
+    if not isinstance(transport, tcp.Server):
+        return None
+    if not isinstance(transport, unix.Server):
         for option in _OPTIONS:
             transport.getHandle().setsockopt(*option, 1)
+    return transport

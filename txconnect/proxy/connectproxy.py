@@ -35,8 +35,9 @@ from txconnect.auth.basic import BasicScheme
 from txconnect.auth.certificate import certificateIdentity
 from txconnect.dialing.dialer import Dialer, Open, transportOpener
 from txconnect.dialing.lookups import Lookups, Pool
-from txconnect.errors import ConfigurationError
+from txconnect.errors import ConfigurationError, Refused
 from txconnect.exchange import Resources
+from txconnect.fronts.accepting import AcceptGuard
 from txconnect.fronts.http1 import Http1Front
 from txconnect.fronts.opening import FirstOctets, Opening
 from txconnect.fronts.ports import Ports
@@ -53,7 +54,7 @@ from txconnect.tunnel.kernel.leaving import LeaveWatch
 from txconnect.tunnel.kernel.relay import KernelResources
 from txconnect.tunnel.kernel.socketleg import openSocket
 from txconnect.tunnel.registry import LiveTunnels
-from txconnect.values import IPAddress, Named, Request, Route
+from txconnect.values import Cause, IPAddress, Named, Request, Route
 
 if TYPE_CHECKING:
     from txconnect.plugins.plugintypes import (
@@ -108,6 +109,7 @@ class ConnectProxy(MultiService):
     @ivar rules: the plugins and settings that hold for the next request; see
         L{replaceRules}.
     @ivar resources: what lives as long as the proxy.
+    @ivar accepting: pauses its ports when descriptors run out.
     @raise ConfigurationError: an argument is of a wrong kind, a plugin does not
         provide its interface, or there are schemes and no checker.
     """
@@ -145,7 +147,8 @@ class ConnectProxy(MultiService):
             self.kernel = KernelResources(self._nested)
         self.dialer = Dialer(provided, settings, open or self._opener(provided))
         listeners = OwnListeners(OwnAddresses(provided))
-        self.ports = Ports(listeners)
+        self.accepting = AcceptGuard(provided, self._tellNotAccepted, self._inUse)
+        self.ports = Ports(listeners, self.accepting)
         self.resources = Resources(
             provided,
             Surroundings(provided, self.lookups, listeners, self.dialer.direct()),
@@ -158,6 +161,7 @@ class ConnectProxy(MultiService):
             LeaveWatch(self._nested),
             _connectBy,
         )
+        self.resources.refusals.shortage = self.accepting.dialFailed
         self._fronts: dict[Any, None] = {}
         self._idle: list[Deferred[None]] = []
         self._stopping: list[Deferred[None]] = []
@@ -367,6 +371,14 @@ class ConnectProxy(MultiService):
         """How many clients' connections there are, with or without a tunnel."""
         return len(self._fronts)
 
+    def _tellNotAccepted(self, client: IAddress) -> None:
+        refused = Refused(Cause.NOT_ACCEPTED)
+        self.resources.refusals.tellUnserved(self.rules, refused, client)
+
+    def _inUse(self) -> str:
+        tunnels = len(self.resources.tunnels.allTunnels())
+        return f"{tunnels} tunnels, {self.connections} connections of clients"
+
     def whenIdle(self) -> Deferred[None]:
         """Fires when there is no connection and no tunnel."""
         idle: Deferred[None] = Deferred()
@@ -389,6 +401,7 @@ class ConnectProxy(MultiService):
                 waiting.callback(None)
 
     def _stopPlugins(self, _: None) -> Deferred[Any]:
+        self.accepting.stop()
         if self._nested is not None:
             self._nested.stop()
         if self.kernel is not None:
