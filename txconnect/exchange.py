@@ -70,9 +70,6 @@ from txconnect.values import (
 )
 from txconnect.wire.answerfields import Fields
 
-SLOW = 0.25
-"""Seconds that plugins may keep the reactor before the log says so."""
-
 _log = Logger()
 
 
@@ -228,8 +225,7 @@ class Exchange:
         @param notes: what the front has found in the head, for the log.
         @param decide: makes the decision.
         """
-        clock = self._resources.clock
-        began = self._began = clock.seconds()
+        self._began = self._resources.clock.seconds()
         self._decision = decide(
             self.rules, self._resources.surroundings, request, credentials
         )
@@ -239,14 +235,6 @@ class Exchange:
             self._steps(self._decision), self._requestDecided
         )
         runner.run()
-        seconds = clock.seconds() - began
-        if seconds > SLOW:
-            # A plugin that blocks shows elsewhere only as a proxy that is slow.
-            _log.warn(
-                "plugins kept the reactor for {seconds:.2f} s over {id}",
-                seconds=seconds,
-                id=self.id,
-            )
 
     def earlyReceived(self, data: bytes) -> None:
         """Hold the octets that the client sends after its head, ahead of the 200."""
@@ -436,7 +424,7 @@ class Exchange:
     def _tellEstablished(self, info: TunnelInfo) -> None:
         """Tell the observers of the tunnel, once and before its end."""
         self._established = True
-        tellObservers(self.rules.observers, TunnelEstablished(info))
+        tellObservers(self.rules, self._resources.clock, TunnelEstablished(info))
 
     def tunnelClosed(self, closed: TunnelClosed) -> None:
         """Both legs are gone; called by the tunnel."""
@@ -479,7 +467,7 @@ class Exchange:
             leg.abort()
         if self._early is not None:
             self._takeEarly(self._early)
-        tellObservers(self.rules.observers, event)
+        tellObservers(self.rules, self._resources.clock, event)
         self._stream.exchangeFinished()
 
     def _takeEarly(self, early: EarlyData) -> list[bytes]:

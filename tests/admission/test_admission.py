@@ -37,7 +37,6 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txconnect import exchange as room
 from txconnect.auth.basic import BasicScheme
 from txconnect.errors import Refused
 from txconnect.interfaces import (
@@ -1374,21 +1373,6 @@ class TestAccount:
         assert any("'own'" in each for each in logged.errors)
         client.close()
         rig.assertOver()
-
-    def test_slow_plugins_are_told_of(self, logged: Logged) -> None:
-        """Plugins that keep the reactor are in the log."""
-
-        def slow() -> Any:
-            rig.network.clock.rightNow += 2 * room.SLOW
-            return Allow()
-
-        rig = Rig(policies=[NamePolicy(slow)])
-        rig.serve()
-        rig.client(connect())
-        assert any(
-            "kept the reactor" in (each.get("log_format") or "")
-            for each in logged.events
-        )
 
     def test_anything_is_anything(self) -> None:
         """The rig's own policy allows: what is refused above, a test refused."""

@@ -23,7 +23,7 @@ read from top to bottom, and policies that answer at once cost a call each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
@@ -31,7 +31,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
 
 from txconnect.admission.hooks import HookCaller
-from txconnect.admission.rules import Rules
+from txconnect.admission.rules import AUTHENTICATION, Rules
 from txconnect.errors import Refused, causeOf
 from txconnect.maybeasync import Steps, settle
 from txconnect.values import (
@@ -241,11 +241,12 @@ class Decision(HookCaller):
         if certificate is not None:
             identity = self._certificateIdentity(certificate)
         if self.rules.authenticator is not None:
-            answer = settle(
-                self.rules.authenticator.authenticate(self.request, credentials)
-            )
+            authenticate: Callable[..., object] = self.rules.authenticator.authenticate
+            if AUTHENTICATION in self.rules.watched:
+                authenticate = self._timed(AUTHENTICATION, authenticate)
+            answer = settle(authenticate(self.request, credentials))
             if isinstance(answer, Deferred):
-                answer = yield self.inTime(answer, "authentication")
+                answer = yield self.inTime(answer, AUTHENTICATION)
             identity = answer
         if identity is not None:
             self.request = attrs.evolve(self.request, identity=identity)

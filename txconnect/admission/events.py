@@ -28,6 +28,7 @@ class RefusalEvents:
     """
 
     def __init__(self, clock: IReactorTime, ids: RequestIds) -> None:
+        self._clock = clock
         self._ids = ids
         self._limit = LineLimit(clock)
         self.shortage: Callable[[], object] | None = None
@@ -76,7 +77,7 @@ class RefusalEvents:
         from it, so that there is no exchange.
         """
         event = self.makeEvent(refused, self._ids.nextId(), None, client, seconds)
-        tellObservers(rules.observers, event)
+        tellObservers(rules, self._clock, event)
 
     def _limited(self, event: TunnelRefused) -> TunnelRefused:
         left = self._limit.admit(event.cause)

@@ -5,12 +5,17 @@ Only L{Allow} allows.  An exception, a time-out and an answer of another type re
 A hook's time-out is the proxy's own timer; at its end the request is refused first,
 and only then is the hook cancelled: a coroutine may swallow its cancellation, and an
 answer that it gives later is dropped.
+
+A plugin that blocks shows elsewhere only as a proxy that is slow.  So the time of each
+call of its hooks is taken.  The proxy's own plugins do not block; under load they would
+be blamed for the time that other programs of the machine take.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from inspect import iscoroutine
 from typing import Any, TypeVar
 
@@ -22,10 +27,22 @@ from twisted.python.failure import Failure
 from txconnect.admission.rules import Rules
 from txconnect.errors import Refused
 from txconnect.maybeasync import CANCELLED, settle, withTimeout
-from txconnect.values import Allow, Cause, Deny, Event, Named, Request, Route
+from txconnect.values import (
+    Allow,
+    Cause,
+    Deny,
+    Event,
+    Named,
+    Request,
+    Route,
+    TunnelRefused,
+)
 
 _PLAIN = frozenset((Allow, Deny, Route, type(None)))
 """Types of answers that are never waited for."""
+
+SLOW = 0.25
+"""Seconds that a hook may keep the reactor before the log says so."""
 
 _log = Logger()
 _T = TypeVar("_T")
@@ -67,6 +84,9 @@ class HookCaller:
         @return: its answer, or a Deferred of it that fails with L{Refused}.
         @raise Refused: it has failed already.
         """
+        if plugin.name in self.rules.watched:
+            # The part of a coroutine up to where it first waits is run by settling.
+            hook = self._timed(plugin.name, partial(_settledCall, hook))
         try:
             answer = hook(*arguments)
             # Nearly every answer is plain, and needs no settling.
@@ -89,6 +109,8 @@ class HookCaller:
 
         @raise Refused: it has failed.
         """
+        if plugin.name in self.rules.watched:
+            hook = self._timed(plugin.name, hook)
         try:
             answer = hook(*arguments)
         except BaseException:
@@ -97,6 +119,9 @@ class HookCaller:
         if self.over:
             raise Refused(Cause.SHUTDOWN)
         return answer
+
+    def _timed(self, name: str, hook: Callable[..., object]) -> Callable[..., object]:
+        return partial(callTimed, self.clock, name, self.request.id, hook)
 
     def inTime(self, answer: Deferred[_T], name: str) -> Deferred[_T]:
         """
@@ -173,14 +198,54 @@ class _HookTimeout(HookFailed):
     """A hook did not answer in time."""
 
 
-def tellObservers(observers: Iterable[Named], event: Event) -> None:
+def callTimed(
+    clock: IReactorTime,
+    name: str,
+    id: str,
+    hook: Callable[..., object],
+    *arguments: object,
+) -> object:
+    """
+    Call a hook, and log it if it has kept the reactor for more than L{SLOW}.
+
+    @param name: the plugin's name.
+    @param id: the request's.
+    """
+    began = clock.seconds()
+    try:
+        return hook(*arguments)
+    finally:
+        seconds = clock.seconds() - began
+        if seconds > SLOW:
+            _log.warn(
+                "{name} kept the reactor for {seconds:.2f} s over {id}: it blocks all "
+                "tunnels meanwhile",
+                name=name,
+                seconds=seconds,
+                id=id,
+            )
+
+
+def _settledCall(hook: Callable[..., object], *arguments: object) -> object:
+    return settle(hook(*arguments))
+
+
+def tellObservers(rules: Rules, clock: IReactorTime, event: Event) -> None:
     """Tell every observer of an event, in order."""
-    for observer in observers:
+    for observer in rules.observers:
+        observe = observer.plugin.observe
+        if observer.name in rules.watched:
+            observe = partial(callTimed, clock, observer.name, idOf(event), observe)
         try:
-            observer.plugin.observe(event)
+            observe(event)
         except BaseException:
             # A SystemExit, raised on, would leave the other tunnels unreset.
             _log.failure("observer {name} failed", name=observer.name)
+
+
+def idOf(event: Event) -> str:
+    """Return the id of the request that an event is about."""
+    return event.id if isinstance(event, TunnelRefused) else event.tunnel.request.id
 
 
 def inWords(error: BaseException | None) -> str:

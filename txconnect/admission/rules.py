@@ -30,6 +30,22 @@ if TYPE_CHECKING:
 __all__ = ["Authenticates", "Rules", "namesNoIdentity"]
 
 
+AUTHENTICATION = "authentication"
+"""The name that the authenticator has as a rule."""
+
+
+def isStock(plugin: object) -> bool:
+    """
+    Tell whether a plugin is of this package, and what it asks is so, too: see its
+    C{heldPlugins}.
+    """
+    module = type(plugin).__module__
+    # A function under a decorator is another's, whatever its wrapper is.
+    if not module.startswith("txconnect.") or module.startswith("txconnect.plugins."):
+        return False
+    return all(map(isStock, getattr(plugin, "heldPlugins", ())))
+
+
 class Authenticates(Protocol):
     """The part of an authenticator that the decision uses."""
 
@@ -62,6 +78,8 @@ class Rules:
     @ivar handlers: those that answer requests to the proxy itself.
     @ivar tunnelFields: those that add fields to the 200.
     @ivar requestRule: the requests that a head's parser takes.
+    @ivar watched: the names of the plugins whose hooks' time is taken: those that
+        are not of this package.
     @ivar certificateIdentity: returns the identity that a verified client
         certificate names, or L{None}.
     """
@@ -84,6 +102,19 @@ class Rules:
     headLimits: HeadLimits = attrs.field(init=False)
     pseudonym: str = attrs.field(init=False)
     requestRule: RequestRule = attrs.field(init=False)
+    watched: frozenset[str] = attrs.field(init=False)
+
+    @watched.default
+    def _makeWatched(self) -> frozenset[str]:
+        """Name the plugins whose hooks may block, and C{authentication}."""
+        asked = (*self.policies, *self.otherPlugins())
+        own = {id(each.plugin) for each in asked}
+        # The schemes and checkers, which are asked by the authenticator.
+        others = [each for each in self.plugins if id(each.plugin) not in own]
+        names = {each.name for each in asked if not isStock(each.plugin)}
+        if any(not isStock(each.plugin) for each in others):
+            names.add(AUTHENTICATION)
+        return frozenset(names)
 
     @headLimits.default
     def _makeHeadLimits(self) -> HeadLimits:

@@ -134,6 +134,11 @@ class Combined(ABC):
             provided.append(IService)
         directlyProvides(self, *provided)
 
+    @property
+    def heldPlugins(self) -> list[Any]:
+        """Return the policies of the members."""
+        return [member.policy for member in self.members]
+
     def __getattr__(self, name: str) -> object:
         # As a service it is the nameless service of its members: under its own
         # name a proxy could have only one such combinator.

@@ -95,6 +95,11 @@ class RuleRouter:
         self.pattern = pattern
         self._route = route
 
+    @property
+    def heldPlugins(self) -> tuple[object, ...]:
+        """Return the pattern, which is a policy."""
+        return () if self.pattern is None else (self.pattern,)
+
     def route(self, request: Request) -> MaybeAsync[Route | None]:
         """See L{IRouter.route}."""
         if self.pattern is None:
