@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 import pytest
+from rig import logging
 from twisted.application.service import Service
 from twisted.internet.address import (
     HostnameAddress,
@@ -23,6 +24,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactor
+from twisted.logger import formatEvent
 from twisted.python.failure import Failure
 
 from txconnect.errors import ConfigurationError
@@ -456,15 +458,17 @@ def test_gatePassesStartAndStopOn() -> None:
         ),
         (
             OverflowError("port must be 0-65535."),
-            "cannot listen: port must be 0-65535.",
+            "cannot listen on e1: port must be 0-65535.",
         ),
-        (OSError(9, "Bad file descriptor"), "cannot listen: Bad file descriptor"),
+        (OSError(9, "Bad file descriptor"), "cannot listen on e1: Bad file descriptor"),
+        # Its own sentence names what it is about.
+        (ConfigurationError("no such thing"), "cannot listen: no such thing"),
     ],
 )
 def test_cannotListenIsOneLineAndStatusOne(
     error: Exception, line: str, capfd: pytest.CaptureFixture[str], tmp_path: Any
 ) -> None:
-    """In the foreground; and the file with our pid does not stay behind."""
+    """[F21] In the foreground; and the file with our pid does not stay behind."""
     pidfile = tmp_path / "twistd.pid"
     pidfile.write_text("1")
     setting = Setting(LOOPBACK, error, pidfile=str(pidfile))
@@ -489,6 +493,24 @@ def test_daemonRaisesTheAddressAndTheReasonFirst() -> None:
         assert str(caught.value) == short
         shown = f"{CannotStart.__module__}.CannotStart: {short}"
         assert len(shown) <= 98
+
+
+def test_daemonsCallerGetsTheLine(tmp_path: Any) -> None:
+    """[F21] As in the foreground; the log has one line, and no traceback."""
+    pidfile = tmp_path / "twistd.pid"
+    pidfile.write_text("1")
+    setting = Setting(BUSY, foreground=False)
+    lines: list[str] = []
+    ending = Exit(setting.reactor, False, "twistd x", str(pidfile), lines.append)
+    setting.service._exit = ending
+    with logging() as logged, pytest.raises(SystemExit) as caught:
+        setting.service.privilegedStartService()
+    assert caught.value.code == 1
+    reason = "cannot listen on 127.0.0.1:3128: Address already in use"
+    assert lines == [f"twistd x: {reason}\n"]
+    assert [formatEvent(each) for each in logged.events] == [reason]
+    assert "log_failure" not in logged.events[0]
+    assert not pidfile.exists()
 
 
 @pytest.mark.parametrize("foreground", [True, False])

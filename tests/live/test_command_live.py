@@ -165,7 +165,11 @@ def test_txconnectSaysFourLinesThenOneForEachTunnel(tmp_path: Path, echo: int) -
         proxy.line(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d close  .*  up 5 B  down 5 B  ")
         assert got.startswith(b"HTTP/1.1 200 ")
         status, out, err = proxy.stop()
-    assert (status, out, err) == (-signal.SIGTERM, "", "")
+    assert (status, out) == (-signal.SIGTERM, "")
+    # [F28] A stop says so, once.
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d SIGTERM: stopping; open tunnels: 0; .*: 0\n", err
+    )
 
 
 def test_withoutOptionsPrivateAddressesAreRefused(tmp_path: Path) -> None:
@@ -293,7 +297,11 @@ WRONG = {
         "policy 'ports': 'http' is not a port",
     ),
     "a bad endpoint": (["--listen", "tcp:x"], "--listen 'tcp:x' is no endpoint: "),
-    "a bad port": (["--listen", "70000"], "cannot listen: "),
+    "a bad port": (["--listen", "70000"], "cannot listen on 70000: "),
+    "no such directory": (
+        ["--listen", "unix:/nope/s"],
+        "cannot listen on unix:/nope/s: No such file or directory",
+    ),
     "no such address": (
         ["--listen", "192.0.2.1:3128", "--open-proxy"],
         "cannot listen on 192.0.2.1:3128: ",
@@ -415,14 +423,55 @@ def test_daemonStartsListensLogsAndStops(tmp_path: Path) -> None:
     assert "Traceback" not in log
 
 
-@pytest.mark.parametrize("problem", ["in use", "--auth or --open-proxy"])
-def test_daemonThatCannotListenTellsItsParent(
-    tmp_path: Path, taken: int, problem: str
+@pytest.mark.parametrize(
+    ("problem", "line"),
+    [
+        ("in use", "cannot listen on {listen}: Address already in use"),
+        ("open", "refusing to start: 0.0.0.0:"),
+        ("no directory", "cannot listen on unix:/nope/s: No such file or directory"),
+        ("no log", "cannot start: accesslog: /proc/no: "),
+    ],
+)
+def test_daemonThatCannotListenTellsItsCaller(
+    tmp_path: Path, taken: int, problem: str, line: str
 ) -> None:
-    """The parent does not hang, and shows the address and the reason."""
-    listen = f"127.0.0.1:{taken}" if problem == "in use" else "0.0.0.0:0"
+    """[F21] One line as in the foreground, status 1, no pidfile; one line in the log."""
+    listen = {
+        "in use": f"127.0.0.1:{taken}",
+        "open": "0.0.0.0:0",
+        "no directory": "unix:/nope/s",
+    }.get(problem, "0")
     command = [*TWISTD, "--logfile", "log", "connectproxy", "--listen", listen]
+    if problem == "no log":
+        command += ["--observer", "accesslog:/proc/no"]
     ended = ends(command, tmp_path)
-    assert ended.returncode == 1
-    assert listen.rpartition(":")[0] in ended.stderr
-    assert problem in ended.stderr
+    assert (ended.returncode, ended.stdout) == (1, "")
+    line = line.format(listen=listen)
+    assert ended.stderr.startswith(f"twistd connectproxy: {line}"), ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert not (tmp_path / "twistd.pid").exists()
+    log = (tmp_path / "log").read_text()
+    assert log.count(line) == 1
+    assert "Traceback" not in log and "Unhandled" not in log
+
+
+def test_daemonsLines(tmp_path: Path) -> None:
+    """[F28] Date and name once each; a stop is one line, with what it ends."""
+    command = [*TWISTD, "--logfile", "log", "connectproxy", "--listen", "0"]
+    ended = ends(command, tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    try:
+        found = URL.search((tmp_path / "log").read_text())
+        assert found is not None
+        idle = socket.create_connection(("127.0.0.1", int(found[2])), DEADLINE)
+        assert answer(int(found[2]), "10.0.0.1:443").startswith(b"HTTP/1.1 403 ")
+    finally:
+        stopDaemon(tmp_path / "twistd.pid")
+    idle.close()
+    log = (tmp_path / "log").read_text()
+    lines = [line for line in log.splitlines() if "txconnect" in line]
+    assert any(re.search(r"\[txconnect#info\] .*refuse ", line) for line in lines)
+    assert not any("observers" in line for line in lines)
+    assert (
+        log.count("SIGTERM: stopping; open tunnels: 0; connections of clients: 1") == 1
+    )

@@ -323,8 +323,8 @@ ENDS: dict[str, Callable[[Program], list[tuple[int, int]]]] = {
 @pytest.mark.parametrize("how", ENDS)
 def test_anEndResetsAndLogsEveryTunnel(program: Program, echo: Echo, how: str) -> None:
     """
-    [F10] What was cut short never looks complete; and nothing is said of it, also
-    where several processes are told, or one is told twice.
+    [F10] [F28] What was cut short never looks complete; and one line is said of it,
+    also where several processes are told, or one is told twice.
     """
     clients = program.tunnels(echo, 8)
     before = program.output()
@@ -334,7 +334,13 @@ def test_anEndResetsAndLogsEveryTunnel(program: Program, echo: Echo, how: str) -
     assert [end(client) for client in clients] == ["reset"] * 8
     assert program.awaitEnd() == -sent[0][1]
     assertAllLogged(program, echo, 8)
-    assert program.output() == before
+    said = program.output().removeprefix(before).splitlines()
+    name = signal.Signals(sent[0][1]).name
+    assert len([line for line in said if f"{name}: stopping; " in line]) == 1
+    # Each process says how much it ends.
+    counts = [re.search(r"open tunnels: (\d+)", line) for line in said]
+    assert sum(int(found[1]) for found in counts if found) == 8
+    assert all("stopping; " in line for line in said)
 
 
 def assertAllLogged(program: Program, echo: Echo, count: int) -> None:

@@ -19,12 +19,16 @@ class Reactor:
 
     def __init__(self) -> None:
         self.stops = 0
+        self.threadCalls: list[tuple[Any, ...]] = []
         self.shutdown: list[Callable[[], object]] = []
 
     def stop(self) -> None:
         self.stops += 1
         if self.stops > 1:
             raise ReactorNotRunning
+
+    def callFromThread(self, call: Any, *arguments: Any) -> None:
+        self.threadCalls.append((call, *arguments))
 
     def addSystemEventTrigger(self, phase: str, event: str, call: Any) -> None:
         assert (phase, event) == ("before", "shutdown")
@@ -64,7 +68,8 @@ class Setting:
     def __init__(self, other: Any = None) -> None:
         self.reactor = Reactor()
         self.system = System(self.reactor, other)
-        self.stopping = StopOnce(self.reactor, self.system)
+        self.told: list[str] = []
+        self.stopping = StopOnce(self.reactor, self.told.append, self.system)
         self.stopping.install()
 
     def begin(self) -> None:
@@ -84,6 +89,16 @@ def test_secondSignalIsQuiet(setting: Setting, first: int) -> None:
     for number in (first, signal.SIGTERM, signal.SIGINT, first):
         setting.system.come(number)
     assert setting.reactor.stops == 1
+
+
+def test_theSignalIsToldOfOnce(setting: Setting) -> None:
+    """[F28] By its name, in the reactor and not in the handler."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        setting.system.come(number)
+    assert setting.told == []
+    for call, *arguments in setting.reactor.threadCalls:
+        call(*arguments)
+    assert setting.told == ["SIGINT"]
 
 
 def test_signalBehindAMessageIsQuiet(setting: Setting) -> None:

@@ -16,11 +16,12 @@ import attrs
 from twisted.internet.interfaces import IReactorCore
 from twisted.internet.protocol import Factory
 
+from txconnect.command.daemonstart import DaemonStart
 from txconnect.command.options import Options
 from txconnect.command.startup import Welcome, welcome
 from txconnect.configuration import Configuration, proxyService
 from txconnect.configuration.running import Listening
-from txconnect.listening import ListeningService
+from txconnect.listening import Exit, ListeningService
 from txconnect.naming import freshName
 from txconnect.observers.outputs import drainOutputs
 from txconnect.operating.requests import Operated, OperatedProxy, signalHandlers
@@ -39,31 +40,43 @@ def makeService(options: Options) -> SignalService:
 
     # One object of many interfaces, of which its module shows some.
     reactor: Any = installed
-    # Once it runs: the reactor installs its own handlers when it starts.
-    reactor.callWhenRunning(StopOnce(reactor).install)
     # twistd ends by a signal to itself: nothing of the interpreter's own end is run.
     reactor.addSystemEventTrigger("after", "shutdown", drainOutputs)
     lines = welcome(options["built"], type(reactor).__name__)
     announce = partial(_writeLines, lines, options.write())
+    exit = _exit(reactor, options)
     operated: Operated
     if options["held"] is not None:
-        service = _supervisorService(reactor, options, announce)
+        service = _supervisorService(reactor, options, exit, announce)
         operated = service.proxy
     else:
-        exit = options.exit(reactor)
         service = proxyService(reactor, options["built"], exit, announce)
         operated = OperatedProxy(reactor, service.proxy)
+    # Once it runs: the reactor installs its own handlers when it starts.
+    reactor.callWhenRunning(StopOnce(reactor, operated.tellStop).install)
     return SignalService(service, signalHandlers(reactor, operated, os.getpid))
 
 
+def _exit(reactor: Any, options: Options) -> Exit:
+    if not options.becomesDaemon:
+        return options.exit(reactor)
+    start = DaemonStart()
+    # twistd has told its parent by then that the program runs.
+    reactor.callWhenRunning(start.over)
+    return options.exit(reactor, start.failed)
+
+
 def _supervisorService(
-    reactor: IReactorCore, options: Options, announce: Callable[[Listening], object]
+    reactor: IReactorCore,
+    options: Options,
+    exit: Exit,
+    announce: Callable[[Listening], object],
 ) -> ListeningService:
     """Make the parent's service: it binds and judges the ports, and starts the workers."""
     # Late: without workers nothing of theirs is loaded.
     from txconnect.workers.supervisor import Supervisor
 
-    built, exit = options["built"], options.exit(reactor)
+    built = options["built"]
     supervisor = Supervisor(
         reactor,
         _withName(built.configuration),

@@ -228,13 +228,24 @@ class Options(usage.Options, strcred.AuthOptionMixin):
         """True when C{twistd} does not become a daemon, so that its output is seen."""
         return bool(self._parentOption("nodaemon") or self._parentOption("debug"))
 
-    def exit(self, reactor: IReactorCore) -> Exit:
-        """Return the way in which this program ends when it cannot start."""
+    @property
+    def becomesDaemon(self) -> bool:
+        """True when C{twistd} will fork, and its caller will wait for the start."""
+        return self._belowTwistd() and not self.foreground
+
+    def exit(
+        self, reactor: IReactorCore, failed: Callable[[str], object] | None = None
+    ) -> Exit:
+        """
+        Return the way in which this program ends when it cannot start.
+
+        @param failed: of a daemon: brings a line to the process that was called.
+        """
         parent = self.parent
         # twist never leaves the foreground.
         waits = parent is not None and (self.foreground or not self._belowTwistd())
         pidfile = str(self._parentOption("pidfile") or "")
-        return Exit(reactor, waits, self._programName(), pidfile)
+        return Exit(reactor, waits, self._programName(), pidfile, failed)
 
     def getSynopsis(self) -> str:
         """Return the first line of the help."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 import attrs
@@ -35,8 +36,11 @@ class Exit:
     The end of this program when it cannot listen.
 
     @ivar foreground: true when a caller waits for the exit status: it gets one
-        line and status 1.  A daemon must raise instead, which is how C{twistd}
-        reports to its parent; C{SystemExit} there leaves the parent waiting.
+        line and status 1.
+    @ivar failed: of a daemon: called with the line, which it brings to the process
+        that was called.  Where there is none, a daemon raises L{CannotStart}, which
+        is how C{twistd} reports to its parent; C{SystemExit} there would leave the
+        parent waiting.
     @ivar program: the name at the beginning of the line.
     @ivar pidfile: the file that C{twistd} wrote and, when the program ends
         here, does not remove; or empty.
@@ -46,12 +50,17 @@ class Exit:
     foreground: bool
     program: str = "txconnect"
     pidfile: str = ""
+    failed: Callable[[str], object] | None = None
 
     def endStartup(self, reason: CannotStart) -> NoReturn:
         """End the start-up that is under way."""
-        if not self.foreground:
+        if self.foreground:
+            self._writeLine(reason)
+        elif self.failed is not None:
+            _log.error("{reason}", reason=str(reason))
+            self.failed(f"{self.program}: {reason}\n")
+        else:
             raise CannotStart(reason.short, reason.short) from None
-        self._writeLine(reason)
         self._removePidfile()
         raise SystemExit(1)
 

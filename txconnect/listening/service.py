@@ -118,7 +118,8 @@ class ListeningService(Service):
         self._ports: dict[int, IListeningPort] = {}
         self._starting = False
         self._listening = False
-        self._failure: Failure | None = None
+        # The first reason for which it cannot listen.
+        self._failure: CannotStart | None = None
 
     def privilegedStartService(self) -> None:
         """Bind the ports.  Only C{twistd} calls this."""
@@ -168,7 +169,7 @@ class ListeningService(Service):
         self._starting = False
         if self._failure is not None:
             self._closePorts()
-            self._exit.endStartup(_startError(self._failure))
+            self._exit.endStartup(self._failure)
 
     def _portBound(
         self, port: IListeningPort, number: int, listener: Listener, gate: Gate
@@ -190,13 +191,13 @@ class ListeningService(Service):
         # Only the first is reported: by it the program ends.
         if failure.check(CancelledError) or self._failure is not None:
             return
-        self._failure = failure
+        self._failure = _startError(failure, listener)
         if not failure.check(CannotListenError, *_EXPECTED):
             _log.failure(
                 "Listening on {where} failed", failure, where=listener.description
             )
         if not self._starting:
-            self._exit.endRunning(_startError(failure))
+            self._exit.endRunning(self._failure)
 
     def _announcePorts(self) -> None:
         if self._failure is None and self.running:
@@ -229,13 +230,18 @@ def _unguardedError(host: IAddress, forwarded: bool) -> CannotStart:
     )
 
 
-def _startError(failure: Failure) -> CannotStart:
+def _startError(failure: Failure, listener: Listener) -> CannotStart:
     error = failure.value
     if isinstance(error, CannotStart):
         return error
+    if isinstance(error, ConfigurationError):
+        # Its own sentence says of what.
+        return CannotStart(f"cannot listen: {error}", str(error))
     if not isinstance(error, CannotListenError):
+        # Such as a lock file's, of a directory that is not there: it names no address.
         text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return CannotStart(f"cannot listen: {text}", text)
+        short = f"{listener.description}: {text}"
+        return CannotStart(f"cannot listen on {short}", short)
     reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
     short = f"{_failedAddress(error)}: {reason}"
     return CannotStart(f"cannot listen on {short}", short)

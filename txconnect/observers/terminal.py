@@ -15,7 +15,8 @@ from txconnect.observers.outputs import Output, StreamOutput, outputOf
 
 __all__ = ["Terminal", "lineWriter", "logLine", "peopleNote", "streamOutput"]
 
-_log = Logger()
+# A daemon's log shows it with each line: the program's name, no module's.
+_log = Logger(namespace="txconnect")
 
 
 def lineWriter(foreground: bool) -> Callable[[str], object]:

@@ -34,6 +34,13 @@ class Operated(Protocol):
     def listTunnels(self) -> None:
         """List the open tunnels in the log."""
 
+    def tellStop(self, why: str = "") -> None:
+        """
+        Say in the log what the stop that begins will end.
+
+        @param why: the name of the signal, or empty.
+        """
+
 
 class ReopeningProxy(ListedProxy, Protocol):
     """The part of a L{ConnectProxy<txconnect.proxy.ConnectProxy>} that is needed."""
@@ -65,6 +72,15 @@ class OperatedProxy:
     def listTunnels(self) -> None:
         """Begin to list the open tunnels in the log."""
         self._listing.beginList()
+
+    def tellStop(self, why: str = "") -> None:
+        """Say in the log how much the stop that begins will end."""
+        _log.info(
+            "{why}stopping; open tunnels: {tunnels}; connections of clients: {connections}",
+            why=why and f"{why}: ",
+            tunnels=len(self._proxy.resources.tunnels.live()),
+            connections=self._proxy.connections,
+        )
 
 
 def signalHandlers(

@@ -15,13 +15,17 @@ from functools import partial
 from types import FrameType
 
 from twisted.internet.error import ReactorNotRunning
-from twisted.internet.interfaces import IReactorCore
+from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
 
-from txconnect.operating.signals import SignalModule
+from txconnect.operating.signals import SignalModule, signalName
 
 Handler = Callable[[int, FrameType | None], object]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StoppedReactor(IReactorCore, IReactorFromThreads):
+    """The interfaces of a reactor that is stopped by a signal."""
 
 
 class StopOnce:
@@ -29,12 +33,19 @@ class StopOnce:
     A stop of the reactor that may be requested any number of times.
     """
 
-    def __init__(self, reactor: IReactorCore, system: SignalModule = signal) -> None:
+    def __init__(
+        self,
+        reactor: StoppedReactor,
+        tell: Callable[[str], object] | None = None,
+        system: SignalModule = signal,
+    ) -> None:
         """
         @param reactor: installs its handlers when it starts, after the services.
+        @param tell: called in the reactor with the signal's name, before the stop.
         @param system: the module C{signal}, or a test's replacement.
         """
         self._reactor = reactor
+        self._tell = tell
         self._system = system
         self._stopping = False
 
@@ -70,4 +81,7 @@ class StopOnce:
         # It may run between any two instructions, those of stop() included.
         if not self._stopping:
             self._stopping = True
+            if self._tell is not None:
+                # The reactor's handler has it stop in the same way, after this.
+                self._reactor.callFromThread(self._tell, signalName(number))
             before(number, frame)

@@ -130,6 +130,15 @@ class Supervisor(Service):
             "told {workers} to list the open tunnels", workers=self._requestAll("list")
         )
 
+    def tellStop(self, why: str = "") -> None:
+        """Say in the log that the workers will be stopped; each says what it ends."""
+        workers = len(self._slots)
+        _log.info(
+            "{why}stopping; workers: {workers}",
+            why=why and f"{why}: ",
+            workers=workers,
+        )
+
     def _requestAll(self, kind: str) -> str:
         asked = sum(slot.request(kind) for slot in self._slots)
         return "1 worker" if asked == 1 else f"{asked} workers"

@@ -45,16 +45,16 @@ class WorkerExit(Exit):
     """
     The end of a worker that cannot listen: the parent reports the reason.
 
-    @ivar failed: called with the reason.
+    @ivar tellParent: called with the reason.
     """
 
-    failed: Callable[[str], object] = attrs.field(kw_only=True)
+    tellParent: Callable[[str], object] = attrs.field(kw_only=True)
 
     def endStartup(self, reason: CannotStart) -> NoReturn:
         raise reason from None
 
     def endRunning(self, reason: CannotStart) -> None:
-        self.failed(reason.short)
+        self.tellParent(reason.short)
 
 
 class Worker:
@@ -111,6 +111,14 @@ class Worker:
         else:
             self._operated.listTunnels()
 
+    def tellStop(self, why: str = "") -> None:
+        """Say in the log what the stop of this worker will end, if anything."""
+        # The parent has told of the stop itself.
+        service = self._service
+        if service is not None and self._operated is not None:
+            if service.proxy.connections:
+                self._operated.tellStop(why)
+
     def stopService(self) -> Deferred[None]:
         """Stop the proxy, or kill the process after L{STOP_TIMEOUT}."""
         # The parent would kill it, but may be gone.  A thread, as a plugin that
@@ -120,6 +128,7 @@ class Worker:
         watchdog.start()
         if self._service is None or not self._service.running:
             return maybeDeferred(lambda: None)
+        self.tellStop()
         return maybeDeferred(self._service.stopService)
 
     def _parentLost(self, reason: BaseException | None) -> None:
@@ -158,7 +167,7 @@ class Worker:
         write = lineWriter(config.foreground)
         built = build(self._reactor, configuration, write, handed)
         _enterDirectory(config.rundir)
-        exit = WorkerExit(self._reactor, False, failed=self._startFailed)
+        exit = WorkerExit(self._reactor, False, tellParent=self._startFailed)
         return proxyService(
             self._reactor, built, exit, lambda _: self._ready.callback(None)
         )

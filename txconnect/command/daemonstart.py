@@ -1,0 +1,73 @@
+"""
+The start of a daemon, as its caller sees it.
+
+C{twistd} forks, and its parent waits for the child's word.  Where the child cannot
+start, the parent prints the exception's C{repr} in 98 octets, and the log gets a
+traceback: of a port in use an operator reads little.  So the process that was called
+waits for this program's own word first, prints it as a program in the foreground does,
+and ends with status 1.
+
+The only place between the fork of C{twistd} and its waiting is Python's hook for forks.
+It acts once, in the process that was called; every other process passes it by.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+
+Register = Callable[..., object]
+
+
+class DaemonStart:
+    """
+    The way of a daemon's word to the process from which it was started.
+
+    Made before C{twistd} forks.
+    """
+
+    def __init__(self, register: Register = os.register_at_fork) -> None:
+        """
+        @param register: as C{os.register_at_fork}.
+        """
+        self._caller = os.getpid()
+        # Not inherited by other programs: these would keep it open, and so the
+        # caller waiting.
+        self._reading, self._writing = os.pipe()
+        self._open = True
+        register(after_in_parent=self._afterFork)
+
+    def failed(self, line: str) -> None:
+        """Have the caller print a line and end with status 1; called by the daemon."""
+        if self._open:
+            # As much as a pipe takes at once, so that this never waits.
+            os.write(self._writing, line.encode("utf-8", "backslashreplace")[:4096])
+            self.over()
+
+    def over(self) -> None:
+        """Let the caller go on: whatever comes now is for the log."""
+        if self._open:
+            self._open = False
+            os.close(self._reading)
+            os.close(self._writing)
+
+    def _afterFork(self) -> None:
+        if not self._open or os.getpid() != self._caller:
+            return
+        self._open = False
+        os.close(self._writing)
+        pieces = iter(partial(os.read, self._reading, 4096), b"")
+        line = b"".join(pieces).decode("utf-8", "replace")
+        os.close(self._reading)
+        if line:
+            _endCaller(line)
+
+
+def _endCaller(line: str) -> None:
+    # sys.stderr is the log's by now.
+    stream = sys.__stderr__ or sys.stderr
+    stream.write(line)
+    stream.flush()
+    os._exit(1)
