@@ -63,7 +63,9 @@ class RefusalEvents:
         )
         if cause is Cause.EXHAUSTED and self.shortage is not None:
             self.shortage()
-        return self._limited(event) if cause.limited else event
+        # A policy may refuse a request with such a cause, too: that is no stranger's
+        # connection alone.
+        return self._limited(event) if cause.limited and request is None else event
 
     def tellUnserved(
         self,
