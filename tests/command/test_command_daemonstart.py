@@ -48,10 +48,12 @@ def test_aStartThatSucceeds(monkeypatch: pytest.MonkeyPatch) -> None:
     """[F21] The caller goes on, once; later forks pass by."""
     codes: list[int] = []
     monkeypatch.setattr("os._exit", codes.append)
-    _, hook, child = started()
-    os.close(child)
-    hook()
-    hook()
+    for word in (b"", b"\0"):
+        _, hook, child = started()
+        os.write(child, word)
+        os.close(child)
+        hook()
+        hook()
     assert codes == []
 
 
@@ -76,5 +78,11 @@ def test_theDaemonsSide() -> None:
     assert os.read(reading, 100) == b"one\n"
     assert os.read(reading, 100) == b""
     os.close(reading)
+    again, _, child = started()
+    reading = os.dup(again._reading)
+    again.over()
+    assert os.read(reading, 100) == b"\0"
+    os.close(reading)
+    os.close(child)
     # Done: its forks are nobody's business.
     hook()

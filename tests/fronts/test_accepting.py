@@ -5,6 +5,8 @@ The guard that pauses ports when descriptors run out, with ports that a test dri
 from __future__ import annotations
 
 import errno
+import os
+import resource
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from twisted.internet.task import Clock
 from twisted.internet.unix import Port as UnixPort
 from twisted.logger import Logger, formatEvent
 
-from txconnect.fronts.accepting import PLENTY, POLL, AcceptGuard, Room
+from txconnect.fronts.accepting import PLENTY, POLL, AcceptGuard, Room, countFree
 from txconnect.values import Cause
 
 
@@ -237,6 +239,37 @@ def test_dialling() -> None:
     rig.guard.dialFailed()
     assert not rig.ports[0].reading
     rig.guard.dialFailed()
+
+
+def test_counting() -> None:
+    """[F16] The real count is that of the descriptors that can be opened."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(map(int, os.listdir("/proc/self/fd")))
+    assert countFree(20) == Room(20)
+    opened: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 40, hard))
+    try:
+        room = countFree(10_000)
+        with pytest.raises(OSError, match="Too many open files"):
+            while True:
+                opened.append(os.open(os.devnull, os.O_RDONLY))
+        none = countFree(10_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in opened:
+            os.close(descriptor)
+    assert room == Room(len(opened), errno.EMFILE)
+    assert none == Room(0, errno.EMFILE)
+
+
+def test_countingWithNoneLeft(monkeypatch: pytest.MonkeyPatch) -> None:
+    """[F16] The errno says of what there is none."""
+
+    def pipe() -> Any:
+        raise OSError(errno.ENFILE, "Too many open files in system")
+
+    monkeypatch.setattr("os.pipe", pipe)
+    assert countFree(20) == Room(0, errno.ENFILE)
 
 
 def test_theProxyTells() -> None:

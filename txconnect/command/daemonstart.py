@@ -14,11 +14,13 @@ It acts once, in the process that was called; every other process passes it by.
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Callable
-from functools import partial
 
 Register = Callable[..., object]
+
+_RUNS = b"\0"
 
 
 class DaemonStart:
@@ -41,15 +43,19 @@ class DaemonStart:
 
     def failed(self, line: str) -> None:
         """Have the caller print a line and end with status 1; called by the daemon."""
-        if self._open:
-            # As much as a pipe takes at once, so that this never waits.
-            os.write(self._writing, line.encode("utf-8", "backslashreplace")[:4096])
-            self.over()
+        self._end(line.encode("utf-8", "backslashreplace"))
 
     def over(self) -> None:
         """Let the caller go on: whatever comes now is for the log."""
+        # A word, too: a process that a plugin has forked may keep the pipe open.
+        self._end(_RUNS)
+
+    def _end(self, word: bytes) -> None:
         if self._open:
             self._open = False
+            # As much as a pipe takes at once, so that this never waits; and it is
+            # read at once.
+            os.write(self._writing, word[: select.PIPE_BUF])
             os.close(self._reading)
             os.close(self._writing)
 
@@ -58,11 +64,11 @@ class DaemonStart:
             return
         self._open = False
         os.close(self._writing)
-        pieces = iter(partial(os.read, self._reading, 4096), b"")
-        line = b"".join(pieces).decode("utf-8", "replace")
+        # Nothing, if the child has ended otherwise: twistd's parent will say so.
+        word = os.read(self._reading, select.PIPE_BUF)
         os.close(self._reading)
-        if line:
-            _endCaller(line)
+        if word not in (b"", _RUNS):
+            _endCaller(word.decode("utf-8", "replace"))
 
 
 def _endCaller(line: str) -> None:

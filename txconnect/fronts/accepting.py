@@ -20,6 +20,7 @@ pauses the ports as well.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Callable
 from typing import Any
@@ -38,8 +39,11 @@ from txconnect.linelimit import LineLimit
 POLL = 0.1
 """Seconds between looks at the descriptors that are free."""
 
-PLENTY = 256
+PLENTY = 64
 """As many free descriptors end a shortage; less where the limit is low."""
+
+COUNTED = 256
+"""Free descriptors are counted up to here."""
 
 A_CLIENT = 4
 """The free descriptors for each client that is accepted in a shortage."""
@@ -64,18 +68,34 @@ def countFree(most: int) -> Room:
     """
     Count the descriptors that this process can still open.
 
+    It takes two for a moment, and not all that are free: another thread may need one
+    meanwhile, such as a look-up.
+
     @param most: count no further.
     """
-    opened: list[int] = []
     try:
-        while len(opened) < most:
-            # Two at a time, and no file is needed, which chroot might not have.
-            opened += os.pipe()
+        # This system may have none left, too; a duplicate would not show that.
+        reading, writing = os.pipe()
     except OSError as error:
-        return Room(len(opened), error.errno or 0)
+        return Room(0, error.errno or 0)
+    os.close(writing)
+    try:
+        return _countNumbers(reading, most)
     finally:
-        for descriptor in opened:
-            os.close(descriptor)
+        os.close(reading)
+
+
+def _countNumbers(descriptor: int, most: int) -> Room:
+    """Count the numbers that are free for duplicates of a descriptor, one by one."""
+    count, number = 1, 0
+    while count < most:
+        try:
+            number = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, number)
+        except OSError:
+            # EMFILE, or EINVAL for a number beyond the limit.
+            return Room(count, errno.EMFILE)
+        os.close(number)
+        count, number = count + 1, number + 1
     return Room(most)
 
 
@@ -179,8 +199,8 @@ class AcceptGuard:
         if self._said is None:
             self._tellShortage()
         limit = self._limit()
-        plenty = PLENTY if limit is None else min(PLENTY, max(A_CLIENT, limit // 8))
-        room = self._countFree(plenty)
+        plenty = PLENTY if limit is None else min(PLENTY, max(A_CLIENT, limit // 16))
+        room = self._countFree(COUNTED)
         # A port that fails in here finds the ports paused.
         drained = self._acceptSome(room.count // A_CLIENT)
         if drained and room.count >= plenty:
