@@ -81,7 +81,7 @@ class Resources:
     @ivar clock: provides C{IReactorTime}.
     @ivar surroundings: the part of them that decisions use.
     @ivar dialer: reaches the addresses of the direct route.
-    @ivar refusals: makes the events of refusals.
+    @ivar refusals: sees the event of every refusal.
     @ivar kernel: the resources of kernel relays, or L{None} where there are none.
     @ivar leaving: watches clients whose transport is paused.
     @ivar connectBy: connects by a router's route:
@@ -246,7 +246,8 @@ class Exchange:
     def refuse(self, refused: Refused) -> None:
         """Refuse it for a reason that its front has found."""
         if not self._finished:
-            self._finish(self._refusalEvent(refused))
+            event = self._refusalEvent(refused)
+            self._finish(self._resources.refusals.mark(event))
             self._stream.refuse(refused, self)
 
     def giveUp(self, cause: Cause) -> None:
@@ -256,7 +257,8 @@ class Exchange:
         @param cause: one that is never answered.
         """
         if not self._finished:
-            self._finish(self._refusalEvent(Refused(cause)))
+            event = self._refusalEvent(Refused(cause))
+            self._finish(self._resources.refusals.mark(event))
 
     def stop(self) -> bool:
         """
@@ -436,12 +438,15 @@ class Exchange:
 
     def _refusalEvent(self, refused: Refused) -> TunnelRefused:
         decision = self._decision
-        return self._resources.refusals.makeEvent(
-            refused,
+        return TunnelRefused(
+            refused.cause,
+            refused.rule,
+            refused.reason,
             self.id,
             self.request,
             self._stream.client,
             self._resources.clock.seconds() - self._began,
+            refused.attempted,
             () if decision is None else tuple(decision.notes),
         )
 

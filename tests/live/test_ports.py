@@ -15,6 +15,7 @@ from kernelrig import reactorOf
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 
+from txconnect.fronts.accepting import AcceptGuard
 from txconnect.fronts.ports import Ports
 from txconnect.ownaddresses import OwnAddresses, OwnListeners
 
@@ -46,7 +47,12 @@ class Bench:
         self.reactor = reactorOf("epoll")
         self.clock = Clock()
         self.reactor.useClock(self.clock)
-        self.accepting = Accepting(Ports(OwnListeners(OwnAddresses())))
+        self.accepting = Accepting(
+            Ports(
+                OwnListeners(OwnAddresses()),
+                AcceptGuard(self.clock, lambda client: None, lambda: ""),
+            )
+        )
         self.clients: list[socket.socket] = []
         self.listening: list[Any] = []
 
