@@ -49,6 +49,18 @@ def test_aPeriodBeginsWithItsFirstLine() -> None:
     assert limit.admit(1) is None
 
 
+def test_aClockThatIsSetBack() -> None:
+    """[F15] It silences nothing."""
+    clock = Clock()
+    clock.advance(7200)
+    limit = LineLimit(clock, lines=1)
+    limit.admit("tls")
+    assert limit.admit("tls") is None
+    clock.rightNow -= 3600
+    assert limit.admit("tls") == LeftOut(1, 0.0)
+    assert limit.admit("tls") is None
+
+
 def test_kindsDoNotTouchEachOther() -> None:
     """[F15] A flood of one kind hides no other."""
     limit = LineLimit(Clock(), lines=1)

@@ -426,7 +426,7 @@ class Exchange:
     def _tellEstablished(self, info: TunnelInfo) -> None:
         """Tell the observers of the tunnel, once and before its end."""
         self._established = True
-        tellObservers(self.rules, self._resources.clock, TunnelEstablished(info))
+        tellObservers(self.rules, TunnelEstablished(info))
 
     def tunnelClosed(self, closed: TunnelClosed) -> None:
         """Both legs are gone; called by the tunnel."""
@@ -472,7 +472,7 @@ class Exchange:
             leg.abort()
         if self._early is not None:
             self._takeEarly(self._early)
-        tellObservers(self.rules, self._resources.clock, event)
+        tellObservers(self.rules, event)
         self._stream.exchangeFinished()
 
     def _takeEarly(self, early: EarlyData) -> list[bytes]:

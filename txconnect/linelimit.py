@@ -97,13 +97,15 @@ class LineLimit:
         window = self._windows.get(kind)
         if window is None:
             window = self._windows[kind] = _Window(now)
-        elif now - window.begins >= self._period:
+        elif not 0 <= now - window.begins < self._period:
+            # Over, or the system's clock was set back.
             window.begins = now
             window.lines = 0
         if window.lines >= self._lines:
             window.leftOut += 1
             return None
-        left = LeftOut(window.leftOut, now - window.written) if window.leftOut else NONE
+        seconds = max(0.0, now - window.written)
+        left = LeftOut(window.leftOut, seconds) if window.leftOut else NONE
         window.lines += 1
         window.written = now
         window.leftOut = 0

@@ -27,7 +27,6 @@ class RefusalEvents:
     """
 
     def __init__(self, clock: IReactorTime, ids: RequestIds) -> None:
-        self._clock = clock
         self._ids = ids
         self._lines = LineLimit(clock)
         self.shortage: Callable[[], object] | None = None
@@ -62,7 +61,7 @@ class RefusalEvents:
             client,
             seconds,
         )
-        tellObservers(rules, self._clock, self.mark(event))
+        tellObservers(rules, self.mark(event))
 
     def _limit(self, event: TunnelRefused) -> TunnelRefused:
         left = self._lines.admit(event.cause)

@@ -14,6 +14,7 @@ be blamed for the time that other programs of the machine take.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from functools import partial
 from inspect import iscoroutine
@@ -43,6 +44,9 @@ _PLAIN = frozenset((Allow, Deny, Route, type(None)))
 
 SLOW = 0.25
 """Seconds that a hook may keep the reactor before the log says so."""
+
+# The reactor's time is that of the wall, and may be set while a hook runs.
+stopwatch = time.monotonic
 
 _log = Logger()
 _T = TypeVar("_T")
@@ -121,7 +125,7 @@ class HookCaller:
         return answer
 
     def _timed(self, name: str, hook: Callable[..., object]) -> Callable[..., object]:
-        return partial(callTimed, self.clock, name, self.request.id, hook)
+        return partial(callTimed, name, self.request.id, hook)
 
     def inTime(self, answer: Deferred[_T], name: str) -> Deferred[_T]:
         """
@@ -199,7 +203,6 @@ class _HookTimeout(HookFailed):
 
 
 def callTimed(
-    clock: IReactorTime,
     name: str,
     id: str,
     hook: Callable[..., object],
@@ -211,11 +214,11 @@ def callTimed(
     @param name: the plugin's name.
     @param id: the request's.
     """
-    began = clock.seconds()
+    began = stopwatch()
     try:
         return hook(*arguments)
     finally:
-        seconds = clock.seconds() - began
+        seconds = stopwatch() - began
         if seconds > SLOW:
             _log.warn(
                 "{name} kept the reactor for {seconds:.2f} s over {id}: it blocks all "
@@ -230,12 +233,12 @@ def _settledCall(hook: Callable[..., object], *arguments: object) -> object:
     return settle(hook(*arguments))
 
 
-def tellObservers(rules: Rules, clock: IReactorTime, event: Event) -> None:
+def tellObservers(rules: Rules, event: Event) -> None:
     """Tell every observer of an event, in order."""
     for observer in rules.observers:
         observe = observer.plugin.observe
         if observer.name in rules.watched:
-            observe = partial(callTimed, clock, observer.name, idOf(event), observe)
+            observe = partial(callTimed, observer.name, idOf(event), observe)
         try:
             observe(event)
         except BaseException:
