@@ -122,7 +122,7 @@ def test_noPluginIsBlamedForOthers(logged: Logged, watch: Clock) -> None:
 
     rig = Rig(
         policies=[
-            PortsPolicy("any"),
+            Named("every port", PortsPolicy("any")),
             Named("names", allOf(HostsPolicy("example.com"))),
             Named("quick", Policy(Allow)),
         ]
