@@ -222,13 +222,10 @@ def test_versionsAndMethods(line: bytes, cause: Cause) -> None:
 
 @pytest.mark.parametrize("minor", range(10))
 def test_minorVersions(minor: int) -> None:
-    """[H1-16] 1.0 is 1.0, and all above it counts as 1.1, Host included."""
+    """[H1-16] 1.0 is 1.0, and all above it counts as 1.1."""
     line = b"CONNECT example.com:443 HTTP/1.%d\r\n" % minor
     assert accepted(line + HOST + b"\r\n").httpVersion == ("1.1" if minor else "1.0")
-    if minor:
-        assert refused(line + b"\r\n")[0] is Cause.MALFORMED
-    else:
-        assert accepted(line + b"\r\n").headers == ()
+    assert accepted(line + b"\r\n").headers == ()
 
 
 @pytest.mark.parametrize(
@@ -359,13 +356,11 @@ def test_badFields(lines: bytes, reason: str) -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        b"",
-        b"X: y\r\n",
         HOST + HOST,
         HOST + b"Host: other.example\r\n",
         HOST + b"HOST:\r\n",
-        b"Host:\r\n",
-        b"Host: \t\r\n",
+        b"Host:\r\n" + HOST,
+        b"Host:\r\nHost:\r\n",
         b"Host: :443\r\n",
         b"Host: example.com:443, example.com:443\r\n",
         b"Host: http://example.com\r\n",
@@ -387,14 +382,51 @@ def test_badFields(lines: bytes, reason: str) -> None:
     ],
 )
 def test_badHosts(fields: bytes) -> None:
-    """[H1-03] HTTP/1.1 has exactly one Host field, and it names a host."""
+    """[H1-03] A head has at most one Host field, and what it names is a host."""
     cause, reason = refused(LINE + fields + b"\r\n")
     assert cause is Cause.MALFORMED
     assert "Host" in reason
-    if b"Host" in fields:
-        # An HTTP/1.0 head may leave it out, but not have it wrong.
-        old = LINE.replace(b"1.1", b"1.0")
-        assert refused(old + fields + b"\r\n") == (cause, reason)
+    old = LINE.replace(b"1.1", b"1.0")
+    assert refused(old + fields + b"\r\n") == (cause, reason)
+
+
+@pytest.mark.parametrize("fields", [b"", b"X: y\r\n", b"Host:\r\n", b"HOST: \t \r\n"])
+@pytest.mark.parametrize("version", [b"1.0", b"1.1", b"1.2"])
+def test_noHost(fields: bytes, version: bytes) -> None:
+    """[F41] [H1-03] [H1-04] A CONNECT without Host, or with an empty one, is served:
+    its target decides."""
+    head = accepted(LINE.replace(b"1.1", version) + fields + b"\r\n")
+    assert head.authority == Authority("example.com", 443)
+    assert not head.hostDiffers
+
+
+@pytest.mark.parametrize(
+    ("version", "fields", "word"),
+    [
+        (b"1.1", b"", "no Host field"),
+        (b"1.1", b"X: y\r\n", "no Host field"),
+        (b"1.1", b"Host:\r\n", "not a host"),
+        (b"1.0", b"Host: \r\n", "not a host"),
+        (b"1.1", b"Host: a.example\r\nHost: a.example\r\n", "more than one Host"),
+    ],
+)
+def test_noHostOnAnotherMethod(version: bytes, fields: bytes, word: str) -> None:
+    """[F41] [H1-03] Any other method that a parser takes needs it, as ever."""
+    stream = b"PING tcp:a.example:7 HTTP/" + version + b"\r\n" + fields + b"\r\n"
+    for name, pieces in chunkings(stream):
+        parser = HeadParser(rule=PING)
+        with pytest.raises(BadHead, match=word) as raised:
+            for piece in pieces:
+                parser.feed(piece)
+        assert raised.value.cause is Cause.MALFORMED, name
+
+
+def test_theMethodComesBeforeTheHost() -> None:
+    """[F41] [H1-03] A method that the parser does not take is a 405, whatever its
+    Host: the request line is judged before the fields."""
+    for fields in (b"", b"Host:\r\n", HOST, HOST + HOST):
+        cause, _ = refused(b"GET / HTTP/1.1\r\n" + fields + b"\r\n")
+        assert cause is Cause.METHOD
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ class Cause(Enum):
         "http_request_error",
         "The request is not well-formed HTTP/1.1",
         "Check that the client speaks HTTP and connects to the right port: the proxy "
-        "expects CONNECT host:port HTTP/1.1 with a Host field.",
+        "expects CONNECT host:port HTTP/1.1.",
     )
     OTHER_PROTOCOL = (
         "other-protocol",

@@ -82,6 +82,9 @@ class RequestRule:
     @ivar otherwise: the reason for refusing another method.
     @ivar noContent: the reason for refusing content, as the first half of a sentence.
     @ivar taken: the method that is taken, if others are taken with other targets.
+    @ivar needsHost: whether HTTP/1.1 needs a C{Host} field that names a host (RFC
+        9112, 3.2).  Of a CONNECT the target alone decides, and clients that send
+        no C{Host}, or an empty one, are many: Buildbot, lftp, links.
     """
 
     pattern: re.Pattern[bytes]
@@ -89,12 +92,14 @@ class RequestRule:
     otherwise: str
     noContent: str = "a CONNECT has no content"
     taken: bytes = b""
+    needsHost: bool = True
 
 
 CONNECT = RequestRule(
     re.compile(rb"(CONNECT) ([!-~]+) HTTP/1\.([0-9])\r\n"),
     parseAuthority,
     "the method is not CONNECT, in capital letters",
+    needsHost=False,
 )
 """Requests in authority-form (RFC 9112, 3.2.3)."""
 
@@ -331,8 +336,10 @@ class HeadParser:
 
     def _makeHead(self, authority: Authority) -> Head:
         host = self._host
-        if host is None and self._version != "1.0":
+        if host is None and self._rule.needsHost and self._version != "1.0":
             raise malformedHead("there is no Host field, which HTTP/1.1 requires")
+        if host == b"" and not self._rule.needsHost:
+            host = None
         # Mostly the very octets of the target, which were parsed already.
         differs = (
             host is not None and host != self._target and _hostDiffers(host, authority)
