@@ -189,7 +189,7 @@ def hookLeft() -> Rig:
 
 
 def hookEnded() -> Rig:
-    rig = Rig(policies=[Says(Deferred)])
+    rig = Rig(policies=[Says(Deferred)], settings={"halfClose": "close-both"})
     rig.client(connect()).end()
     return rig
 

@@ -13,11 +13,15 @@ the exchange has acquired, tells the observers, and lets the stream go.  Nothing
 given back anywhere else.  So every request ends in one C{TunnelRefused}, or in one
 C{TunnelEstablished} and one C{TunnelClosed}.
 
-A client that leaves before its 200 is noticed by reading on, up to the bound of
-early data, as its transport does that anyway.  Only a client that has filled the
-bound is paused, and then, on plain TCP, watched for its leaving
-(L{txconnect.tunnel.kernel.leaving}).  TLS and other wrapped clients that have filled
-the bound may leave unseen until a deadline.
+A client that leaves before its 200, by a reset, is noticed by reading on, up to the
+bound of early data, as its transport does that anyway.  Only a client that has filled
+the bound, or has sent FIN, is not read any more, and then, on a plain socket, watched
+for its leaving (L{txconnect.tunnel.kernel.leaving}).  TLS and other wrapped clients
+that have filled the bound may leave unseen until a deadline.
+
+A FIN is no leaving, unless ends are not carried: the exchange does not hear of it.  Its
+front goes on reading nothing, sends whatever the answer is, and hands the end over to
+the tunnel's relay.
 
 Two other designs were tried before.  The front did these steps itself: then each
 protocol would have its own.  A tunnel finished by another path than a request: then
@@ -130,7 +134,7 @@ class ClientStream(Protocol):
         """
         Read no more of the client: it has sent as much early data as is held.
 
-        The front watches for its leaving where that is possible.
+        The front watches for its reset where that is possible.
         """
 
     def resumeReading(self) -> None:

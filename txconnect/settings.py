@@ -86,6 +86,12 @@ class Settings:
         "the effect when one direction ends: carry (FIN in, FIN out) or close-both (RFC 9110, 9.3.6)",
         choices=("carry", "close-both"),
     )
+    halfClosedRequests: int = _describeSetting(
+        64,
+        "most requests of one client address that are set up although the client has"
+        " sent FIN; a further one is refused",
+        0,
+    )
     headLimit: int = _describeSetting(16384, "largest request head, octets", 256)
     fieldLimit: int = _describeSetting(100, "most fields in a request head", 1)
     earlyDataLimit: int = _describeSetting(

@@ -286,10 +286,19 @@ def test_clientLeavesInTheHead(sent: bytes) -> None:
     assert client.received == b""
 
 
-@pytest.mark.parametrize("how", ["end", "abort", "close"])
-def test_clientLeavesWhileDialling(how: str) -> None:
-    """[TU-05] End of input or reset before the 200 cancels the dial; nothing is orphaned."""
-    rig = Rig()
+@pytest.mark.parametrize(
+    ("how", "halfClose"),
+    [
+        ("abort", "carry"),
+        ("abort", "close-both"),
+        ("end", "close-both"),
+        ("close", "close-both"),
+    ],
+)
+def test_clientLeavesWhileDialling(how: str, halfClose: str) -> None:
+    """[TU-05] A reset before the 200, and an end where ends are not carried, cancel the
+    dial; nothing is orphaned."""
+    rig = Rig(settings={"halfClose": halfClose})
     rig.network.blackhole(DESTINATION)
     client = rig.client(connect())
     assert len(rig.network.open) == 2
@@ -301,7 +310,7 @@ def test_clientLeavesWhileDialling(how: str) -> None:
 
 def test_aThousandClientsLeaveWhileDialling() -> None:
     """[TU-05] No look-up, dial, timer or slot is left of a thousand that left."""
-    rig = Rig()
+    rig = Rig(settings={"halfClose": "close-both"})
     rig.network.blackhole(DESTINATION)
     for number in range(1000):
         client = rig.client(connect())

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from halfclosepromises import *  # noqa: F403 - the tests themselves
 from kernelrig import KernelRig
 from oddchannel import OddChannel
 from pairpromises import *  # noqa: F403 - the tests themselves

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from halfclosepromises import *  # noqa: F403 - the tests themselves
 from kernelrig import KINDS, KernelRig
 from pairpromises import *  # noqa: F403 - the tests themselves
 from relaypromises import *  # noqa: F403 - the tests themselves

@@ -76,17 +76,29 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         made.reactor.iterate(0)
 
 
-@pytest.mark.parametrize("how", ["fin", "reset", "data-then-fin"])
-def test_leavingIsSeenBehindAPause(world: World, how: str) -> None:
-    """[K9] [TU-05] FIN and reset of a paused client are told, once, data or not."""
-    world.watch.watch(world.transport, lambda: world.left.append("left"))
-    if how == "reset":
+@pytest.mark.parametrize("data", [b"", b"x" * 1000], ids=["silent", "data"])
+@pytest.mark.parametrize(
+    ("how", "ends"),
+    [("end", True), ("reset", True), ("reset", False), ("end, then reset", False)],
+)
+def test_leavingIsSeenBehindAPause(
+    world: World, how: str, ends: bool, data: bytes
+) -> None:
+    """[K9] [TU-05] [F04] The leaving of a client that is not read is told, once: a
+    reset, and a FIN only where that is leaving."""
+    world.watch.watch(world.transport, lambda: world.left.append("left"), ends)
+    world.client.sendall(data)
+    if "end" in how:
+        world.client.shutdown(socket.SHUT_WR)
+    if "reset" in how:
+        if "end" in how:
+            for _ in range(5):
+                world.reactor.iterate(0.001)
+            assert world.left == []
         world.client.setsockopt(
             socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
         )
-    if how == "data-then-fin":
-        world.client.sendall(b"x" * 1000)
-    world.client.close()
+        world.client.close()
     world.turnUntil(lambda: bool(world.left))
     for _ in range(5):
         world.reactor.iterate(0)
@@ -95,7 +107,7 @@ def test_leavingIsSeenBehindAPause(world: World, how: str) -> None:
 
 def test_dataIsNotLeaving(world: World) -> None:
     """[K9] Bytes that wait to be read are not a client that has left."""
-    world.watch.watch(world.transport, lambda: world.left.append("left"))
+    world.watch.watch(world.transport, lambda: world.left.append("left"), True)
     world.client.sendall(b"x" * 1000)
     for _ in range(10):
         world.reactor.iterate(0.001)
@@ -104,7 +116,7 @@ def test_dataIsNotLeaving(world: World) -> None:
 
 def test_unwatched(world: World) -> None:
     """[K4] Who is taken out of the epoll before it is closed is never told of."""
-    world.watch.watch(world.transport, lambda: world.left.append("left"))
+    world.watch.watch(world.transport, lambda: world.left.append("left"), True)
     world.watch.unwatch(world.transport)
     world.client.close()
     for _ in range(10):
@@ -121,8 +133,8 @@ def test_failureOfOneDropsNobodyElse(world: World) -> None:
     other = socket.create_connection(("127.0.0.1", world.port.getHost().port))
     made = world.port.factory.made
     world.turnUntil(lambda: len(made) == 2)
-    world.watch.watch(world.transport, fail)
-    world.watch.watch(made[1].transport, lambda: world.left.append("other"))
+    world.watch.watch(world.transport, fail, True)
+    world.watch.watch(made[1].transport, lambda: world.left.append("other"), True)
     world.client.close()
     for _ in range(5):
         world.reactor.iterate(0.001)

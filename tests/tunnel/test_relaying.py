@@ -5,6 +5,7 @@ The transport relay keeps what every relay promises, and what TLS adds.
 from __future__ import annotations
 
 import pytest
+from halfclosepromises import *  # noqa: F403 - the tests themselves
 from pairpromises import *  # noqa: F403 - the tests themselves
 from relaypromises import *  # noqa: F403 - the tests themselves
 from relaypromises import MakeRig, everyChunk, noise

@@ -11,6 +11,8 @@ instead, so that a phase costs no test a chunk.  Its phases, in order:
    reads the socket itself;
  - or lingering: a connection that is over but for its last answer.
 
+A FIN behind the head is no leaving: see L{txconnect.fronts.halfclosed}.
+
 A request that is refused closes the connection, announced and lingering, and
 nothing after it is ever parsed (RFC 9931, 8).  The exception is a 407 for a client
 that is known to wait: then the connection begins again with another head, and
@@ -19,6 +21,7 @@ another exchange.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol as Shape
 
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
@@ -31,12 +34,12 @@ from txconnect.admission.answering import OwnDecision
 from txconnect.admission.rules import Rules
 from txconnect.errors import Refused
 from txconnect.exchange import Exchange, Prepared, Resources
+from txconnect.fronts.halfclosed import HalfClosedRequests, awaitsAnswer
 from txconnect.fronts.handshakes import brokenHandshake, lateHandshake
 from txconnect.fronts.own import ownRequest
 from txconnect.fronts.ports import Ports
 from txconnect.fronts.refusing import Lingering, mayStay, responseTo
 from txconnect.timers import EqualTimeouts
-from txconnect.transports import canHalfClose
 from txconnect.tunnel.choice import (
     currentTransport,
     kernelServes,
@@ -64,11 +67,13 @@ class Proxy(Shape):
 
     @ivar rules: the rules for the next request.
     @ivar ports: the properties of the ports that accept.
+    @ivar halfClosed: the requests whose client has sent FIN, while they are set up.
     """
 
     rules: Rules
     resources: Resources
     ports: Ports
+    halfClosed: HalfClosedRequests
 
     def frontMade(self, front: Any) -> None:
         """C{front} has a connection."""
@@ -94,8 +99,10 @@ class Http1Front(Protocol):
         "_connection",
         "_disconnected",
         "_exchange",
+        "_forgetEnd",
         "_headTimeouts",
         "_host",
+        "_inputEnded",
         "_lingering",
         "_parser",
         "_proxy",
@@ -113,6 +120,9 @@ class Http1Front(Protocol):
         self._host: IAddress | None = None
         self._relaying = False
         self._disconnected = False
+        self._inputEnded = False
+        # While the request of a client that has sent FIN is counted.
+        self._forgetEnd: Callable[[], None] | None = None
         self._challengesKeptOpen = 0
         # The id of the first request.
         self._connection = ""
@@ -128,15 +138,37 @@ class Http1Front(Protocol):
         self._awaitHead()
 
     def readConnectionLost(self) -> None:
+        # A bare socket has become one that read the end.
+        self.transport = reactorTransport(self.transport)
         if self._side is not None:
             self._side.readConnectionLost()
         elif self._lingering is not None:
             self._lingering.inputEnded()
+        elif self._exchange is not None and awaitsAnswer(
+            self._exchange.rules.settings, self.transport
+        ):
+            self._noteInputEnded(self._exchange)
         else:
-            # The end of input before the 200 is the client's leaving.
             self._giveUp(Cause.CLIENT_LEFT)
             self._beginLingering()
             self.transport.loseConnection()
+
+    def _noteInputEnded(self, exchange: Exchange) -> None:
+        """Go on with the request of a client that has sent FIN."""
+        self._inputEnded = True
+        self._forgetEnd = self._proxy.halfClosed.addRequest(
+            self.transport,
+            exchange.rules.settings.halfClosedRequests,
+            self._clientReset,
+        )
+        if self._forgetEnd is None:
+            exchange.refuse(Refused(Cause.HALF_CLOSED))
+
+    def _answerDecided(self) -> None:
+        """Count the request of a client that has sent FIN no more."""
+        forget, self._forgetEnd = self._forgetEnd, None
+        if forget is not None:
+            forget()
 
     def writeConnectionLost(self) -> None:
         if self._side is not None:
@@ -168,6 +200,7 @@ class Http1Front(Protocol):
     def exchangeFinished(self) -> None:
         """See L{txconnect.exchange.ClientStream}."""
         self._exchange = None
+        self._answerDecided()
         if self._disconnected:
             self._proxy.frontLost(self)
 
@@ -280,8 +313,10 @@ class Http1Front(Protocol):
 
     def pauseReading(self) -> None:
         """See L{txconnect.exchange.ClientStream}."""
+        exchange: Any = self._exchange
         self.transport.pauseProducing()
-        self._proxy.resources.leaving.watch(self.transport, self._leftPaused)
+        ends = exchange.rules.settings.halfClose != "carry"
+        self._proxy.resources.leaving.watch(self.transport, self._clientReset, ends)
 
     def resumeReading(self) -> None:
         """See L{txconnect.exchange.ClientStream}."""
@@ -292,12 +327,14 @@ class Http1Front(Protocol):
         """See L{txconnect.exchange.ClientStream}."""
         self.transport.abortConnection()
 
-    def _leftPaused(self) -> None:
+    def _clientReset(self) -> None:
         self._giveUp(Cause.CLIENT_LEFT)
         self.transport.abortConnection()
 
     def accept(self, tunnel: Tunnel, prepared: Prepared) -> Relay:
         """See L{txconnect.exchange.ClientStream}."""
+        # Before the relay watches the socket.
+        self._answerDecided()
         kernel = self._proxy.resources.kernel
         client = currentTransport(self.transport)
         leg, taps, pair = prepared.leg, prepared.taps, prepared.pair
@@ -309,7 +346,14 @@ class Http1Front(Protocol):
             del self.dataReceived
         else:
             relay = startTransportRelay(
-                tunnel, client, self._adoptSide, leg, pair, taps, answer
+                tunnel,
+                client,
+                self._adoptSide,
+                leg,
+                pair,
+                taps,
+                answer,
+                self._inputEnded,
             )
         self._relaying = True
         return relay
@@ -330,6 +374,7 @@ class Http1Front(Protocol):
         if (
             request is not None
             and not exchange.sentEarly
+            and not self._inputEnded
             and mayStay(rules.settings, refused, request, self._challengesKeptOpen)
         ):
             self._challengesKeptOpen += 1
@@ -340,22 +385,18 @@ class Http1Front(Protocol):
                 renderResponse(responseTo(refused, exchange), False, method)
             )
             return
-        self._beginLingering()
-        transport = self.transport
-        transport.write(renderResponse(responseTo(refused, exchange), True, method))
-        if canHalfClose(transport):
-            transport.loseWriteConnection()
-        elif hasattr(transport, "getPeerCertificate"):
-            # TLS sends close_notify, and goes on reading until the client's.
-            transport.loseConnection()
+        self._beginLingering().sendAnswer(
+            renderResponse(responseTo(refused, exchange), True, method),
+            self._inputEnded,
+        )
 
-    def _beginLingering(self) -> None:
+    def _beginLingering(self) -> Lingering:
         self.transport = reactorTransport(self.transport)
-        lingering = Lingering(
+        lingering = self._lingering = Lingering(
             self.transport, self._proxy.resources.clock, self._proxy.rules.settings
         )
-        self._lingering = lingering
         self.dataReceived = lingering.dataReceived  # type: ignore[method-assign]
+        return lingering
 
 
 def _hostNotes(head: Head) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from txconnect.errors import Answered, Refused
 from txconnect.exchange import Exchange
 from txconnect.settings import Settings
-from txconnect.transports import StreamTransport
+from txconnect.transports import StreamTransport, canHalfClose
 from txconnect.values import Cause, Request
 from txconnect.wire.responses import Refusal, Response, responseOf
 
@@ -103,6 +103,22 @@ class Lingering:
         self._timer = self._clock.callLater(
             self._settings.lingerTimeout, self._transport.abortConnection
         )
+
+    def sendAnswer(self, answer: bytes, inputEnded: bool) -> None:
+        """
+        Send the last answer, and FIN after it.
+
+        @param inputEnded: whether the client has sent FIN already.
+        """
+        transport = self._transport
+        transport.write(answer)
+        if inputEnded:
+            self.inputEnded()
+        elif canHalfClose(transport):
+            transport.loseWriteConnection()
+        elif hasattr(transport, "getPeerCertificate"):
+            # TLS sends close_notify, and goes on reading until the client's.
+            transport.loseConnection()
 
     def dataReceived(self, data: bytes) -> None:
         """Count and drop octets that are of no use any more."""

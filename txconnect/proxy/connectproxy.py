@@ -38,6 +38,7 @@ from txconnect.dialing.lookups import Lookups, Pool
 from txconnect.errors import ConfigurationError, Refused
 from txconnect.exchange import Resources
 from txconnect.fronts.accepting import AcceptGuard
+from txconnect.fronts.halfclosed import HalfClosedRequests
 from txconnect.fronts.http1 import Http1Front
 from txconnect.fronts.opening import FirstOctets, Opening
 from txconnect.fronts.ports import Ports
@@ -162,6 +163,7 @@ class ConnectProxy(MultiService):
             _connectBy,
         )
         self.resources.refusals.shortage = self.accepting.dialFailed
+        self.halfClosed = HalfClosedRequests(self.resources.leaving)
         self._fronts: dict[Any, None] = {}
         self._idle: list[Deferred[None]] = []
         self._stopping: list[Deferred[None]] = []

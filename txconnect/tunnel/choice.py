@@ -164,10 +164,12 @@ def startTransportRelay(
     pair: tuple[IProtocol, IProtocol] | None,
     taps: tuple[Tap, ...],
     answer: bytes,
+    inputEnded: bool = False,
 ) -> TransportRelay:
     """
     Make the relay, and send C{answer}.
 
+    @param inputEnded: whether the client's FIN has been read already.
     @raise OSError: there is no descriptor for the destination's transport;
         nothing has been sent.
     """
@@ -178,6 +180,6 @@ def startTransportRelay(
     if pair is None:
         pair = ProxyServer(), ProxyClient()
         join(*pair)
-    relay = TransportRelay(events, client, adopt, leg, pair, taps, isStock)
+    relay = TransportRelay(events, client, adopt, leg, pair, taps, isStock, inputEnded)
     client.write(answer)
     return relay

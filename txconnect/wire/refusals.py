@@ -183,6 +183,14 @@ class Cause(Enum):
         "Try again when other tunnels have ended.",
     )
 
+    HALF_CLOSED = (
+        "half-closed",
+        503,
+        "connection_limit_reached",
+        "Too many clients at this address have ended their requests ahead of the answer",
+        "Keep the connection open in both directions until the answer has come.",
+    )
+
     # The look-up, and dialling.
     DNS_ERROR = (
         "dns-error",

@@ -37,6 +37,8 @@ class TransportRelay:
         the front passes all events to it from then on.
     @param isStock: whether the pair is the proxy's own: it only writes to its
         transports, so that these may be the legs', and is not called at ends.
+    @param inputEnded: whether the client's FIN was read before the relay was made:
+        it comes behind the early data.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class TransportRelay:
         pair: tuple[IProtocol, IProtocol],
         taps: tuple[Tap, ...] = (),
         isStock: bool = False,
+        inputEnded: bool = False,
     ) -> None:
         server, destination = pair
         self._client = RelaySide(events, client, server, Direction.UP, taps, isStock)
@@ -59,6 +62,7 @@ class TransportRelay:
         self._adoptClient = adoptClient
         self._leg = leg
         self._isStock = isStock
+        self._inputEnded = inputEnded
         self.canEndClient = canHalfClose(client)
         self.canEndDestination = canHalfClose(leg.transport)
 
@@ -88,6 +92,8 @@ class TransportRelay:
         # Octets that it has read already have paused it; the halves may have, too.
         reading = destination.pauseReading() if self._leg.paused else None
         self._leg.adopt(destination, None if reading is None else reading.release)
+        if self._inputEnded and not client.isClosed:
+            client.readConnectionLost()
 
     def perform(self, action: Action) -> None:
         direction, act = _PERFORM[action]

@@ -1,0 +1,207 @@
+"""
+Clients that send FIN right behind their head: scripts with netcat, ncat, socat and
+bare sockets, by each way through the real command; and the watch for their reset.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from halfclosepromises import *  # noqa: F403 - the tests themselves
+from halfclosepromises import halfClosed
+from kernelrig import KernelRig
+from loopback import ESTABLISHED, Deaf, Server, afterTheEnd, readAll, reset
+from proxyprocess import DEADLINE, DENIED, ProxyProcess, environment, eventually
+from relaypromises import MakeRig
+from test_kernel_pairs import Pairs
+from test_tunnels import connected, head
+
+from txconnect.tunnel.kernel.paired import PairedRelay
+from txconnect.values import Cause
+
+# The promises, where a pair's halves are told of all
+
+
+@pytest.fixture(params=["epoll", "asyncio", "uvloop"])
+def makeRig(request: pytest.FixtureRequest) -> Iterator[MakeRig]:
+    """Real sockets, and the kernel relay with a pair."""
+    made: list[KernelRig] = []
+
+    def make(chunk: Any = None, **arguments: Any) -> KernelRig:
+        made.append(KernelRig(kind=request.param, pairFactory=Pairs(), **arguments))
+        return made[-1]
+
+    yield make
+    for rig in made:
+        rig.close()
+
+
+def test_aPairServes(makeRig: MakeRig) -> None:
+    """What is promised above is promised of a pair on the kernel relay."""
+    rig = makeRig()
+    rig.tunnel()
+    assert isinstance(rig.relay(), PairedRelay)
+
+
+def test_resetBehindFin(makeRig: MakeRig) -> None:
+    """[F04] [TU-05] Behind its FIN a client's reset still cancels the step."""
+    rig, client, _, _ = halfClosed(makeRig, b"early")
+    client.abort()
+    rig.assertOver()
+    assert [each.cause for each in rig.events.refused] == [Cause.CLIENT_LEFT]
+    assert len(rig.proxy.halfClosed) == 0
+
+
+# Real clients
+
+SENDING = {
+    "nc": ["nc", "-N"],
+    "ncat": ["ncat"],
+    "socat": ["socat", "-t60", "-"],
+}
+
+
+def answerTo(
+    name: str, proxy: ProxyProcess, typed: bytes, directory: Path, program: Any
+) -> bytes:
+    """Return the answer to octets that a program sends, and FIN behind them."""
+    command = [program(name), *SENDING[name][1:]]
+    port = str(proxy.port)
+    place = [f"TCP:127.0.0.1:{port}"] if name == "socat" else ["127.0.0.1", port]
+    done = subprocess.run(
+        [*command, *place],
+        env=environment(directory),
+        input=typed,
+        capture_output=True,
+        timeout=DEADLINE,
+    )
+    return done.stdout
+
+
+def talk(client: socket.socket, data: bytes) -> bytes:
+    """Send octets and FIN, and return all that comes."""
+    with client:
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+        return readAll(client)
+
+
+@pytest.mark.parametrize("payload", [b"", b"early words"], ids=["head", "payload"])
+@pytest.mark.parametrize("name", SENDING)
+def test_programsThatEndAtOnce(
+    name: str,
+    payload: bytes,
+    plain: ProxyProcess,
+    tmp_path: Path,
+    program: Callable[[str], str],
+) -> None:
+    """[F04] [TU-03] A request from a pipe: 200, and the answer of a destination that
+    waits for the end."""
+    with Server(afterTheEnd) as server:
+        typed = head(server.authority) + payload
+        answer = answerTo(name, plain, typed, tmp_path, program)
+    assert answer == ESTABLISHED + b"you said " + payload
+    record = plain.told(event="closed", authority=server.authority)
+    assert (record["closed"], record["up"]) == ("client", len(payload))
+
+
+@pytest.mark.parametrize("name", SENDING)
+def test_programsAreToldWhy(
+    name: str,
+    plain: ProxyProcess,
+    guarded: ProxyProcess,
+    tmp_path: Path,
+    program: Callable[[str], str],
+) -> None:
+    """[F04] They are sent each refusal, as anybody is."""
+    with Server(afterTheEnd) as gone:
+        pass
+    asked = head(f"{DENIED}:443"), head(gone.authority) + b"early"
+    answers = [answerTo(name, plain, each, tmp_path, program) for each in asked]
+    answers.append(answerTo(name, guarded, head("x.example:443"), tmp_path, program))
+    assert [answer[9:12] for answer in answers] == [b"403", b"502", b"407"]
+    assert all(b"\r\n\r\n" in answer for answer in answers)
+
+
+# By each way
+
+WAYS = {
+    "kernel": [],
+    "transport": ["--relay", "transport"],
+    "workers": ["--workers", "2"],
+    "unix": [],
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_everyWay(way: str, tmp_path: Path) -> None:
+    """[F04] Both relays, workers, and a C{unix:} listener."""
+    arguments = list(WAYS[way])
+    if way == "unix":
+        arguments += ["--listen", "unix:socket"]
+    proxy = ProxyProcess(tmp_path, arguments)
+    try:
+        with Server(afterTheEnd) as server:
+            if way == "unix":
+                client = socket.socket(socket.AF_UNIX)
+                client.settimeout(DEADLINE)
+                client.connect(str(tmp_path / "socket"))
+            else:
+                client = connected(proxy)
+            answer = talk(client, head(server.authority) + b"words")
+            refusal = talk(connected(proxy), head(f"{DENIED}:443"))
+        assert answer == ESTABLISHED + b"you said words"
+        assert refusal.startswith(b"HTTP/1.1 403 ")
+    finally:
+        proxy.kill()
+
+
+def test_throughParents(plain: ProxyProcess, tmp_path: Path) -> None:
+    """[F04] FIN goes on through a parent, and the parent's refusal comes back."""
+    route = ["--route", f"http://{plain.address}"]
+    proxy = ProxyProcess(tmp_path, route)
+    try:
+        with Server(afterTheEnd) as server:
+            answer = talk(connected(proxy), head(server.authority) + b"words")
+        assert answer == ESTABLISHED + b"you said words"
+        with Server(afterTheEnd) as gone:
+            pass
+        refusal = talk(connected(proxy), head(gone.authority))
+        assert refusal.startswith(b"HTTP/1.1 502 ")
+    finally:
+        proxy.kill()
+
+
+def test_aResetBehindFinCancelsTheDial(plain: ProxyProcess) -> None:
+    """[F04] [TU-05] The dial of one that has ended goes on; its reset ends it."""
+    with Deaf() as deaf:
+        client = connected(plain)
+        client.sendall(head(f"127.0.0.1:{deaf.port}"))
+        client.shutdown(socket.SHUT_WR)
+        # Ours, the client's, and the dial's.
+        eventually("it dials", lambda: plain._more()["socket"] == 2)
+        reset(client)
+        record = plain.told(event="refused", authority=f"127.0.0.1:{deaf.port}")
+    assert record["cause"] == "client-left"
+
+
+def test_strangersThatEndAtOnce(plain: ProxyProcess) -> None:
+    """[F04] One address's are bounded by the default: the 65th is refused at once."""
+    with Deaf() as deaf:
+        asked = head(f"127.0.0.1:{deaf.port}")
+        clients = []
+        for _ in range(64):
+            clients.append(connected(plain))
+            clients[-1].sendall(asked)
+            clients[-1].shutdown(socket.SHUT_WR)
+        eventually("all dial", lambda: plain._more()["socket"] == 128)
+        assert talk(connected(plain), asked).startswith(b"HTTP/1.1 503 ")
+        assert plain.told(event="refused")["cause"] == "half-closed"
+        for client in clients:
+            reset(client)
+        eventually("all are gone", lambda: plain._more()["socket"] == 0)

@@ -1,0 +1,79 @@
+"""
+Requests whose client has sent FIN, while they are set up.
+
+A FIN behind the head is a half-close (with C{--half-close carry}), ahead of the answer
+as after it: the client sends no more, and reads on.  So its request goes on, and
+whatever its answer is, it is sent; the tunnel's relay finds the FIN behind the early
+data.  The transport is not read any more, so a reset is watched for
+(L{txconnect.tunnel.kernel.leaving}).
+
+A client that has closed its socket looks the same until something is sent to it.  So a
+stranger who asks and closes at once has a look-up and a dial done for an answer that
+nobody reads, while one who must keep the connection open pays for it with a descriptor.
+Therefore these requests are counted, and bounded for each client's address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from txconnect.settings import Settings
+from txconnect.transports import canHalfClose, wasReset
+from txconnect.tunnel.kernel.leaving import LeaveWatch
+
+
+def awaitsAnswer(settings: Settings, transport: object) -> bool:
+    """
+    Tell whether a client whose input has just ended may still read its answer.
+
+    Not where nothing can be sent any more then, as with Twisted's TLS, which answers
+    a C{close_notify} with its own.
+    """
+    return (
+        settings.halfClose == "carry"
+        and canHalfClose(transport)
+        and not wasReset(transport)
+    )
+
+
+class HalfClosedRequests:
+    """
+    The requests of one proxy whose client has sent FIN, by the client's address.
+
+    @param leaving: watches their clients.
+    """
+
+    def __init__(self, leaving: LeaveWatch) -> None:
+        self._leaving = leaving
+        self._counts: dict[object, int] = {}
+
+    def __len__(self) -> int:
+        return sum(self._counts.values())
+
+    def addRequest(
+        self, transport: Any, most: int, reset: Callable[[], None]
+    ) -> Callable[[], None] | None:
+        """
+        Count a request, unless there are enough, and watch its client.
+
+        @param transport: its client's; all ports of one host count together.
+        @param most: the bound.
+        @param reset: called once if the client resets the connection.
+        @return: counts it no more, to be called once, before anything else watches
+            the transport or closes it; L{None} if it would be over the bound.
+        """
+        host = getattr(transport.getPeer(), "host", None)
+        count = self._counts.get(host, 0)
+        if count >= most:
+            return None
+        self._leaving.watch(transport, reset)
+        self._counts[host] = count + 1
+
+        def removeRequest() -> None:
+            self._leaving.unwatch(transport)
+            self._counts[host] -= 1
+            if not self._counts[host]:
+                del self._counts[host]
+
+        return removeRequest
