@@ -14,6 +14,7 @@ from kernelrig import KINDS, KernelRig
 from pairpromises import *  # noqa: F403 - the tests themselves
 from relaypromises import *  # noqa: F403 - the tests themselves
 from relaypromises import MakeRig
+from setuppromises import *  # noqa: F403 - the tests themselves
 
 from txconnect.tunnel.kernel import flow as room
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from rig import body, connect, status
+from rig import body, connect, logging, status
 from scripted import OK, through
+from setuppromises import Gives
+from twisted.logger import LogLevel
 
 from txconnect.testing import CHUNKS
+from txconnect.values import Named
 
 
 @pytest.mark.parametrize("chunk", CHUNKS)
@@ -86,6 +89,22 @@ def test_oldRequest() -> None:
         b"via: 1.0 here\r\n"
         b"\r\n"
     )
+
+
+@pytest.mark.parametrize("role", ["taps", "pairFactory"])
+def test_aTapOrPairThatFails(role: str) -> None:
+    """[F05] Through a parent, too, it is a 500 and one line of the log."""
+    plugin = Named("mine", Gives(lambda: 7))
+    given: dict[str, Any] = {role: [plugin] if role == "taps" else plugin}
+    rig, parent = through(**given)
+    client = rig.client(connect("example.com:443"))
+    with logging() as logged:
+        parent.peer.send(OK + b"banner")
+        rig.flush()
+    assert status(client) == 500
+    assert parent.peer.reset
+    wrong = [each for each in logged.events if each["log_level"] >= LogLevel.warn]
+    assert [each["name"] for each in wrong] == ["mine"]
 
 
 def test_patterns() -> None:

@@ -10,6 +10,7 @@ from pairpromises import *  # noqa: F403 - the tests themselves
 from relaypromises import *  # noqa: F403 - the tests themselves
 from relaypromises import MakeRig, everyChunk, noise
 from rig import Rig, body
+from setuppromises import *  # noqa: F403 - the tests themselves
 
 from txconnect.values import Closed
 
