@@ -9,11 +9,13 @@ one is one line here and nothing anywhere else.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 
 from txconnect.errors import ConfigurationError
+from txconnect.wire.notes import parseNote
 
 
 def _describeSetting(
@@ -22,14 +24,23 @@ def _describeSetting(
     minimum: float | None = None,
     choices: tuple[str, ...] = (),
     fixed: bool = False,
+    parse: Callable[[str], object] | None = None,
 ) -> Any:
     """
     Describe a setting.
 
     @param fixed: whether it is read once, when the proxy is made, and so cannot
         change while that runs.
+    @param parse: reads a text that has a form of its own; raises C{ValueError} with
+        what is wrong with it.
     """
-    metadata = {"help": help, "minimum": minimum, "choices": choices, "fixed": fixed}
+    metadata = {
+        "help": help,
+        "minimum": minimum,
+        "choices": choices,
+        "fixed": fixed,
+        "parse": parse,
+    }
     return attrs.field(default=default, metadata=metadata, validator=_checkValue)
 
 
@@ -49,6 +60,12 @@ def _checkValue(instance: object, field: attrs.Attribute[Any], value: Any) -> No
         raise ConfigurationError(
             f"{field.name}: {value!r} is none of {', '.join(choices)}"
         )
+    parse = field.metadata["parse"]
+    if parse is not None:
+        try:
+            parse(value)
+        except ValueError as error:
+            raise ConfigurationError(f"{field.name}: {error}") from None
 
 
 @attrs.frozen(kw_only=True)
@@ -67,6 +84,13 @@ class Settings:
         "brief",
         "the detail of a refusal: brief (the rule and the id) or full (addresses and the policy's own words too)",
         choices=("brief", "full"),
+    )
+    refusalNote: str = _describeSetting(
+        "",
+        "a line of your own in refusals by a policy and in a 407, such as whom to ask;"
+        " %{host}, %{port}, %{rule}, %{id}, %{cause} and %{user} stand for the"
+        " request's, %% for a percent sign; unset: none",
+        parse=parseNote,
     )
     keepAfterChallenge: str = _describeSetting(
         "",

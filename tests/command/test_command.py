@@ -223,6 +223,17 @@ def test_badSettingsNameTheirOption(option: str, value: str, reason: str) -> Non
     assert complaint(option, value) == reason
 
 
+def test_aNoteWithAnUnknownPlaceholder() -> None:
+    """[F20] It stops at start-up, with the known ones."""
+    known = "%{host}, %{port}, %{rule}, %{id}, %{cause}, %{user}"
+    assert complaint("--refusal-note", "Ask for %{hots}") == (
+        f"--refusal-note: '%{{hots}}' is no placeholder: these are {known}, and %% is a "
+        "percent sign"
+    )
+    settings = parsed("--refusal-note", "Ask for %{host}")["built"].proxy.settings
+    assert settings.refusalNote == "Ask for %{host}"
+
+
 # Endpoints and plugins
 
 

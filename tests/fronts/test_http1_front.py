@@ -17,6 +17,7 @@ from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
 from zope.interface import implementer
 
 from txconnect.interfaces import IDestinationPolicy
+from txconnect.policy import DenyHostsPolicy
 from txconnect.testing import CHUNKS
 from txconnect.values import Allow, Cause, Closed, Decision, Deny, Named
 
@@ -374,6 +375,26 @@ def test_tlsClientThatLeavesWhileDialling() -> None:
     rig.flush()
     rig.assertOver()
     assert [each.cause for each in rig.events.refused] == [Cause.CLIENT_LEFT]
+
+
+def test_theOperatorsNote() -> None:
+    """[F20] It is in the answer to who was judged, with the user where one is known,
+    and in no answer to a failure."""
+    rig = Rig(
+        checkers=[Named("memory", checker())],
+        policies=[Named("mine", DenyHostsPolicy("example.com"))],
+        settings={"refusalNote": "%{user} asks Carol for %{host}"},
+        names={"other.example": OSError("no such name")},
+    )
+    asked = rig.client(connect())
+    assert b"\n- asks Carol for example.com\n" in asked.received
+    proof = f"Proxy-Authorization: Basic {basic('alice', 'secret')}"
+    judged = rig.client(connect("example.com:443", proof))
+    assert status(judged) == 403
+    assert b"\nalice asks Carol for example.com\n" in judged.received
+    failed = rig.client(connect("other.example:443", proof))
+    assert status(failed) == 502
+    assert b"Carol" not in failed.received
 
 
 @everyChunk

@@ -108,14 +108,13 @@ def test_whatIsWritten() -> None:
         b"details=\"refused by rule 'ports' id=7f3a-2\"\r\n"
         b"Content-Type: text/plain; charset=us-ascii\r\n"
         b"Cache-Control: no-store\r\n"
-        b"Content-Length: 211\r\n"
+        b"Content-Length: 134\r\n"
         b"Connection: close\r\n"
         b"Proxy-Connection: close\r\n"
         b"\r\n"
         b"A policy of this proxy refuses this destination: example.com:443\n"
         b"Rule: ports\n"
-        b"Ask the proxy's operator to allow it, or connect directly with NO_PROXY."
-        b" To bypass the proxy: NO_PROXY=example.com\n"
+        b"Ask the proxy's operator to allow it.\n"
         b"Request id: 7f3a-2\n"
     )
 
@@ -129,11 +128,9 @@ def test_body(cause: Cause) -> None:
         assert body.endswith("\n")
         assert what.startswith(cause.summary)
         assert rule == f"Rule: {cause.label}"
-        assert advice.startswith(cause.advice)
+        assert advice == cause.advice
         assert request == "Request id: 7f3a-2"
         assert what.endswith(": [2001:db8::1]:443") is (authority is not None)
-        hint = authority is not None and "NO_PROXY" in cause.advice
-        assert advice.endswith(" NO_PROXY=2001:db8::1") is hint
 
 
 def test_brief() -> None:

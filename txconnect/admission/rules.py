@@ -23,6 +23,7 @@ from txconnect.settings import Settings
 from txconnect.values import Cause, Identity, Named, Request
 from txconnect.wire.forwarding import pseudonymOf
 from txconnect.wire.http1.head import CONNECT, CONNECT_OR_OWN, HeadLimits, RequestRule
+from txconnect.wire.notes import Note, parseNote
 
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509
@@ -102,6 +103,7 @@ class Rules:
     headLimits: HeadLimits = attrs.field(init=False)
     pseudonym: str = attrs.field(init=False)
     requestRule: RequestRule = attrs.field(init=False)
+    refusalNote: Note = attrs.field(init=False)
     watched: frozenset[str] = attrs.field(init=False)
 
     @watched.default
@@ -130,6 +132,11 @@ class Rules:
     def _chooseRequestRule(self) -> RequestRule:
         """Take requests to the proxy itself only where something may answer them."""
         return CONNECT_OR_OWN if self.handlers else CONNECT
+
+    @refusalNote.default
+    def _makeRefusalNote(self) -> Note:
+        """Parse the operator's own words of a refusal."""
+        return parseNote(self.settings.refusalNote)
 
     def otherPlugins(self) -> tuple[Named, ...]:
         """Return all plugins but the policies."""

@@ -32,6 +32,7 @@ def responseTo(refused: Refused, exchange: Exchange) -> Response:
     if isinstance(refused, Answered):
         return refused.response
     rules, request = exchange.rules, exchange.request
+    identity = None if request is None else request.identity
     refusal = Refusal(
         refused.cause,
         refused.rule,
@@ -43,6 +44,8 @@ def responseTo(refused: Refused, exchange: Exchange) -> Response:
         challenges=rules.challenges(refused.cause),
         full=rules.settings.errors == "full",
         relayed=refused.relayed,
+        note=rules.refusalNote,
+        user="" if identity is None else identity.user,
     )
     try:
         return responseOf(refusal)

@@ -4,6 +4,10 @@ The refusals table: the one place that defines how a refusal looks.
 Each member of L{Cause} is a row: its name in logs and metrics, the HTTP status,
 the C{Proxy-Status} error (RFC 9209, 2.3), a sentence on the event, and advice
 for the client's user.  Nothing else in the program may choose a status.
+
+No advice teaches a way around the proxy, such as C{NO_PROXY}: to a policy that would be
+a hint to go round it.  Whom to ask instead is the operator's to say
+(L{txconnect.wire.notes}).
 """
 
 from __future__ import annotations
@@ -81,8 +85,8 @@ class Cause(Enum):
         405,
         "http_request_error",
         "This proxy supports only the CONNECT method",
-        "Use this proxy only for https:// URLs; for http:// URLs, unset http_proxy or "
-        "list the host in NO_PROXY.",
+        "Use this proxy for https:// URLs; some clients can also open a tunnel for "
+        "http:// URLs (curl -p).",
     )
     HEAD_TIMEOUT = (
         "head-timeout",
@@ -151,22 +155,21 @@ class Cause(Enum):
         403,
         "http_request_denied",
         "A policy of this proxy refuses this destination",
-        "Ask the proxy's operator to allow it, or connect directly with NO_PROXY.",
+        "Ask the proxy's operator to allow it.",
     )
     ADDRESS = (
         "address-prohibited",
         403,
         "destination_ip_prohibited",
         "This proxy may not connect to the destination's address",
-        "Connect directly with NO_PROXY, or ask the proxy's operator to allow it.",
+        "Ask the proxy's operator to allow it.",
     )
     LOOP = (
         "loop",
         502,
         "proxy_loop_detected",
         "The request leads back to this proxy",
-        "Do not send requests for the proxy's own address through it: list the "
-        "address in NO_PROXY.",
+        "Do not send requests for the proxy's own address through it.",
     )
     NOT_CARRIED = (
         "not-carried",
@@ -308,8 +311,7 @@ class Cause(Enum):
         403,
         "http_request_denied",
         "The parent proxy refuses this destination",
-        "Ask the parent proxy's operator to allow it, or connect directly with "
-        "NO_PROXY.",
+        "Ask the parent proxy's operator to allow it.",
     )
     PARENT_UNAVAILABLE = (
         "parent-unavailable",

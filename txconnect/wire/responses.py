@@ -18,6 +18,7 @@ import attrs
 from txconnect.wire.answerfields import phraseOf
 from txconnect.wire.authority import Authority
 from txconnect.wire.forwarding import pseudonymOf, viaOf
+from txconnect.wire.notes import Note
 from txconnect.wire.proxystatus import ProxyStatusMember
 from txconnect.wire.refusals import Cause
 from txconnect.wire.structured import BareItem, Token, isToken, serializeItem
@@ -118,6 +119,8 @@ class Refusal:
     @ivar challenges: the values of C{Proxy-Authenticate}; sent only with a 407.
     @ivar full: true if the client may see the reason and every parameter.
     @ivar relayed: the part of a parent's refusal to pass on, if a parent refused.
+    @ivar note: the operator's own words, for refusals that are somebody's judgement.
+    @ivar user: the authenticated user's name, for the note.
     """
 
     cause: Cause
@@ -130,6 +133,8 @@ class Refusal:
     challenges: Sequence[bytes] = ()
     full: bool = False
     relayed: Relayed | None = None
+    note: Note = Note()
+    user: str = ""
 
 
 def responseOf(refusal: Refusal) -> Response:
@@ -154,19 +159,22 @@ def responseOf(refusal: Refusal) -> Response:
     if refusal.relayed is not None:
         via = viaOf(refusal.relayed.httpVersion, pseudonymOf(refusal.name))
         fields.append((b"Via", via))
+    content = _contentText(refusal)
+    # Only the operator's own words may be other than ASCII.
+    charset = "us-ascii" if content.isascii() else "utf-8"
     fields += [
         (
             b"Proxy-Status",
             _proxyStatuses(refusal, cause.error, details).encode("ascii"),
         ),
-        (b"Content-Type", b"text/plain; charset=us-ascii"),
+        (b"Content-Type", f"text/plain; charset={charset}".encode("ascii")),
         (b"Cache-Control", b"no-store"),
     ]
     return Response(
         cause.status,
         phrase,
         tuple(fields),
-        _contentText(refusal).encode("ascii"),
+        content.encode(charset),
     )
 
 
@@ -210,21 +218,45 @@ def _refusalSentence(refusal: Refusal, limit: int) -> str:
 
 
 def _contentText(refusal: Refusal) -> str:
-    """Write four lines: the summary, the rule, the advice and the request's id."""
+    """
+    Write four lines, the summary, the rule, the advice and the request's id; or five,
+    with the operator's note.
+    """
     cause, authority = refusal.cause, refusal.authority
     summary, advice = cause.summary, cause.advice
+    if refusal.note.pieces and _isJudgement(refusal):
+        advice += f"\n{_noteText(refusal)}"
     if authority is not None:
         summary += f": {_plainText(str(authority), _WORDS)}"
-        if "NO_PROXY" in advice:
-            # At the line's end, so that it can be copied as it is.
-            advice += (
-                f" To bypass the proxy: NO_PROXY={_plainText(authority.host, _WORDS)}"
-            )
     rule = f"Rule: {_plainText(refusal.rule, _RULE)}"
     words = _plainText(_reasonText(refusal), _WORDS)
     if words:
         rule += f" ({words})"
     return f"{summary}\n{rule}\n{advice}\nRequest id: {_plainText(refusal.id, _ID)}\n"
+
+
+def _isJudgement(refusal: Refusal) -> bool:
+    """
+    Tell whether somebody has judged the request: a policy or another plugin, or that it
+    lacks credentials.  A failure, or a head that no client means, gets no note.
+    """
+    cause = refusal.cause
+    return cause.status in (403, 407) or refusal.rule != cause.label
+
+
+def _noteText(refusal: Refusal) -> str:
+    """Write the operator's note, with the values of this refusal."""
+    authority = refusal.authority
+    return refusal.note.fill(
+        {
+            "host": "" if authority is None else _plainText(authority.host, _WORDS),
+            "port": "" if authority is None else str(authority.port),
+            "rule": _plainText(refusal.rule, _RULE),
+            "id": _plainText(refusal.id, _ID),
+            "cause": refusal.cause.label,
+            "user": _plainText(refusal.user, _NAME),
+        }
+    )
 
 
 def _challengeFields(challenges: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
