@@ -234,7 +234,7 @@ def test_bytesInMemory() -> None:
 
 def test_bothFormsInOrder() -> None:
     """A checker is asked in bytes, then in str; one that says that it wants
-    bytes, once; and text that is no UTF-8 has no str."""
+    bytes, once; what came in Latin-1 is in UTF-8 by then (F42)."""
     checker = Checker(refusing)
     exact = Checker(refusing, IUsernamePassword, IBasicCredentials)
     authenticator = Authenticator((), [checker, exact])
@@ -243,7 +243,7 @@ def test_bothFormsInOrder() -> None:
     assert [one.password for one in checker.asked] == [b"p", "p"]
     assert [one.username for one in exact.asked] == [b"bob"]
     refusal(authenticator, basic(b"\xfc", "p"))
-    assert [one.username for one in checker.asked[2:]] == [b"\xfc"]
+    assert [one.username for one in checker.asked[2:]] == ["ü".encode(), "ü"]
 
 
 def test_everyCheckerInOrder() -> None:
@@ -296,9 +296,19 @@ def test_avatarThatIsNoName(avatar: Any, logged: list[str]) -> None:
     assert len(checker.asked) == 1
 
 
-def test_userThatIsNoUTF8() -> None:
-    """[AU-03] A user in another encoding is not mistaken for another user."""
-    refused = refusal(Authenticator((), [Checker(accepting)]), basic(b"\xfc", "p"))
+def test_userInLatin1() -> None:
+    """[AU-03] [F42] It names the same user as its UTF-8."""
+    for user in (b"\xfc", "ü"):
+        authenticator = Authenticator((), [Checker(accepting)])
+        identity = authenticator.authenticate(REQUEST, basic(user, "p"))
+        assert isinstance(identity, Identity)
+        assert identity.user == "ü"
+
+
+def test_avatarThatIsNoUTF8() -> None:
+    """[AU-03] A checker's name in another encoding is not mistaken for another user."""
+    checker = Checker(lambda _: b"\xfc")
+    refused = refusal(Authenticator((), [checker]), basic("u", "p"))
     assert refused.cause is Cause.CREDENTIALS_MALFORMED
 
 

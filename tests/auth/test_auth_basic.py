@@ -54,7 +54,6 @@ def test_providesItsInterfaces() -> None:
         (b":", b"", b""),
         (b"a b:c d", b"a b", b"c d"),
         ("ü:pä".encode(), "ü".encode(), "pä".encode()),
-        ("ü:pä".encode("latin-1"), b"\xfc", b"p\xe4"),
     ],
 )
 def test_firstColonSplits(pair: bytes, user: bytes, password: bytes) -> None:
@@ -121,19 +120,43 @@ def test_fuzzNeverAnythingElse(token: bytes) -> None:
 
 @given(OCTETS, OCTETS)
 def test_roundTrip(user: bytes, password: bytes) -> None:
-    """[AU-03] What a client may send is read as it was meant."""
-    user = user.replace(b":", b"")
-    credentials = parsePair(user + b":" + password)
-    assert (credentials.username, credentials.password) == (user, password)
+    """[AU-03] [F42] What a client may send is read as it was meant: any octets, as UTF-8
+    if they are, else as Latin-1."""
+    pair = user.replace(b":", b"") + b":" + password
+    credentials = parsePair(pair)
+    read = credentials.username + b":" + credentials.password
+    try:
+        pair.decode("utf-8")
+    except UnicodeDecodeError:
+        assert read.decode("utf-8") == pair.decode("latin-1")
+    else:
+        assert read == pair
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "latin-1"])
+@pytest.mark.parametrize(("user", "password"), [("ü", "p"), ("u", "pä"), ("é", "ÿß")])
+def test_bothCharsets(charset: str, user: str, password: str) -> None:
+    """[F42] Each letter of Latin-1 is the same in both; a checker gets UTF-8."""
+    credentials = parsePair(f"{user}:{password}".encode(charset))
+    assert credentials.username == user.encode()
+    assert credentials.password == password.encode()
+    text = credentials.textForm()
+    assert text is not None
+    assert (text.username, text.password) == (user, password)
+
+
+def test_bothAreUTF8() -> None:
+    """[F42] Octets that are UTF-8 are read as that, whatever else they may be."""
+    assert parsePair("Ã¤:p".encode("latin-1")).username == "ä".encode()
 
 
 def test_textForm() -> None:
-    """The str form is the UTF-8, and there is none for anything else."""
+    """The str form is the UTF-8; a scheme of others' may have read something else."""
     text = parsePair("ü:pä".encode()).textForm()
     assert isinstance(text, TextCredentials)
     assert (text.username, text.password) == ("ü", "pä")
-    assert parsePair(b"\xfc:p").textForm() is None
-    assert parsePair(b"u:\xe4").textForm() is None
+    assert BasicCredentials(b"\xfc", b"p").textForm() is None
+    assert BasicCredentials(b"u", b"\xe4").textForm() is None
 
 
 def test_checkPassword() -> None:

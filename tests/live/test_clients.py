@@ -112,6 +112,20 @@ def test_credentials(name: str, asking: Asking, guarded: ProxyProcess) -> None:
         assert [one["event"] for one in guarded.records()].count("refused") == 0
 
 
+@pytest.mark.parametrize("name", ["requests", "aiohttp", "httpx", "curl"])
+def test_credentialsBeyondASCII(name: str, asking: Asking, tmp_path: Path) -> None:
+    """[F42] One user, whether the client writes Latin-1, as the first two, or UTF-8."""
+    (tmp_path / "users").write_text("jürgen:grüße\n", encoding="utf-8")
+    proxy = ProxyProcess(tmp_path, ["--auth", "file:users"])
+    try:
+        ask = asking(name, proxy, user="jürgen", password="grüße")
+        assert CLIENTS[name](ask).page == PAGE
+        record = proxy.told(event="closed", authority=authorityOf(name, ask))
+        assert record["user"] == "jürgen"
+    finally:
+        proxy.kill()
+
+
 @pytest.mark.parametrize("name", CHALLENGED)
 def test_credentialsWhenAsked(name: str, asking: Asking, guarded: ProxyProcess) -> None:
     """[H1-35] [H1-37] [AU-02] A 407 that announces its close is followed by a

@@ -123,6 +123,11 @@ class BasicCredentials(_PlainPassword):
 class BasicScheme:
     """
     Basic authentication, with user and password in UTF-8.
+
+    The challenge says so (RFC 7617, 2.1), but some clients send Latin-1 all the same,
+    among them requests and aiohttp.  So octets that are no UTF-8 are read as Latin-1,
+    and checkers get them in UTF-8.  Octets that are both are UTF-8: only Latin-1 such as
+    C{"\xc3\xa4"}, which nobody types, is misread.
     """
 
     name = "Basic"
@@ -140,16 +145,26 @@ class BasicScheme:
         Read C{base64(user ":" password)}, in the one spelling that every
         encoder gives it.
 
+        @return: the credentials, in UTF-8.
         @raise LoginFailed: for anything else, with a sentence that repeats
             none of it.
         """
-        pair = _decodeBase64(attempt.parameters)
+        pair = _inUTF8(_decodeBase64(attempt.parameters))
         if findControlOctet(pair):
             raise LoginFailed("a control character in the user or the password")
         username, colon, password = pair.partition(b":")
         if not colon:
             raise LoginFailed("no colon between the user and the password")
         return BasicCredentials(username, password)
+
+
+def _inUTF8(octets: bytes) -> bytes:
+    """Return octets as they are if they are UTF-8, or else from Latin-1."""
+    try:
+        octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return octets.decode("latin-1").encode("utf-8")
+    return octets
 
 
 def _decodeBase64(token: bytes) -> bytes:

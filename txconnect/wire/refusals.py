@@ -139,7 +139,7 @@ class Cause(Enum):
         407,
         "http_request_denied",
         "The credentials for the proxy could not be read",
-        "Send them once, in UTF-8, in the form that the scheme requires.",
+        "Send them once, in the form that the scheme requires.",
     )
     CREDENTIALS_REFUSED = (
         "credentials-refused",
