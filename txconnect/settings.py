@@ -131,11 +131,17 @@ class Settings:
         5.0, "seconds a look-up may take", 0.001, fixed=True
     )
     lookupThreads: int = _describeSetting(
-        16, "threads that look names up", 1, fixed=True
+        16, "names that are looked up at a time, each in a thread", 1, fixed=True
+    )
+    lookupSpareThreads: int = _describeSetting(
+        64,
+        "most further threads, while look-ups that nobody waits for any more hold theirs",
+        0,
+        fixed=True,
     )
     lookupQueue: int = _describeSetting(
         1024,
-        "most look-ups under way or waiting at once; a further one is refused",
+        "most names that requests wait for at once; a further one is refused",
         1,
         fixed=True,
     )

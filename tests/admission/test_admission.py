@@ -322,7 +322,7 @@ class TestOrder:
         client = rig.client(connect())
         rig.network.advance(10)
         assert client.received == b""
-        client.close()
+        client.abort()
         rig.assertOver()
 
     def test_200_and_data_of_a_destination_that_closes_at_once(self) -> None:
@@ -418,7 +418,7 @@ class TestAnswers:
         peer = rig.client(connect())
         # The dial's deadline alone, whoever was asked before.
         assert len(rig.network.getDelayedCalls()) == before + 1
-        peer.close()
+        peer.abort()
         rig.assertOver()
 
 
@@ -914,7 +914,7 @@ STEPS = [
 class Stuck:
     """A proxy whose next request stands at one step for ever."""
 
-    def __init__(self, step: str) -> None:
+    def __init__(self, step: str, **settings: Any) -> None:
         self.cancelled: list[Any] = []
         self.pool = ManualPool()
         arguments: dict[str, Any] = {
@@ -928,7 +928,7 @@ class Stuck:
                 "routers": [Router(lambda: Route("parent", lambda *_: self.never()))]
             },
         }[step]
-        self.rig = Rig(**arguments)
+        self.rig = Rig(settings=settings, **arguments)
         self.rig.network.blackhole(DESTINATION)
         self.cancels = step not in ("look-up", "dial")
         self.client = self.rig.client(connect("example.com:443", basic("ada", "x")))
@@ -956,14 +956,34 @@ class Stuck:
 class TestLeaving:
     """A client that leaves cancels the step."""
 
-    @pytest.mark.parametrize("how", ["abort", "close", "end"])
-    def test_left(self, step: str, how: str) -> None:
-        """[TU-05] By reset, by FIN, by half-close: the step under way is
-        cancelled, and neither timer, socket nor slot is left."""
-        stuck = Stuck(step)
+    @pytest.mark.parametrize(
+        ("how", "halfClose"),
+        [
+            ("abort", "carry"),
+            ("abort", "close-both"),
+            ("close", "close-both"),
+            ("end", "close-both"),
+        ],
+    )
+    def test_left(self, step: str, how: str, halfClose: str) -> None:
+        """[TU-05] By reset, and where ends are not carried by FIN: the step under way
+        is cancelled, and neither timer, socket nor slot is left."""
+        stuck = Stuck(step, halfClose=halfClose)
         getattr(stuck.client, how)()
         stuck.rig.flush()
         stuck.assertGivenUp(Cause.CLIENT_LEFT)
+
+    def test_ended(self, step: str) -> None:
+        """[F04] [TU-03] A FIN alone cancels nothing: the client waits for its answer."""
+        stuck = Stuck(step)
+        stuck.client.end()
+        stuck.rig.flush()
+        assert stuck.cancelled == []
+        assert stuck.rig.events.events == []
+        stuck.rig.network.advance(100)
+        assert status(stuck.client) in (500, 504)
+        stuck.pool.run()
+        stuck.rig.assertOver()
 
     def test_shutdown(self, step: str) -> None:
         """[TU-05] So does a proxy that stops, and its Deferred fires when all

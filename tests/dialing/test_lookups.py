@@ -395,17 +395,138 @@ class TestBound:
         desk.pool.run()
         desk.assertIdle()
 
-    def test_abandoned_flights_count(self) -> None:
-        """A resolver that hangs is still at work when all have left: its
-        threads are not free."""
-        desk = Desk(lookupQueue=1, lookupTimeout=1.0)
-        desk.ask("a.example")
-        desk.network.advance(1)
+    def test_waiting_requests_count_once_a_name(self) -> None:
+        """[F24] The bound is one of names that requests wait for."""
+        desk = Desk(lookupQueue=1)
+        several = [desk.asking()[0] for _ in range(3)]
+        for waiting in several[:2]:
+            waiting.cancel()
+        with pytest.raises(Refused):
+            desk.lookups.lookup("b.example")
+        several[2].cancel()
+        desk.ask("b.example")
+        desk.pool.run()
+        desk.assertIdle()
+
+    def test_joining_an_abandoned_one(self) -> None:
+        """[F24] Who joins one that was abandoned waits for it again, and it counts."""
+        desk = Desk(lookupQueue=1, lookupThreads=1)
+        desk.asking()[0].cancel()
+        again = desk.ask()
         with pytest.raises(Refused):
             desk.lookups.lookup("b.example")
         desk.pool.run()
-        desk.ask("b.example")
+        assert again == [ONE]
+        desk.assertIdle()
+
+
+def hanging(number: int) -> list[str]:
+    """Names whose resolver never answers."""
+    return [f"n{each}.hangs.example" for each in range(number)]
+
+
+class TestAbandoned:
+    """What nobody waits for any more does not count."""
+
+    def test_queued_ones_are_dropped(self) -> None:
+        """[F24] The look-ups that had no turn yet are gone with their requests."""
+        desk = Desk(lookupThreads=2, lookupSpareThreads=0)
+        waiting = [desk.asking(name)[0] for name in hanging(10)]
+        assert desk.pool.waiting == 2
+        for each in waiting:
+            each.cancel()
+        assert len(desk.lookups._flights) == 2
+        desk.network.advance(0)
+        outcome = desk.ask()
         desk.pool.run()
+        assert outcome == []
+        desk.pool.run()
+        assert outcome == [ONE]
+        assert desk.resolver.calls == ["a.example"]
+        desk.assertIdle()
+
+    def test_a_thousand_that_hang(self) -> None:
+        """[F24] 1,100 names whose resolver hangs, and all clients gone: the next name
+        is looked up at once, and no request is refused."""
+        desk = Desk(lookupQueue=1100)
+        waiting = [desk.asking(name)[0] for name in hanging(1100)]
+        with pytest.raises(Refused):
+            desk.lookups.lookup("a.example")
+        for each in waiting:
+            each.cancel()
+        # In the reactor's next turn: none of those had a successor looked up.
+        desk.network.advance(0)
+        assert desk.pool.waiting == 16
+        outcome = desk.ask()
+        assert desk.pool.waiting == 17
+        # The oldest sixteen hang.
+        desk.pool._work = desk.pool._work[16:]
+        desk.pool.run()
+        assert outcome == [ONE]
+
+    def test_expired_ones_give_their_turn(self) -> None:
+        """[F24] Those that are in a thread when their requests' time is over give their
+        turn to the next, in a spare thread."""
+        desk = Desk(lookupThreads=2, lookupSpareThreads=3, lookupTimeout=5.0)
+        late = [desk.ask(name) for name in hanging(2)]
+        desk.network.advance(3)
+        queued = desk.ask()
+        assert desk.pool.waiting == 2
+        desk.network.advance(2)
+        assert [refusedOf(each).cause for each in late] == [Cause.DNS_TIMEOUT] * 2
+        assert queued == []
+        assert desk.pool.waiting == 3
+        desk.pool._work.reverse()
+        desk.pool.run(1)
+        assert queued == [ONE]
+        desk.pool.run()
+        desk.assertIdle()
+
+    def test_spare_threads_are_bounded(self) -> None:
+        """[F24] [T12] Where all threads are held, the next name waits for one, within
+        its own time."""
+        desk = Desk(lookupThreads=1, lookupSpareThreads=2, lookupTimeout=5.0)
+        for name in hanging(6):
+            desk.asking(name)[0].cancel()
+        assert desk.pool.waiting == 3
+        first = desk.ask()
+        desk.network.advance(5)
+        assert refusedOf(first).cause is Cause.DNS_TIMEOUT
+        second = desk.ask()
+        assert desk.pool.waiting == 3
+        # One of the three comes back at last.
+        desk.pool.run(1)
+        assert desk.pool.waiting == 3
+        desk.pool.run()
+        assert second == [ONE]
+        desk.assertIdle()
+
+    def test_turns_are_in_order(self) -> None:
+        """[F24] The one that has waited longest comes first."""
+        names = [f"{each}.example" for each in "abcd"]
+        desk = Desk({name: ["192.0.2.1"] for name in names}, lookupThreads=1)
+        outcomes = [desk.ask(name) for name in names]
+        for done in range(1, 5):
+            desk.pool.run()
+            assert [bool(each) for each in outcomes].count(True) == done
+        assert desk.resolver.calls == names
+        desk.assertIdle()
+
+    def test_stop_with_a_turn_due(self) -> None:
+        """[F24] [T12] A stop leaves no timer, and the queued ones are told."""
+        desk = Desk(lookupThreads=1)
+        first, _ = desk.asking("n.hangs.example")
+        queued = desk.ask()
+        first.cancel()
+        assert len(desk.network.getDelayedCalls()) == 2
+        desk.lookups.stop()
+        assert refusedOf(queued).cause is Cause.SHUTDOWN
+        desk.assertIdle()
+        desk.lookups.start()
+        again = desk.ask()
+        desk.pool.run()
+        assert again == [ONE]
+        desk.assertIdle()
 
 
 class TestLife:
@@ -538,6 +659,24 @@ class TestThreads:
 
 class TestInAProxy:
     """As a client sees it."""
+
+    def test_clients_that_come_and_go(self) -> None:
+        """[F24] Those who come behind a thousand whose names hang are served."""
+        pool = ManualPool()
+        rig = Rig(pool=pool)
+        rig.serve()
+        gone = [rig.client(connect(f"{name}:443")) for name in hanging(1000)]
+        for each in gone:
+            each.abort()
+        rig.flush()
+        client = rig.client(connect())
+        rig.flush()
+        pool._work.reverse()
+        pool.run(1)
+        rig.flush()
+        assert status(client) == 200
+        causes = {each.cause for each in rig.events.refused}
+        assert causes == {Cause.CLIENT_LEFT}
 
     @pytest.mark.parametrize("literal", ["192.0.2.1:443", "[2001:db8::7]:443"])
     def test_literals_are_not_looked_up(self, literal: str) -> None:

@@ -4,7 +4,7 @@ Looking names up: once a request.
 C{getaddrinfo} is called in threads of a pool for look-ups alone, because a slow name
 in the reactor's pool of ten would delay everything that uses that pool.  There is one
 flight a name, a deadline for each request that waits, a short memory, and never an
-unbounded queue.  The error code of C{getaddrinfo} is kept: C{GAIResolver} turns a
+unbounded queue (L{txconnect.dialing.flights}).  The error code of C{getaddrinfo} is kept: C{GAIResolver} turns a
 failed look-up into an empty list.
 
 The threads are daemons: C{getaddrinfo} cannot be interrupted, and a stop should not
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from ipaddress import ip_address
@@ -26,6 +25,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
+from txconnect.dialing.flights import Addresses, Flight, Flights
 from txconnect.errors import EXHAUSTION, Refused
 from txconnect.settings import Settings
 from txconnect.values import Cause, IPAddress
@@ -37,8 +37,6 @@ MAX_REMEMBERED = 4096
 """The most answers that are kept."""
 
 _EAI = ("EAI_NONAME", "EAI_NODATA", "EAI_AGAIN", "EAI_FAIL", "EAI_MEMORY")
-
-Addresses = tuple[IPAddress, ...]
 
 AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 """One item of the answer of L{socket.getaddrinfo}."""
@@ -70,13 +68,6 @@ class _DaemonPool(ThreadPool):
     threadFactory = staticmethod(partial(threading.Thread, daemon=True))  # type: ignore[assignment]
 
 
-class _Flight:
-    """One look-up under way, and the Deferreds that wait for it."""
-
-    def __init__(self) -> None:
-        self.waiting: deque[Deferred[Addresses]] = deque()
-
-
 class Lookups:
     """
     Looks names up.
@@ -102,15 +93,15 @@ class Lookups:
         self._getaddrinfo = getaddrinfo
         self._given = pool
         self._pool: Pool | None = None
-        self._flights: dict[str, _Flight] = {}
+        self._flights = Flights(reactor, settings, self._launchFlight)
         self._answers: dict[str, tuple[float, Addresses]] = {}
 
     def start(self) -> None:
         """Begin to take look-ups."""
         # A Twisted pool that was stopped cannot be started again.
-        self._pool = self._given or _DaemonPool(
-            0, self._settings.lookupThreads, "txconnect-lookups"
-        )
+        settings = self._settings
+        most = settings.lookupThreads + settings.lookupSpareThreads
+        self._pool = self._given or _DaemonPool(0, most, "txconnect-lookups")
         self._pool.start()
 
     def stop(self) -> None:
@@ -119,13 +110,13 @@ class Lookups:
         for: C{getaddrinfo} cannot be interrupted, and may take half a minute.
         """
         self._answers.clear()
-        flights, self._flights = self._flights, {}
+        flights = self._flights.clear()
         pool, self._pool = self._pool, None
         if pool is not None and pool is self._given:
             pool.stop()
         elif pool is not None:
             threading.Thread(target=pool.stop, daemon=True).start()
-        for flight in flights.values():
+        for flight in flights:
             _landFlight(
                 flight, Failure(Refused(Cause.SHUTDOWN, "the look-ups are stopped"))
             )
@@ -147,46 +138,11 @@ class Lookups:
         return self._waitForFlight(name)
 
     def _waitForFlight(self, name: str) -> Deferred[Addresses]:
-        flight = self._flights.get(name)
-        launch = flight is None
-        if flight is None:
-            if self._pool is None:
-                raise Refused(Cause.INTERNAL, "the look-ups are stopped")
-            if len(self._flights) >= self._settings.lookupQueue:
-                raise Refused(Cause.EXHAUSTED, "too many look-ups are under way")
-            flight = self._flights[name] = _Flight()
-        waiter = self._joinFlight(flight)
-        # Only now: the thread looks for requests that wait.
-        if launch:
-            self._launchFlight(name, flight)
-        return waiter
+        if self._pool is None:
+            raise Refused(Cause.INTERNAL, "the look-ups are stopped")
 
-    def _launchFlight(self, name: str, flight: _Flight) -> None:
-        if self._pool is not None:
-            self._pool.callInThreadWithCallback(
-                partial(self._reactor.callFromThread, self._flightLanded, name, flight),
-                self._lookInThread,
-                name,
-                flight,
-            )
-
-    def _lookInThread(self, name: str, flight: _Flight) -> Addresses | None:
-        """
-        Look up, in a thread.
-
-        @return: L{None} when all waiting requests have left before its turn came:
-            clients that come and go must not keep the threads busy.
-        """
-        if not flight.waiting:
-            return None
-        # In bytes: a string would be changed by IDNA, which makes an address of
-        # some names, as of a full-width digit.
-        host = name.encode("ascii")
-        return _uniqueAddresses(self._getaddrinfo(host, None, 0, socket.SOCK_STREAM))
-
-    def _joinFlight(self, flight: _Flight) -> Deferred[Addresses]:
         def leaveFlight(waiter: Deferred[Addresses]) -> None:
-            flight.waiting.remove(waiter)
+            self._flights.leave(flight, waiter)
 
         def expireWaiter() -> None:
             leaveFlight(waiter)
@@ -201,25 +157,51 @@ class Lookups:
             return result
 
         waiter: Deferred[Addresses] = Deferred(leaveFlight)
-        flight.waiting.append(waiter)
         timer = self._reactor.callLater(self._settings.lookupTimeout, expireWaiter)
-        return waiter.addBoth(stopTimer)
+        waiter.addBoth(stopTimer)
+        try:
+            # It may be launched in here, and a pool without threads answers at once.
+            flight = self._flights.join(name, waiter)
+        except Refused:
+            timer.cancel()
+            raise
+        return waiter
 
-    def _flightLanded(
-        self, name: str, flight: _Flight, success: bool, result: Any
-    ) -> None:
-        if self._flights.get(name) is not flight:
+    def _launchFlight(self, flight: Flight) -> None:
+        if self._pool is not None:
+            self._pool.callInThreadWithCallback(
+                partial(self._reactor.callFromThread, self._flightLanded, flight),
+                self._lookInThread,
+                flight,
+            )
+
+    def _lookInThread(self, flight: Flight) -> Addresses | None:
+        """
+        Look up, in a thread.
+
+        @return: L{None} when all waiting requests have left before its turn came:
+            clients that come and go must not keep the threads busy.
+        """
+        if not flight.waiting:
+            return None
+        # In bytes: a string would be changed by IDNA, which makes an address of
+        # some names, as of a full-width digit.
+        host = flight.name.encode("ascii")
+        return _uniqueAddresses(self._getaddrinfo(host, None, 0, socket.SOCK_STREAM))
+
+    def _flightLanded(self, flight: Flight, success: bool, result: Any) -> None:
+        if not self._flights.isUnderWay(flight):
             # Stopped, and perhaps started again, since it took off.
             return
         if success and result is None and flight.waiting:
             # A request has come while the thread returned without looking.
-            self._launchFlight(name, flight)
+            self._launchFlight(flight)
             return
-        del self._flights[name]
+        self._flights.finish(flight)
         if not success:
-            _landFlight(flight, Failure(self._refusalFor(name, result)))
+            _landFlight(flight, Failure(self._refusalFor(flight.name, result)))
         elif result:
-            self._rememberAnswer(name, result)
+            self._rememberAnswer(flight.name, result)
             _landFlight(flight, result)
         elif flight.waiting:
             empty = Refused(Cause.DNS_ERROR, "the name has no address")
@@ -247,7 +229,7 @@ class Lookups:
         self._answers[name] = (until, addresses)
 
 
-def _landFlight(flight: _Flight, outcome: Addresses | Failure) -> None:
+def _landFlight(flight: Flight, outcome: Addresses | Failure) -> None:
     # One by one: the callbacks of one may make others leave.
     while flight.waiting:
         flight.waiting.popleft().callback(outcome)
