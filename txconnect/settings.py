@@ -107,7 +107,8 @@ class Settings:
     )
     halfClose: str = _describeSetting(
         "carry",
-        "the effect when one direction ends: carry (FIN in, FIN out) or close-both (RFC 9110, 9.3.6)",
+        "the effect when one direction ends: carry (FIN in, FIN out) or close-both (RFC 9110, 9.3.6),"
+        " with which a client that sends FIN ahead of its answer has left",
         choices=("carry", "close-both"),
     )
     halfClosedRequests: int = _describeSetting(

@@ -367,7 +367,7 @@ def test_optionsOfTheClientsLeg(tls: bool) -> None:
 
 
 def test_tlsClientThatLeavesWhileDialling() -> None:
-    """[TU-05] The same over TLS, where there is no half-close."""
+    """[F04] [TU-05] The same over TLS, where nothing can be sent behind an end."""
     rig = Rig(tlsClient=True)
     rig.network.blackhole(DESTINATION)
     client = rig.client(connect())

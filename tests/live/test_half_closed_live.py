@@ -57,6 +57,21 @@ def test_resetBehindFin(makeRig: MakeRig) -> None:
     assert len(rig.proxy.halfClosed) == 0
 
 
+@pytest.mark.parametrize(("room", "legs"), [(0, "sockets"), (1, "transports")])
+def test_noRoomForTheRelayBehindFin(
+    makeRig: MakeRig, monkeypatch: pytest.MonkeyPatch, room: int, legs: str
+) -> None:
+    """[F04] [T12] Where a leg cannot be watched, the client is still told so."""
+    rig, client, _, router = halfClosed(makeRig, b"early", legs=legs)
+    rig.watchesNoMore(monkeypatch, room)
+    router.answer()
+    rig.flush()
+    assert client.received.startswith(b"HTTP/1.1 503 ")
+    assert client.closed
+    rig.assertOver()
+    assert [each.cause for each in rig.events.refused] == [Cause.EXHAUSTED]
+
+
 # Real clients
 
 SENDING = {

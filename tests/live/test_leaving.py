@@ -5,6 +5,7 @@ epoll of one's own is what no memory network has.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -112,6 +113,21 @@ def test_dataIsNotLeaving(world: World) -> None:
     for _ in range(10):
         world.reactor.iterate(0.001)
     assert world.left == []
+
+
+def test_noRoomToWatch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[F04] [T12] Where no more can be watched, a client is not, and nothing breaks."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(world.nested, "watch", full)
+    world.watch.watch(world.transport, lambda: world.left.append("left"), True)
+    world.client.close()
+    for _ in range(5):
+        world.reactor.iterate(0.001)
+    assert world.left == []
+    world.watch.unwatch(world.transport)
 
 
 def test_unwatched(world: World) -> None:

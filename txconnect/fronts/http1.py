@@ -164,11 +164,10 @@ class Http1Front(Protocol):
         if self._forgetEnd is None:
             exchange.refuse(Refused(Cause.HALF_CLOSED))
 
-    def _answerDecided(self) -> None:
+    def _answerDecided(self, forgetEnd: Callable[[], None]) -> None:
         """Count the request of a client that has sent FIN no more."""
-        forget, self._forgetEnd = self._forgetEnd, None
-        if forget is not None:
-            forget()
+        self._forgetEnd = None
+        forgetEnd()
 
     def writeConnectionLost(self) -> None:
         if self._side is not None:
@@ -200,7 +199,8 @@ class Http1Front(Protocol):
     def exchangeFinished(self) -> None:
         """See L{txconnect.exchange.ClientStream}."""
         self._exchange = None
-        self._answerDecided()
+        if self._forgetEnd is not None:
+            self._answerDecided(self._forgetEnd)
         if self._disconnected:
             self._proxy.frontLost(self)
 
@@ -333,8 +333,9 @@ class Http1Front(Protocol):
 
     def accept(self, tunnel: Tunnel, prepared: Prepared) -> Relay:
         """See L{txconnect.exchange.ClientStream}."""
-        # Before the relay watches the socket.
-        self._answerDecided()
+        if self._forgetEnd is not None:
+            # Before the relay watches the socket.
+            self._answerDecided(self._forgetEnd)
         kernel = self._proxy.resources.kernel
         client = currentTransport(self.transport)
         leg, taps, pair = prepared.leg, prepared.taps, prepared.pair

@@ -190,7 +190,7 @@ class Cause(Enum):
         "half-closed",
         503,
         "connection_limit_reached",
-        "Too many clients at this address have ended their requests ahead of the answer",
+        "Too many requests of this client's address await an answer behind its FIN",
         "Keep the connection open in both directions until the answer has come.",
     )
 

@@ -72,7 +72,12 @@ class LeaveWatch:
             return
         descriptor = transport.fileno()  # type: ignore[attr-defined]
         leaving = _Leaving(lambda: self._stopWatching(descriptor), left)
-        nested.watch(descriptor, select.EPOLLRDHUP if ends else 0, leaving)
+        try:
+            nested.watch(descriptor, select.EPOLLRDHUP if ends else 0, leaving)
+        except OSError:
+            # No more can be watched: it leaves unseen until a deadline, as where
+            # there is no epoll.
+            return
         self._watched[descriptor] = nested
 
     def unwatch(self, transport: object) -> None:
