@@ -6,12 +6,15 @@ bare sockets, by each way through the real command; and the watch for their rese
 from __future__ import annotations
 
 import socket
+import ssl
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import CertificateAuthority
 from halfclosepromises import *  # noqa: F403 - the tests themselves
 from halfclosepromises import halfClosed
 from kernelrig import KernelRig
@@ -190,6 +193,120 @@ def test_throughParents(plain: ProxyProcess, tmp_path: Path) -> None:
         assert refusal.startswith(b"HTTP/1.1 502 ")
     finally:
         proxy.kill()
+
+
+# TLS
+
+
+class Secure:
+    """A proxy with a TLS listener, and clients that end with C{close_notify}."""
+
+    def __init__(
+        self, directory: Path, authority: CertificateAuthority, *arguments: str
+    ) -> None:
+        issued = authority.server()
+        listen = f"ssl:0:privateKey={issued.key}:certKey={issued.certificate}"
+        listen += ":interface=127.0.0.1"
+        self.proxy = ProxyProcess(directory, ["--listen", listen, *arguments])
+        eventually("it speaks TLS", lambda: "https://" in self._said(directory))
+        self._trust = ssl.create_default_context(cafile=str(authority.certificate))
+
+    def _said(self, directory: Path) -> str:
+        return (directory / "output").read_text()
+
+    def talk(self, data: bytes) -> bytes:
+        """Send octets and C{close_notify} in one piece, and return all that comes."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = self._trust.wrap_bio(incoming, outgoing, server_hostname="localhost")
+        address = ("127.0.0.1", self.proxy.securePort)
+        with socket.create_connection(address, DEADLINE) as client:
+            while True:
+                try:
+                    tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    client.sendall(outgoing.read())
+                    incoming.write(client.recv(65536))
+            tls.write(data)
+            with pytest.raises(ssl.SSLWantReadError):
+                tls.unwrap()
+            client.sendall(outgoing.read())
+            incoming.write(readAll(client))
+        read = b""
+        with suppress(ssl.SSLZeroReturnError, ssl.SSLWantReadError):
+            while piece := tls.read(65536):
+                read += piece
+        return read
+
+
+@pytest.fixture
+def secure(
+    tmp_path: Path, authority: CertificateAuthority
+) -> Iterator[Callable[..., Secure]]:
+    """Makes a L{Secure} with further arguments."""
+    made: list[Secure] = []
+
+    def make(*arguments: str) -> Secure:
+        made.append(Secure(tmp_path, authority, *arguments))
+        return made[-1]
+
+    yield make
+    for each in made:
+        try:
+            each.proxy.end()
+        finally:
+            each.proxy.kill()
+
+
+def test_closeNotifyAheadOfTheAnswer(secure: Callable[..., Secure]) -> None:
+    """[F04] Over TLS, too: the 200, the early data, the end, and what comes back."""
+    proxy = secure()
+    with Server(afterTheEnd) as server:
+        answer = proxy.talk(head(server.authority) + b"words")
+    assert answer == ESTABLISHED + b"you said words"
+    record = proxy.proxy.told(event="closed", authority=server.authority)
+    assert (record["closed"], record["up"]) == ("client", 5)
+
+
+def test_closeNotifyAheadOfARefusal(secure: Callable[..., Secure]) -> None:
+    """[F04] Each refusal is sent ahead of our close_notify."""
+    proxy = secure("--keep-after-challenge", "curl/")
+    with Server(afterTheEnd) as gone:
+        pass
+    assert proxy.talk(head(f"{DENIED}:443")).startswith(b"HTTP/1.1 403 ")
+    assert proxy.talk(head(gone.authority) + b"x").startswith(b"HTTP/1.1 502 ")
+
+
+def test_tooManyOverTLS(secure: Callable[..., Secure]) -> None:
+    """[F04] They are counted like any others."""
+    proxy = secure("--half-closed-requests", "0")
+    assert proxy.talk(head("a.example:443")).startswith(b"HTTP/1.1 503 ")
+
+
+def test_closeNotifyIsLeaving(secure: Callable[..., Secure]) -> None:
+    """[F04] [TU-05] Where ends are not carried, and in the middle of a head."""
+    proxy = secure("--half-close", "close-both")
+    with Deaf() as deaf:
+        assert proxy.talk(head(f"127.0.0.1:{deaf.port}")) == b""
+        assert proxy.talk(b"CONNECT a.exam") == b""
+    causes = [record["cause"] for record in proxy.proxy.records()[-2:]]
+    assert causes == ["client-left", "client-left"]
+
+
+def test_socatOverTLS(
+    secure: Callable[..., Secure], tmp_path: Path, program: Callable[[str], str]
+) -> None:
+    """[F04] As a script has it."""
+    port = secure().proxy.securePort
+    with Server(afterTheEnd) as server:
+        done = subprocess.run(
+            [program("socat"), "-t60", "-", f"OPENSSL:127.0.0.1:{port},verify=0"],
+            env=environment(tmp_path),
+            input=head(server.authority) + b"words",
+            capture_output=True,
+            timeout=DEADLINE,
+        )
+    assert done.stdout == ESTABLISHED + b"you said words"
 
 
 def test_aResetBehindFinCancelsTheDial(plain: ProxyProcess) -> None:

@@ -7,6 +7,11 @@ whatever its answer is, it is sent; the tunnel's relay finds the FIN behind the 
 data.  The transport is not read any more, so a reset is watched for
 (L{txconnect.tunnel.kernel.leaving}).
 
+Under TLS the end is a C{close_notify}, which Twisted answers with its own at once, so
+that nothing can be sent behind it.  Ahead of the answer it is therefore kept from
+Twisted (L{hearTLSEnd}).  A FIN without C{close_notify} may be a truncation, and is
+leaving there.
+
 A client that has closed its socket looks the same until something is sent to it.  So a
 stranger who asks and closes at once has a look-up and a dial done for an answer that
 nobody reads, while one who must keep the connection open pays for it with a descriptor.
@@ -27,14 +32,57 @@ def awaitsAnswer(settings: Settings, transport: object) -> bool:
     """
     Tell whether a client whose input has just ended may still read its answer.
 
-    Not where nothing can be sent any more then, as with Twisted's TLS, which answers
-    a C{close_notify} with its own.
+    Not where nothing can be sent any more then, as by a wrapper that knows no
+    half-close.
     """
     return (
         settings.halfClose == "carry"
         and canHalfClose(transport)
         and not wasReset(transport)
     )
+
+
+def hearTLSEnd(transport: Any, ended: Callable[[], bool]) -> None:
+    """
+    Have C{ended} called when a client sends C{close_notify}, if its connection is TLS
+    of Twisted's.
+
+    @param ended: may be called several times; tells whether the connection stays open
+        for an answer, else it is closed.
+    """
+    from OpenSSL import SSL
+
+    connection = _tlsConnection(transport)
+    if connection is None:
+        return
+
+    def receiveUntilEnd(size: int) -> bytes:
+        # Asked for each time: a reference in here would be a circle.
+        try:
+            return SSL.Connection.recv(transport.getHandle(), size)
+        except SSL.ZeroReturnError:
+            if ended():
+                # There is nothing to read now, nor will there be.
+                raise SSL.WantReadError from None
+            raise
+
+    connection.recv = receiveUntilEnd
+
+
+def ignoreTLSEnd(transport: Any) -> None:
+    """Undo L{hearTLSEnd}: a tunnel's octets do not pass through it."""
+    connection = _tlsConnection(transport)
+    if connection is not None:
+        vars(connection).pop("recv", None)
+
+
+def _tlsConnection(transport: Any) -> Any:
+    """Return the connection of OpenSSL's, or L{None} where there is none."""
+    # Who speaks no TLS does not pay for it.
+    from OpenSSL import SSL
+
+    handle = getattr(transport, "getHandle", lambda: None)()
+    return handle if isinstance(handle, SSL.Connection) else None
 
 
 class HalfClosedRequests:

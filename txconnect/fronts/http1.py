@@ -34,7 +34,12 @@ from txconnect.admission.answering import OwnDecision
 from txconnect.admission.rules import Rules
 from txconnect.errors import Refused
 from txconnect.exchange import Exchange, Prepared, Resources
-from txconnect.fronts.halfclosed import HalfClosedRequests, awaitsAnswer
+from txconnect.fronts.halfclosed import (
+    HalfClosedRequests,
+    awaitsAnswer,
+    hearTLSEnd,
+    ignoreTLSEnd,
+)
 from txconnect.fronts.handshakes import brokenHandshake, lateHandshake
 from txconnect.fronts.own import ownRequest
 from txconnect.fronts.ports import Ports
@@ -152,6 +157,15 @@ class Http1Front(Protocol):
             self._giveUp(Cause.CLIENT_LEFT)
             self._beginLingering()
             self.transport.loseConnection()
+
+    def _tlsInputEnded(self) -> bool:
+        """Go on behind C{close_notify} where there is a request, or close."""
+        exchange = self._exchange
+        if exchange is None or exchange.rules.settings.halfClose != "carry":
+            return False
+        if not self._inputEnded:
+            self._noteInputEnded(exchange)
+        return True
 
     def _noteInputEnded(self, exchange: Exchange) -> None:
         """Go on with the request of a client that has sent FIN."""
@@ -285,6 +299,8 @@ class Http1Front(Protocol):
             exchange.earlyReceived(parser.trailing)
         transport = self.transport
         certificate = getattr(transport, "getPeerCertificate", None)
+        if certificate is not None:
+            hearTLSEnd(transport, self._tlsInputEnded)
         request = Request(
             head.authority,
             head.headers,
@@ -360,6 +376,8 @@ class Http1Front(Protocol):
         return relay
 
     def _adoptSide(self, side: Side) -> None:
+        if hasattr(self.transport, "getPeerCertificate"):
+            ignoreTLSEnd(self.transport)
         self._side = side
         self.dataReceived = side.dataReceived  # type: ignore[method-assign]
 
