@@ -22,6 +22,7 @@ from txconnect.naming import VERSION as __version__, namesWhenUsed
 if TYPE_CHECKING:
     from txconnect.errors import (
         ConfigurationError,
+        EndTunnel,
         Refused,
     )
     from txconnect.plugins import (
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
         Reached,
         Request,
         Route,
+        TapVerdict,
         TunnelClosed,
         TunnelEstablished,
         TunnelInfo,
@@ -99,6 +101,7 @@ __all__ = [
     "Decision",
     "Deny",
     "Direction",
+    "EndTunnel",
     "Event",
     "IPAddress",
     "Identity",
@@ -111,6 +114,7 @@ __all__ = [
     "Refused",
     "Route",
     "Settings",
+    "TapVerdict",
     "TunnelClosed",
     "TunnelEstablished",
     "TunnelInfo",
@@ -154,6 +158,7 @@ _HOMES = {
     "Decision": "txconnect.values",
     "Deny": "txconnect.values",
     "Direction": "txconnect.values",
+    "EndTunnel": "txconnect.errors",
     "Event": "txconnect.values",
     "IPAddress": "txconnect.values",
     "Identity": "txconnect.values",
@@ -166,6 +171,7 @@ _HOMES = {
     "Refused": "txconnect.errors",
     "Route": "txconnect.values",
     "Settings": "txconnect.settings",
+    "TapVerdict": "txconnect.values",
     "TunnelClosed": "txconnect.values",
     "TunnelEstablished": "txconnect.values",
     "TunnelInfo": "txconnect.values",

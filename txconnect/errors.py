@@ -1,9 +1,9 @@
 """
-The exceptions before a tunnel is established.
+The exceptions that end a request, a tunnel, or the start of the proxy.
 
 L{Refused} carries a row of the refusals table.  The code that knows the reason
 raises it, and one place (L{txconnect.exchange}) makes the answer and the event
-of it.  L{ConfigurationError} stops start-up with one line.
+of it.  L{EndTunnel} is a tap's.  L{ConfigurationError} stops start-up with one line.
 """
 
 from __future__ import annotations
@@ -59,6 +59,23 @@ class Answered(Refused):
     def __init__(self, rule: str, reason: str, response: Response) -> None:
         super().__init__(Cause.ANSWERED, reason, rule)
         self.response = response
+
+
+class EndTunnel(Exception):
+    """
+    A tap ends its tunnel, as a policy refuses a request.
+
+    Raised by the callable of an
+    L{ITrafficTap<txconnect.interfaces.ITrafficTap>}, it resets both legs, and the log
+    has the tap's name and the reason, without a traceback.  Raised by C{tap} itself,
+    before the client is sent its 200, it refuses the request.
+
+    @ivar reason: the reason, for the log.
+    """
+
+    def __init__(self, reason: str = "") -> None:
+        self.reason = reason or "the tap has ended the tunnel"
+        super().__init__(self.reason)
 
 
 class ConfigurationError(ValueError):

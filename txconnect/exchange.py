@@ -56,8 +56,8 @@ from txconnect.tunnel.kernel.socketleg import SocketLeg
 from txconnect.tunnel.pair import join
 from txconnect.tunnel.registry import LiveTunnels
 from txconnect.tunnel.relay import Relay
+from txconnect.tunnel.taps import NamedTap, TapGate
 from txconnect.tunnel.transport.leg import Leg
-from txconnect.tunnel.transport.relay import Tap
 from txconnect.tunnel.tunnel import Tunnel
 from txconnect.values import (
     Cause,
@@ -115,7 +115,7 @@ class Prepared:
 
     info: TunnelInfo
     leg: Leg | SocketLeg
-    taps: tuple[Tap, ...]
+    taps: tuple[NamedTap, ...]
     pair: tuple[IProtocol, IProtocol] | None
     fields: Fields = ()
 
@@ -353,13 +353,13 @@ class Exchange:
         self, decision: Decision, info: TunnelInfo, leg: Leg | SocketLeg
     ) -> Prepared:
         """Make the taps and the pair, before the client is sent anything."""
-        taps = []
+        taps: list[NamedTap] = []
         for plugin in self.rules.taps:
             tap = decision.callHook(plugin, plugin.plugin.tap, info)
             if tap is not None:
                 if not callable(tap):
                     raise decision.wrongAnswer(plugin, tap, "a callable or None")
-                taps.append(tap)
+                taps.append((plugin.name, tap))
         factory, pair = self.rules.pairFactory, None
         if factory is not None:
             pair = decision.callHook(factory, factory.plugin.buildPair, info)
@@ -395,12 +395,13 @@ class Exchange:
     def _establishTunnel(self, prepared: Prepared) -> None:
         resources = self._resources
         early = [] if self._early is None else self._takeEarly(self._early)
+        settings = self.rules.settings
+        gate = None
+        if prepared.taps:
+            limit = settings.tapHoldLimit
+            gate = TapGate(prepared.taps, self.id, limit, resources.clock)
         tunnel = Tunnel(
-            prepared.info,
-            resources.clock,
-            self.rules.settings,
-            resources.tunnels,
-            self,
+            prepared.info, resources.clock, settings, resources.tunnels, self, gate
         )
         try:
             relay = self._stream.accept(tunnel, prepared)

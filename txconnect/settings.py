@@ -182,3 +182,9 @@ class Settings:
     maxLifetime: float = _describeSetting(
         0.0, "seconds a tunnel may live at all; 0: for ever", 0
     )
+    tapHoldTimeout: float = _describeSetting(
+        10.0, "seconds a tap may hold a direction before it must decide", 0.001
+    )
+    tapHoldLimit: int = _describeSetting(
+        65536, "most bytes a tap may hold in a direction, octets", 1
+    )

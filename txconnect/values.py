@@ -43,6 +43,7 @@ __all__ = [
     "Named",
     "Reached",
     "Route",
+    "TapVerdict",
     "TunnelClosed",
     "TunnelEstablished",
     "TunnelInfo",
@@ -322,6 +323,25 @@ class Direction(Enum):
     """From the destination to the client."""
 
 
+class TapVerdict(Enum):
+    """
+    A tap's answer to the octets that it is shown.  L{None} means L{PASS}.
+    """
+
+    PASS = "pass"
+    """Pass these octets on, and those that the tap holds in this direction."""
+    HOLD = "hold"
+    """
+    Hold these octets, and those behind them in this direction, until the next
+    answer: nothing of them is passed on.
+    """
+    LET_GO = "let-go"
+    """
+    Pass on all that the tap holds, in both directions, and show it nothing more of
+    this tunnel.
+    """
+
+
 class Closed(Enum):
     """The reason for the end of a tunnel: the party or the cause that was first."""
 
@@ -333,6 +353,7 @@ class Closed(Enum):
     LIFETIME = "lifetime"
     OPERATOR = "operator"
     SHUTDOWN = "shutdown"
+    POLICY = "policy"
     TAP_FAILED = "tap-failed"
     PAIR_FAILED = "pair-failed"
     INTERNAL = "internal-error"
@@ -413,6 +434,9 @@ class TunnelClosed:
     @ivar down: bytes taken from the destination.
     @ivar seconds: the time for which it was established.
     @ivar reason: the party or the cause that ended it first.
+    @ivar rule: the name of the tap that ended it, or that failed; else empty.
+    @ivar detail: its reason, for the log; else empty.  May hold octets that a leg
+        has sent: write it escaped.
     """
 
     tunnel: TunnelInfo
@@ -420,6 +444,8 @@ class TunnelClosed:
     down: int
     seconds: float
     reason: Closed
+    rule: str = ""
+    detail: str = ""
 
 
 Event = Union[TunnelRefused, TunnelEstablished, TunnelClosed]

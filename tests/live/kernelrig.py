@@ -115,6 +115,14 @@ def reactorOf(kind: str) -> Any:
 class RealPeer(Peer):
     """A peer on a real socket."""
 
+    def connectionMade(self) -> None:
+        # The system would keep what follows octets that a tap holds, for its own
+        # acknowledgement of them comes late.
+        transport: Any = self.transport
+        if transport.getHandle().family != socket.AF_UNIX:
+            transport.setTcpNoDelay(True)
+        super().connectionMade()
+
     @property
     def reset(self) -> bool:
         if self.closed:

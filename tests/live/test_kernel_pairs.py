@@ -112,7 +112,7 @@ class Taps:
     [
         ({}, KernelRelay),
         ({"taps": [Taps(None)]}, KernelRelay),
-        ({"taps": [Taps(lambda direction, data: None)]}, TransportRelay),
+        ({"taps": [Taps(lambda direction, data: None)]}, KernelRelay),
         ({"pairFactory": Pairs(ProxyServer, ProxyClient)}, PairedRelay),
         ({"pairFactory": Pairs()}, PairedRelay),
         (

@@ -23,7 +23,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txconnect.interfaces import IPairFactory, ITrafficTap
+from txconnect.interfaces import IPairFactory
 from txconnect.tunnel.kernel import flow as room, pipes
 from txconnect.tunnel.kernel.flow import Flow
 from txconnect.tunnel.kernel.nested import SocketChannel
@@ -223,18 +223,22 @@ def test_tunnelsThatEndTogetherMeetNoNewOne(makeRig: MakeRig) -> None:
 # K4
 
 
-@implementer(ITrafficTap)
-class Tapped:
-    """Has the transport relay serve."""
+class Wants(ProxyServer):
+    """A half that wants the bytes: the transport relay serves."""
 
-    def tap(self, tunnel: TunnelInfo) -> Callable[[Direction, bytes], object]:
-        return lambda direction, data: None
+
+@implementer(IPairFactory)
+class Wanting:
+    """Hands one out."""
+
+    def buildPair(self, tunnel: TunnelInfo) -> tuple[ProxyServer, ProxyClient]:
+        return Wants(), ProxyClient()
 
 
 @everyKind
 def test_anAdoptedSocketLeavesNoEvents(makeRig: MakeRig, kind: str) -> None:
     """[K4] What became a transport is told of by the reactor alone."""
-    rig = makeRig(kind=kind, taps=[Tapped()])
+    rig = makeRig(kind=kind, pairFactory=Wanting())
     client, destination = rig.tunnel()
     (tunnel,) = rig.proxy.resources.tunnels.allTunnels()
     assert isinstance(tunnel.relay, TransportRelay)

@@ -86,35 +86,26 @@ def leg(
     return one
 
 
-def tap(direction: Any, data: bytes) -> None:
-    """Sees."""
-
-
 PLAIN = made(tcp.Server)
 SOCKET = made(SocketLeg)
 
 
 @pytest.mark.parametrize(
-    ("client", "leg", "taps", "pair", "serves"),
+    ("client", "leg", "pair", "serves"),
     [
-        pytest.param(PLAIN, SOCKET, (), None, True, id="plain"),
-        pytest.param(PLAIN, SOCKET, (tap,), None, False, id="tap"),
-        pytest.param(made(tcp.Server, TLS=True), SOCKET, (), None, False, id="TLS"),
-        pytest.param(made(unix.Server), SOCKET, (), None, False, id="unix"),
-        pytest.param(made(tcp.Client), SOCKET, (), None, False, id="client"),
-        pytest.param(object(), SOCKET, (), None, False, id="stream"),
-        pytest.param(PLAIN, leg(made(tcp.Client)), (), None, True, id="parent"),
+        pytest.param(PLAIN, SOCKET, None, True, id="plain"),
+        pytest.param(made(tcp.Server, TLS=True), SOCKET, None, False, id="TLS"),
+        pytest.param(made(unix.Server), SOCKET, None, False, id="unix"),
+        pytest.param(made(tcp.Client), SOCKET, None, False, id="client"),
+        pytest.param(object(), SOCKET, None, False, id="stream"),
+        pytest.param(PLAIN, leg(made(tcp.Client)), None, True, id="parent"),
         pytest.param(
-            PLAIN, leg(made(tcp.Client)), (tap,), None, False, id="parent, tap"
+            PLAIN, leg(made(tcp.Client, TLS=True)), None, False, id="parent, TLS"
         ),
-        pytest.param(
-            PLAIN, leg(made(tcp.Client, TLS=True)), (), None, False, id="parent, TLS"
-        ),
-        pytest.param(PLAIN, leg(object()), (), None, False, id="other transport leg"),
+        pytest.param(PLAIN, leg(object()), None, False, id="other transport leg"),
         pytest.param(
             PLAIN,
             leg(made(tcp.Client, disconnecting=True)),
-            (),
             None,
             False,
             id="parent that is being left",
@@ -122,7 +113,6 @@ SOCKET = made(SocketLeg)
         pytest.param(
             PLAIN,
             leg(made(tcp.Client), ended=True),
-            (),
             None,
             False,
             id="parent that has ended",
@@ -130,7 +120,6 @@ SOCKET = made(SocketLeg)
         pytest.param(
             PLAIN,
             leg(made(tcp.Client), lost=True),
-            (),
             None,
             False,
             id="parent that is gone",
@@ -138,13 +127,12 @@ SOCKET = made(SocketLeg)
         pytest.param(
             PLAIN,
             leg(made(tcp.Client), writing=True),
-            (),
             None,
             False,
             id="parent that has not taken its CONNECT",
         ),
         *(
-            pytest.param(PLAIN, SOCKET, (), pair, serves, id=name)
+            pytest.param(PLAIN, SOCKET, pair, serves, id=name)
             for name, pair, serves in [
                 ("stock pair", (ProxyServer(), ProxyClient()), True),
                 ("subclass", (ProxyServer(), Subclass()), False),
@@ -159,11 +147,9 @@ SOCKET = made(SocketLeg)
         ),
     ],
 )
-def test_whichRelayServes(
-    client: Any, leg: Any, taps: Any, pair: Any, serves: bool
-) -> None:
-    """Bytes that somebody wants to see, or that are not plain, are not the kernel's."""
-    assert kernelServes(client, leg, taps, pair) is serves
+def test_whichRelayServes(client: Any, leg: Any, pair: Any, serves: bool) -> None:
+    """Bytes that a pair wants, or that are not plain, are not the kernel's."""
+    assert kernelServes(client, leg, pair) is serves
 
 
 def test_withoutDescriptorsThereIsNoNestedEpoll() -> None:

@@ -26,7 +26,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txconnect.admission.rules import Rules
-from txconnect.errors import Refused
+from txconnect.errors import EndTunnel, Refused
 from txconnect.maybeasync import CANCELLED, settle, withTimeout
 from txconnect.values import (
     Allow,
@@ -111,12 +111,14 @@ class HookCaller:
         """
         Call a hook that answers at once.
 
-        @raise Refused: it has failed.
+        @raise Refused: it has failed, or refuses.
         """
         if plugin.name in self.rules.watched:
             hook = self._timed(plugin.name, hook)
         try:
             answer = hook(*arguments)
+        except EndTunnel as ended:
+            raise Refused(Cause.POLICY, ended.reason, plugin.name) from None
         except BaseException:
             # SystemExit and asyncio's CancelledError refuse like any other.
             answer = self._hookFailed(Failure(), plugin)

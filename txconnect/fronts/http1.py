@@ -354,12 +354,12 @@ class Http1Front(Protocol):
             self._answerDecided(self._forgetEnd)
         kernel = self._proxy.resources.kernel
         client = currentTransport(self.transport)
-        leg, taps, pair = prepared.leg, prepared.taps, prepared.pair
+        leg, pair, gate = prepared.leg, prepared.pair, tunnel.gate
         fields = prepared.fields
         answer = renderEstablished(fields) if fields else ESTABLISHED
         relay: Relay
-        if kernel is not None and kernelServes(client, leg, taps, pair):
-            relay = startKernelRelay(kernel, tunnel, client, leg, pair, answer)
+        if kernel is not None and kernelServes(client, leg, pair):
+            relay = startKernelRelay(kernel, tunnel, client, leg, pair, gate, answer)
             del self.dataReceived
         else:
             relay = startTransportRelay(
@@ -368,7 +368,7 @@ class Http1Front(Protocol):
                 self._adoptSide,
                 leg,
                 pair,
-                taps,
+                gate,
                 answer,
                 self._inputEnded,
             )

@@ -36,6 +36,7 @@ _ENDS = {
     Closed.LIFETIME: "open too long",
     Closed.OPERATOR: "ended by the operator",
     Closed.SHUTDOWN: "proxy stopped",
+    Closed.POLICY: "ended by a policy",
     Closed.TAP_FAILED: "tap failed",
     Closed.PAIR_FAILED: "pair failed",
     Closed.INTERNAL: "internal error",
@@ -140,9 +141,12 @@ def _establishedText(event: TunnelEstablished) -> str:
 
 def _closedText(event: TunnelClosed) -> str:
     request = event.tunnel.request
+    end = _ENDS[event.reason]
+    if event.rule:
+        end += f"  {printable(cutText(event.rule, 64))}: {printable(cutText(event.detail, 300))}"
     return (
         f"close  {_requestText(request, request.client)}  up {octetsText(event.up)}  "
-        f"down {octetsText(event.down)}  {secondsText(event.seconds)}  {_ENDS[event.reason]}"
+        f"down {octetsText(event.down)}  {secondsText(event.seconds)}  {end}"
     )
 
 

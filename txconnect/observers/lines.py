@@ -151,7 +151,7 @@ def closedLine(event: TunnelClosed, moment: float, share: int = 1) -> str:
         f'"client":{_jsonText(peerText(request.client))},"user":{_jsonText(user)},'
         f'"authority":{_jsonText(str(request.authority))},"address":{_jsonText(address)},'
         f'"route":{_jsonText(cutText(tunnel.route, _NAME))},'
-        f'"status":200,"cause":null,"rule":null,"reason":null,'
+        f'"status":200,"cause":null,{_jsonRuling(event, share)},'
         f'"up":{event.up},"down":{event.down},"seconds":{round(event.seconds, 6)!r},'
         f'"lookup_seconds":{round(tunnel.lookupSeconds, 6)!r},'
         f'"connect_seconds":{round(tunnel.connectSeconds, 6)!r},'
@@ -163,6 +163,13 @@ def _jsonRest(method: str) -> str:
     """Write the fields behind the notes, and the end of the line."""
     named = _quoted(cutText(method, _METHOD))
     return f',"attempted_user":null,"method":{named},"target":null,"lost":null}}\n'
+
+
+def _jsonRuling(event: TunnelClosed, share: int) -> str:
+    if not event.rule:
+        return '"rule":null,"reason":null'
+    rule, reason = cutText(event.rule, _NAME), cutText(event.detail, _REASON // share)
+    return f'"rule":{_jsonText(rule)},"reason":{_jsonText(reason)}'
 
 
 def _jsonText(text: str | None) -> str:
@@ -253,6 +260,9 @@ def _fillClosed(kept: Record, event: TunnelClosed, share: int) -> None:
     kept["down"] = event.down
     kept["seconds"] = round(event.seconds, 6)
     kept["closed"] = event.reason.value
+    if event.rule:
+        kept["rule"] = cutText(event.rule, _NAME)
+        kept["reason"] = cutText(event.detail, _REASON // share)
 
 
 def _fillTunnel(kept: Record, tunnel: TunnelInfo, share: int) -> None:

@@ -1,8 +1,9 @@
 """
 The rule that chooses a tunnel's relay, once, when the tunnel is established.
 
-The kernel relay is the fast one, and it can serve only where no code looks at the
-bytes and both legs are plain sockets: L{kernelServes} is the whole rule.
+The kernel relay is the fast one, and it can serve only where both legs are plain
+sockets, and no pair wants the bytes: L{kernelServes} is the whole rule.  Taps see the
+bytes in either relay.
 
 The 200 leaves before either relay may write.  With the kernel relay it is sent
 on the socket itself, because a transport writes only when the reactor comes
@@ -29,9 +30,9 @@ from txconnect.tunnel.kernel.socketleg import SocketLeg
 from txconnect.tunnel.kernel.transportchannel import ParentChannel, TransportChannel
 from txconnect.tunnel.pair import ProxyClient, ProxyServer, join
 from txconnect.tunnel.relay import RelayEvents
+from txconnect.tunnel.taps import TapGate
 from txconnect.tunnel.transport.leg import Leg, Side
 from txconnect.tunnel.transport.relay import TransportRelay
-from txconnect.tunnel.transport.side import Tap
 
 _STOCK = (ProxyServer, ProxyClient)
 _PLAIN = (tcp.Client, tcp.Server)
@@ -51,19 +52,16 @@ def makeNested(reactor: object) -> NestedEpoll | None:
 def kernelServes(
     client: object,
     leg: Leg | SocketLeg,
-    taps: tuple[Tap, ...],
     pair: tuple[IProtocol, IProtocol] | None,
 ) -> bool:
     """
-    Tell whether the kernel relay serves: the tunnel has no tap; both halves of the
-    pair do without the bytes; the accepted transport is exactly a C{tcp.Server} (a
-    C{unix.Server} is one by inheritance, and is not meant) without TLS; and the
-    other leg is a socket that the dialler opened, or the reactor's plain TCP
-    connection to a parent.
+    Tell whether the kernel relay serves: both halves of the pair do without the
+    bytes; the accepted transport is exactly a C{tcp.Server} (a C{unix.Server} is one
+    by inheritance, and is not meant) without TLS; and the other leg is a socket that
+    the dialler opened, or the reactor's plain TCP connection to a parent.
     """
     return (
-        not taps
-        and _isPlainClient(client)
+        _isPlainClient(client)
         and (isinstance(leg, SocketLeg) or _isPlain(leg))
         and (pair is None or all(map(_doesWithoutBytes, pair)))
     )
@@ -125,6 +123,7 @@ def startKernelRelay(
     client: tcp.Connection | ClientSocket,
     leg: Leg | SocketLeg,
     pair: tuple[IProtocol, IProtocol] | None,
+    gate: TapGate | None,
     answer: bytes,
 ) -> KernelRelay:
     """
@@ -145,6 +144,8 @@ def startKernelRelay(
         relay = KernelRelay(kernel.pipes, events, near, far)
     else:
         relay = PairedRelay(kernel.pipes, events, near, far, pair, nested.reactor)
+    if gate is not None:
+        relay.closeGate(gate)
     # Before the 200, as it may fail: the client can still be refused then.
     relay.takeChannels()
     try:
@@ -162,7 +163,7 @@ def startTransportRelay(
     adopt: Callable[[Side], None],
     leg: Leg | SocketLeg,
     pair: tuple[IProtocol, IProtocol] | None,
-    taps: tuple[Tap, ...],
+    gate: TapGate | None,
     answer: bytes,
     inputEnded: bool = False,
 ) -> TransportRelay:
@@ -180,6 +181,6 @@ def startTransportRelay(
     if pair is None:
         pair = ProxyServer(), ProxyClient()
         join(*pair)
-    relay = TransportRelay(events, client, adopt, leg, pair, taps, isStock, inputEnded)
+    relay = TransportRelay(events, client, adopt, leg, pair, gate, isStock, inputEnded)
     client.write(answer)
     return relay

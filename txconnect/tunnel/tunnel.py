@@ -25,6 +25,7 @@ from twisted.logger import Logger
 
 from txconnect.settings import Settings
 from txconnect.tunnel.relay import Relay
+from txconnect.tunnel.taps import TapGate
 from txconnect.values import Closed, TunnelClosed, TunnelInfo
 from txconnect.wire.closing import (
     WITH_HALF_CLOSE,
@@ -37,6 +38,8 @@ from txconnect.wire.closing import (
 # The caller of Tunnel.cut knows why the proxy ends one.
 _REASONS = {ended: Closed(ended.value) for ended in Ended if ended is not Ended.PROXY}
 
+
+_NO_RULING = ("", "")
 
 _log = Logger()
 
@@ -66,6 +69,7 @@ class Tunnel:
     @ivar began: the time by the clock at which it was established.
     @ivar relay: the relay that moves its bytes.
     @ivar state: its state in the closing table.
+    @ivar gate: its taps, or L{None} where there are none, or it is closed.
     """
 
     # Thousands may be idle: they are kept small.
@@ -78,9 +82,11 @@ class Tunnel:
         "_owner",
         "_reason",
         "_registry",
+        "_ruling",
         "_settings",
         "_undelivered",
         "began",
+        "gate",
         "info",
         "relay",
         "state",
@@ -95,6 +101,7 @@ class Tunnel:
         settings: Settings,
         registry: Registry,
         owner: Owner,
+        gate: TapGate | None = None,
     ) -> None:
         """
         @param clock: provides C{IReactorTime}.
@@ -107,6 +114,10 @@ class Tunnel:
         self.state = State.OPEN
         # Replaced by the first happening; no tunnel ends without one.
         self._reason = Closed.OPERATOR
+        self._ruling = _NO_RULING
+        self.gate = gate
+        if gate is not None:
+            gate.cut = self.cut
         self._legs = 2
         self._activity = 0
         # -1: not counted yet.
@@ -126,6 +137,10 @@ class Tunnel:
         if following.state is not self.state:
             # A shorter deadline begins, from now on.
             self._active = self._clock.seconds()
+            if following.state is State.CLOSED and self.gate is not None:
+                # Octets that it holds go nowhere any more.
+                gate, self.gate = self.gate, None
+                gate.stop()
         self.state = following.state
         ended = following.ended
         if ended is not None and ended is not Ended.PROXY:
@@ -133,13 +148,18 @@ class Tunnel:
         for action in following.actions:
             self.relay.perform(action)
 
-    def cut(self, reason: Closed) -> None:
+    def cut(self, reason: Closed, rule: str = "", detail: str = "") -> None:
         """
         End the tunnel visibly: both legs are reset, so that a stream that was cut
         short never looks complete.
+
+        @param rule: the name of the tap that ends it.
+        @param detail: that tap's reason.
         """
         if self.state is not State.CLOSED:
             self._reason = reason
+            if rule:
+                self._ruling = rule, detail
         self.happened(Happening.CUT)
 
     def legLost(self) -> None:
@@ -160,6 +180,8 @@ class Tunnel:
             self.cut(Closed.IDLE)
         elif settings.maxLifetime and now - self.began >= settings.maxLifetime:
             self.cut(Closed.LIFETIME)
+        elif self.gate is not None:
+            self.gate.checkHold(now, settings.tapHoldTimeout)
 
     def _hasMoved(self) -> bool:
         """
@@ -208,5 +230,6 @@ class Tunnel:
                 self.relay.down,
                 self._clock.seconds() - self.began,
                 self._reason,
+                *self._ruling,
             )
         )

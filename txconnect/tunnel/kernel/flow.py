@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from typing import Protocol as Shape
 
 from txconnect.tunnel.kernel.channel import Channel
 from txconnect.tunnel.kernel.pipes import Pipes
@@ -55,6 +56,16 @@ class SinkState(Enum):
     RESET = "reset"
 
 
+class FlowGate(Shape):
+    """The L{Way<txconnect.tunnel.taps.Way>} of this direction."""
+
+    def takeData(self, data: bytes) -> None:
+        """Take octets, which come back by L{Flow.passOn}, now or later."""
+
+    def takeEnd(self) -> None:
+        """Pass on what is held, or end the tunnel: the input has ended."""
+
+
 class Flow:
     """
     One direction; see L{ChannelFlow<txconnect.tunnel.kernel.channel.ChannelFlow>}.
@@ -71,6 +82,7 @@ class Flow:
     __slots__ = (
         "_backlog",
         "_bulk",
+        "_gate",
         "_pipes",
         "_receive",
         "_send",
@@ -102,6 +114,7 @@ class Flow:
         # Made only where octets wait: an idle flow has none.
         self._backlog: Backlog | None = None
         self._bulk = 0
+        self._gate: FlowGate | None = None
         self.blocked = False
         self.pauses = 0
         self.state = SinkState.OPEN
@@ -189,7 +202,10 @@ class Flow:
     def takeData(self, data: bytes) -> None:
         """Pass on octets that the source's former owner has read."""
         self.taken += len(data)
-        self.writeSink(data)
+        if self._gate is None:
+            self.writeSink(data)
+        else:
+            self._gate.takeData(data)
 
     def writeSink(self, data: Buffer) -> None:
         """Write to the sink, after all that waits; octets without room wait too."""
@@ -219,6 +235,41 @@ class Flow:
         """See L{txconnect.tunnel.relay.Pausable}."""
         self.pauses -= 1
         self.source.updateWatch()
+
+    # A gate, where there are taps
+
+    def closeGate(self, gate: FlowGate) -> None:
+        """Show all octets to C{gate} from now on; it passes them on."""
+        self._gate = gate
+        # In place of the source's own, so that nothing is tested for each piece.
+        self._receive = self._receiveGated
+
+    def passOn(self, data: bytes) -> None:
+        """See L{Gated<txconnect.tunnel.taps.Gated>}."""
+        self.writeSink(data)
+
+    def openGate(self) -> None:
+        """See L{Gated<txconnect.tunnel.taps.Gated>}."""
+        self._gate = None
+        self._receive = self.source.receive
+
+    def _receiveGated(self, size: int) -> bytes:
+        """
+        Show the gate what the source has.
+
+        @return: the end of input, and nothing else: octets go by the gate.  So none
+            are counted as bulk, which L{splice<Flow._spliceBulk>} would show nobody.
+        """
+        data = self.source.receive(size)
+        if data:
+            self.takeData(data)
+            raise BlockingIOError
+        if self._gate is not None:
+            self._gate.takeEnd()
+            if self.source.lost:
+                # The gate has ended the tunnel.
+                raise BlockingIOError
+        return data
 
     # Octets that wait
 

@@ -21,6 +21,7 @@ from txconnect.tunnel.kernel.flow import Flow
 from txconnect.tunnel.kernel.nested import NestedEpoll
 from txconnect.tunnel.kernel.pipes import Pipes
 from txconnect.tunnel.relay import CLIENT, DESTINATION, Pause, RelayEvents
+from txconnect.tunnel.taps import TapGate
 from txconnect.values import Direction
 from txconnect.wire.closing import Action
 
@@ -76,6 +77,11 @@ class KernelRelay:
     def activity(self) -> int:
         up, down = self._up, self._down
         return up.taken + up.later + down.taken + down.later
+
+    def closeGate(self, gate: TapGate) -> None:
+        """Show all octets to taps, until they let go; called before L{takeChannels}."""
+        for direction, flow in ((Direction.UP, self._up), (Direction.DOWN, self._down)):
+            flow.closeGate(gate.guard(direction, flow))
 
     def takeChannels(self) -> None:
         """

@@ -1,7 +1,7 @@
 """
 The transport relay: two transports, and a pair of protocols between them.
 
-It serves the tunnels that the kernel relay cannot: TLS legs, taps, pairs of a
+It serves the tunnels that the kernel relay cannot: TLS legs, pairs of a
 factory's, C{unix:} listeners, and systems without epoll.  The bytes in flight are
 bounded by Twisted's own write buffers: one that is over 64 KiB pauses the side that
 fills it (L{txconnect.tunnel.transport.side}).
@@ -18,12 +18,12 @@ from twisted.internet.interfaces import IProtocol
 
 from txconnect.transports import StreamTransport, canHalfClose, countUndelivered
 from txconnect.tunnel.relay import Pause, RelayEvents
+from txconnect.tunnel.taps import TapGate
 from txconnect.tunnel.transport.leg import Leg, Side
 from txconnect.tunnel.transport.side import (
     BackPressure,
     RelaySide,
     SideTransport,
-    Tap as Tap,  # from here for others, too
 )
 from txconnect.values import Direction
 from txconnect.wire.closing import Action
@@ -48,15 +48,18 @@ class TransportRelay:
         adoptClient: Callable[[Side], None],
         leg: Leg,
         pair: tuple[IProtocol, IProtocol],
-        taps: tuple[Tap, ...] = (),
+        gate: TapGate | None = None,
         isStock: bool = False,
         inputEnded: bool = False,
     ) -> None:
         server, destination = pair
-        self._client = RelaySide(events, client, server, Direction.UP, taps, isStock)
+        self._client = RelaySide(events, client, server, Direction.UP, isStock)
         self._destination = RelaySide(
-            events, leg.transport, destination, Direction.DOWN, taps, isStock
+            events, leg.transport, destination, Direction.DOWN, isStock
         )
+        if gate is not None:
+            self._client.closeGate(gate)
+            self._destination.closeGate(gate)
         self._client.backPressure = BackPressure(self._destination)
         self._destination.backPressure = BackPressure(self._client)
         self._adoptClient = adoptClient

@@ -38,11 +38,10 @@ from zope.interface import directlyProvides, implementer, providedBy
 from txconnect.transports import StreamTransport, wasReset
 from txconnect.tunnel.halftransport import HalfTransport
 from txconnect.tunnel.relay import CLIENT, DESTINATION, Pause, RelayEvents
+from txconnect.tunnel.taps import TapGate, Way
 from txconnect.tunnel.transport.holding import Holding
 from txconnect.values import Closed, Direction
 from txconnect.wire.closing import Happening
-
-Tap = Callable[[Direction, bytes], object]
 
 
 class RelaySide:
@@ -66,7 +65,6 @@ class RelaySide:
         transport: StreamTransport,
         half: Any,
         direction: Direction,
-        taps: tuple[Tap, ...],
         isStock: bool,
     ) -> None:
         """
@@ -77,7 +75,7 @@ class RelaySide:
         self.transport = transport
         self.half = half
         self._direction = direction
-        self._taps = taps
+        self._gate: Way | None = None
         self._pauses = 0
         self.count = 0
         self.written = 0
@@ -102,12 +100,9 @@ class RelaySide:
             # A TLS transport reads on after its own end, until the peer's.
             return
         self.count += len(data)
-        for tap in self._taps:
-            try:
-                tap(self._direction, data)
-            except BaseException:
-                self._cutFailed("a tap failed; its tunnel is cut", Closed.TAP_FAILED)
-                return
+        if self._gate is not None:
+            self._gate.takeData(data)
+            return
         holding = self.holding
         if holding is None or not holding.takeData(data):
             self.callHalf(self.half.dataReceived, data)
@@ -118,6 +113,11 @@ class RelaySide:
             self.resetLeg()
             return
         self._inputEnded = True
+        if self._gate is not None:
+            self._gate.takeEnd()
+            if self.isClosed:
+                # The gate has ended the tunnel.
+                return
         if self.holding is None:
             self._tellEnd()
         else:
@@ -143,6 +143,8 @@ class RelaySide:
             # TLS without close_notify: many a client just ends (RFC 9112, 9.8).
             # Only the TLS to our own parents knows a reset.
             clean = not getattr(self.transport, "broken", False)
+        if clean and self._gate is not None:
+            self._gate.takeEnd()
         happenings = self._happenings
         happening = happenings.gone if clean else happenings.reset
         tellHalf = partial(self.callHalf, self.half.connectionLost, reason)
@@ -161,6 +163,22 @@ class RelaySide:
     def _tellGone(self, happening: Happening) -> None:
         self._events.happened(happening)
         self._events.legLost()
+
+    # A gate, where there are taps
+
+    def closeGate(self, gate: TapGate) -> None:
+        """Show all octets to taps, until they let go."""
+        self._gate = gate.guard(self._direction, self)
+
+    def passOn(self, data: bytes) -> None:
+        """See L{Gated<txconnect.tunnel.taps.Gated>}."""
+        holding = self.holding
+        if holding is None or not holding.takeData(data):
+            self.callHalf(self.half.dataReceived, data)
+
+    def openGate(self) -> None:
+        """See L{Gated<txconnect.tunnel.taps.Gated>}."""
+        self._gate = None
 
     # Reading
 

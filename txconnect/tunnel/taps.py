@@ -1,0 +1,251 @@
+"""
+The gate: the taps of one tunnel, their verdicts, and the octets that they hold.
+
+Both relays show the octets of a direction to the gate, and write those that it passes
+on.  Without taps there is no gate; when the last tap has let go, the gate leaves the
+relay, and octets go as if it had never been: in the kernel relay, without Python.
+
+Each tap sees each octet once, as it arrives, whether others hold it or not.  A
+direction is held while any tap holds it, within bounds of octets and of time; octets
+that are held are passed on in order, by the last verdict that releases them.
+
+Held octets are lost with their tunnel: where it is reset or cut, the destination has
+had none of them.  The end of a direction waits for them, too: a tap that holds the
+direction is called once more, with no octets, and can still let them pass.
+
+Rejected: taps in the transport relay only, and a change of relay when they let go.
+The octets that lie in either transport's buffers, and the ends that it has seen, would
+have to change hands in mid-stream; here nothing changes hands.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Protocol as Shape
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from txconnect.errors import EndTunnel
+from txconnect.values import Closed, Direction, TapVerdict
+
+Tap = Callable[[Direction, bytes], object]
+"""The callable that a tap has given for one tunnel."""
+
+NamedTap = tuple[str, Tap]
+"""A callable with the name that its tap was given."""
+
+_SENDERS = {Direction.UP: "client", Direction.DOWN: "destination"}
+
+
+class Gated(Shape):
+    """A direction of a relay, behind a gate."""
+
+    def passOn(self, data: bytes) -> None:
+        """Write octets that were shown to the gate."""
+
+    def openGate(self) -> None:
+        """Show the gate no more octets, and pass them on at once."""
+
+
+class CutsTunnels(Shape):
+    """The C{cut} of a L{Tunnel<txconnect.tunnel.tunnel.Tunnel>}."""
+
+    def __call__(self, reason: Closed, rule: str, detail: str) -> object: ...
+
+
+class _Watcher:
+    """
+    One tap of one tunnel.
+
+    @ivar holding: the directions that it holds.
+    """
+
+    __slots__ = ("holding", "name", "see")
+
+    def __init__(self, name: str, see: Tap) -> None:
+        self.name = name
+        self.see = see
+        self.holding: set[Direction] = set()
+
+
+class Way:
+    """
+    One direction at the gate.
+
+    @ivar octets: the number of octets that are held.
+    @ivar since: the time by the clock since which it is held, or L{None}.
+    """
+
+    __slots__ = ("_gate", "_held", "direction", "gated", "octets", "since")
+
+    gated: Gated
+
+    def __init__(self, gate: TapGate, direction: Direction) -> None:
+        self._gate = gate
+        self._held: list[bytes] = []
+        self.direction = direction
+        self.octets = 0
+        self.since: float | None = None
+
+    def takeData(self, data: bytes) -> None:
+        """Show octets to the taps, and pass them on as soon as none holds them."""
+        self._held.append(data)
+        self.octets += len(data)
+        self._gate.judge(self, data)
+
+    def takeEnd(self) -> None:
+        """
+        Have held octets decided on, for no more will come.  Afterwards they have been
+        passed on, or the tunnel is cut.
+        """
+        if self.since is not None:
+            self._gate.judge(self, b"")
+
+    def release(self) -> None:
+        """Pass all held octets on."""
+        self.since = None
+        held, self._held, self.octets = self._held, [], 0
+        if held:
+            self.gated.passOn(held[0] if len(held) == 1 else b"".join(held))
+
+    def drop(self) -> None:
+        """Drop all held octets."""
+        self._held, self.octets, self.since = [], 0, None
+
+
+class TapGate:
+    """
+    All taps of one tunnel.
+
+    @ivar cut: ends the tunnel; set by the tunnel, and L{None} once the gate has left.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, taps: Iterable[NamedTap], id: str, limit: int, clock: IReactorTime
+    ) -> None:
+        """
+        @param id: the request's, for the log.
+        @param limit: octets that may be held in one direction.
+        """
+        self._watchers = [_Watcher(name, see) for name, see in taps]
+        self._id = id
+        self._limit = limit
+        self._clock = clock
+        self._ways: dict[Direction, Way] = {}
+        self.cut: CutsTunnels | None = None
+
+    def guard(self, direction: Direction, gated: Gated) -> Way:
+        """Guard a direction from now on; called once for each."""
+        way = self._ways[direction] = Way(self, direction)
+        way.gated = gated
+        return way
+
+    def stop(self) -> None:
+        """
+        Leave the relay: the last tap has let go, or the tunnel ends.  Octets that are
+        still held are dropped.
+        """
+        ways, self._ways = self._ways, {}
+        self._watchers = []
+        # A circle of references otherwise, which only the collector breaks.
+        self.cut = None
+        for way in ways.values():
+            way.drop()
+            way.gated.openGate()
+
+    def checkHold(self, now: float, seconds: float) -> None:
+        """End the tunnel where a direction has been held for so many seconds."""
+        for way in self._ways.values():
+            if way.since is not None and now - way.since >= seconds:
+                self._endTunnel(way, f"no verdict within {seconds:g} seconds")
+                return
+
+    def judge(self, way: Way, data: bytes) -> None:
+        """
+        Show octets that have arrived to each tap, and do as they say.
+
+        @param data: empty at the end of a direction that is held.
+        """
+        direction = way.direction
+        for watcher in tuple(self._watchers):
+            # The end is told to those alone who have asked to wait for more.
+            if data or direction in watcher.holding:
+                verdict = self._askTap(watcher, direction, data)
+                # It may have ended the tunnel, by raising or otherwise.
+                if self.cut is None:
+                    return
+                self._noteVerdict(watcher, direction, verdict)
+        self._passReleased()
+        if way.since is not None and not data:
+            sender = _SENDERS[direction]
+            self._endTunnel(way, f"the {sender} sends no more, and there is no verdict")
+
+    def _askTap(self, watcher: _Watcher, direction: Direction, data: bytes) -> object:
+        """Call one tap; one that raises ends the tunnel."""
+        try:
+            verdict = watcher.see(direction, data)
+            if verdict is not None and inspect.isawaitable(verdict):
+                if inspect.iscoroutine(verdict):
+                    verdict.close()
+                raise TypeError("it answered something to wait for, not a verdict")
+        except EndTunnel as ended:
+            self._cutTunnel(Closed.POLICY, watcher.name, ended.reason)
+        except BaseException as error:
+            # CancelledError and SystemExit end this tunnel, and nothing else.
+            self._log.failure(
+                "{id}: the tap {name} failed; its tunnel is cut",
+                id=self._id,
+                name=watcher.name,
+            )
+            detail = f"{type(error).__name__}: {error}"
+            self._cutTunnel(Closed.TAP_FAILED, watcher.name, detail)
+        else:
+            return verdict
+        return None
+
+    def _noteVerdict(
+        self, watcher: _Watcher, direction: Direction, verdict: object
+    ) -> None:
+        if verdict is TapVerdict.HOLD:
+            watcher.holding.add(direction)
+        elif verdict is TapVerdict.LET_GO:
+            self._watchers.remove(watcher)
+        else:
+            watcher.holding.discard(direction)
+
+    def _passReleased(self) -> None:
+        """Pass on what no tap holds; leave where no tap is left."""
+        # Both directions: a tap that lets go lets go of both.
+        for way in tuple(self._ways.values()):
+            if self._holderOf(way) is None:
+                way.release()
+            elif way.octets > self._limit:
+                self._endTunnel(way, f"no verdict after {way.octets} octets")
+            elif way.since is None:
+                way.since = self._clock.seconds()
+            # Writing may have found that a leg has been reset.
+            if self.cut is None:
+                return
+        if not self._watchers:
+            self.stop()
+
+    def _holderOf(self, way: Way) -> _Watcher | None:
+        """Return the first tap that holds a direction, if any."""
+        for watcher in self._watchers:
+            if way.direction in watcher.holding:
+                return watcher
+        return None
+
+    def _endTunnel(self, way: Way, detail: str) -> None:
+        """End the tunnel for the first tap that holds a direction."""
+        holder = self._holderOf(way)
+        self._cutTunnel(Closed.POLICY, holder.name if holder else "", detail)
+
+    def _cutTunnel(self, reason: Closed, rule: str, detail: str) -> None:
+        # A tap may have ended its tunnel by another way before.
+        if self.cut is not None:
+            self.cut(reason, rule, detail)
