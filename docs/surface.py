@@ -19,6 +19,7 @@ PUBLIC: dict[str, str] = {
     "txconnect.policy": "the stock policies, and policies made of policies",
     "txconnect.auth": "schemes, checkers, and identities from certificates",
     "txconnect.observers": "the access log, the lines on the terminal, the counters",
+    "txconnect.taps": "the stock taps",
     "txconnect.client": "going through a proxy, this one or any other",
     "txconnect.testing": "the tests of a plugin or a program, without a socket",
 }

@@ -6,7 +6,8 @@ The names that a plugin's author and an embedding program need every day are her
     from txconnect import Allow, Deny, policyPlugin
 
 More stand in L{txconnect.interfaces}, L{txconnect.client}, L{txconnect.testing},
-L{txconnect.policy}, L{txconnect.auth}, L{txconnect.observers} and L{txconnect.wire}.
+L{txconnect.policy}, L{txconnect.auth}, L{txconnect.observers}, L{txconnect.taps} and
+L{txconnect.wire}.
 All other modules are internal: they may change in any release.
 
 Each name is imported when it is first used, so that importing this costs nothing,

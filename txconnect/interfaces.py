@@ -257,12 +257,22 @@ class ITrafficTap(Interface):
         Pick a tunnel, or leave it.
 
         Called once a tunnel, before the client is sent its 200; raising makes
-        that a 500.
+        that a 500, and L{EndTunnel<txconnect.errors.EndTunnel>} a policy's refusal.
 
-        @return: L{None} to leave the tunnel alone, which keeps the fast
-            relay; or a callable that gets each chunk, before it is passed on,
-            as it arrives.  It cannot change the bytes.  One that raises ends
-            its tunnel.
+        @return: L{None} to leave the tunnel alone, which costs nothing; or a callable
+            that is called with each chunk as it arrives, before it is passed on, and
+            answers with a L{TapVerdict<txconnect.values.TapVerdict>}; every other
+            answer counts as L{None}, which passes the chunk on.  It cannot change
+            the bytes.
+
+            It is shown each octet once: one that holds keeps what it needs.  If the
+            direction ends while it holds, it is called once more, with C{b""}; if it
+            still holds then, or for longer or for more octets than the settings
+            C{tapHoldTimeout} and C{tapHoldLimit} say, the tunnel is ended.
+
+            Raising L{EndTunnel<txconnect.errors.EndTunnel>} ends the tunnel as a
+            policy's doing.  Any other exception ends it, too, and is logged as the
+            tap's failure, and so is an answer that would have to be awaited.
         """
 
 

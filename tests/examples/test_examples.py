@@ -6,6 +6,8 @@ files of their own.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 from exampleprograms import EXAMPLES, commandsOf, plugin, program
 from rig import Rig, body, connect, logging, status
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.web.client import URI, Agent, HTTPConnectionPool
@@ -23,7 +26,17 @@ from twisted.web.server import Site
 from zope.interface import implementer
 
 from txconnect.command import Options
-from txconnect.plugins import OBSERVER, PAIR, POLICY, TAP
+from txconnect.errors import EndTunnel
+from txconnect.plugins import (
+    KINDS,
+    OBSERVER,
+    PAIR,
+    POLICY,
+    ROUTER,
+    TAP,
+    Kind,
+    loadPlugin,
+)
 from txconnect.proxy import ConnectProxyFactory
 from txconnect.testing import (
     CHUNKS,
@@ -34,6 +47,8 @@ from txconnect.testing import (
     checkPairFactory,
     checkPlugin,
     checkPolicy,
+    checkRouter,
+    checkTap,
     decide,
     decideAsync,
     makeRequest,
@@ -48,6 +63,7 @@ from txconnect.values import (
     Deny,
     Direction,
     Identity,
+    Named,
     TunnelClosed,
 )
 
@@ -77,6 +93,62 @@ def test_itsCommandLineIsAccepted(path: Path, monkeypatch: pytest.MonkeyPatch) -
         options = Options()
         options.parseOptions(command)
         assert options["built"].proxy is not None
+
+
+CHECKS: dict[Kind, Callable[[Any], None]] = {
+    POLICY: checkPolicy,
+    OBSERVER: checkObserver,
+    TAP: checkTap,
+    ROUTER: checkRouter,
+    PAIR: checkPairFactory,
+}
+
+
+def described(path: Path) -> Iterator[tuple[Kind, str, str]]:
+    """The plugins in the command lines of an example: kind, attribute, argument."""
+    kinds = {kind.option: kind for kind in CHECKS}
+    for command in commandsOf(path):
+        for option, value in zip(command, command[1:], strict=False):
+            file, _, rest = value.partition(":")
+            if option in kinds and file == f"./{path.name}":
+                attribute, _, argument = rest.partition(":")
+                yield kinds[option], attribute, argument
+
+
+def checkLoaded(kind: Kind, one: Any) -> None:
+    """Check what the command line makes, as a proxy that runs has it."""
+    if hasattr(one, "_agent"):
+        # No socket is here: nobody answers.
+        one._agent = Silent()
+    if isinstance(one, Service):
+        one.startService()
+    CHECKS[kind](one)
+    if isinstance(one, Service):
+        one.stopService()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_itPassesItsConformanceCheck(
+    path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """[F50] Every plugin that an example declares, or is loaded from it."""
+    # Their files are made here.
+    monkeypatch.chdir(tmp_path)
+    checked, arguments = 0, dict[str, str]()
+    for kind, attribute, argument in described(path):
+        arguments[attribute] = argument
+        text = f"{path}:{attribute}:{argument}".rstrip(":")
+        checkLoaded(kind, loadPlugin(kind, text).plugin)
+        checked += 1
+    for attribute, one in vars(program(path.stem)).items():
+        if any(kind.factory.providedBy(one) for kind in KINDS):
+            made = one.fromString(arguments.get(attribute, ""))
+            if not hasattr(made, "_agent"):
+                checkPlugin(one, arguments.get(attribute, ""))
+            checked += 1
+    source = path.read_text("utf-8")
+    declares = re.search(r"@\w+Plugin\(|@implementer\(I(?!Credentials|Checker)", source)
+    assert bool(checked) == bool(declares)
 
 
 def test_commandLinesAreFound() -> None:
@@ -336,15 +408,17 @@ def test_tlsOnlyLetsTLSPass(chunk: Any) -> None:
 @everyChunk
 @pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n", b"\x16GET", b"SSH-2.0-x\r\n"])
 def test_tlsOnlyCutsEverythingElse(chunk: Any, data: bytes) -> None:
-    """Nothing that shows what it is has reached the destination."""
-    rig = Rig(chunk=chunk, taps=[plugin(TAP, "tls_only.py:tlsOnly")])
+    """[F50] [F54] Nothing of it has reached the destination; a policy's doing."""
+    rig = Rig(chunk=chunk, taps=[Named("tls-only", plugin(TAP, "tls_only.py:tlsOnly"))])
     client, destination = rig.tunnel()
     client.send(data)
     rig.flush()
     assert client.reset
-    assert destination.received in (b"", data[:1])
+    assert destination.received == b""
     rig.assertOver()
-    assert rig.events.closed[0].reason is Closed.TAP_FAILED
+    (closed,) = rig.events.closed
+    assert (closed.reason, closed.rule) == (Closed.POLICY, "tls-only")
+    assert closed.detail == "the client sends no TLS"
 
 
 def test_tlsOnlyLeavesOtherPortsAlone() -> None:
@@ -353,7 +427,7 @@ def test_tlsOnlyLeavesOtherPortsAlone() -> None:
     see = tap.tap(makeTunnel(makeRequest("example.com:443")))
     assert see is not None
     see(Direction.DOWN, b"SSH-2.0-x\r\n")
-    with pytest.raises(Exception, match="example.com:443 is sent no TLS"):
+    with pytest.raises(EndTunnel, match="the client sends no TLS"):
         see(Direction.UP, b"SSH-2.0-x\r\n")
 
 

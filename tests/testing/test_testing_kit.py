@@ -25,6 +25,7 @@ from zope.interface import implementer
 
 from txconnect import testing
 from txconnect.auth.basic import BasicScheme
+from txconnect.errors import EndTunnel
 from txconnect.interfaces import (
     IAddressPolicy,
     IAuthScheme,
@@ -81,6 +82,7 @@ from txconnect.values import (
     Identity,
     Named,
     Route,
+    TapVerdict,
 )
 
 
@@ -382,6 +384,7 @@ def test_otherChecksPass() -> None:
     checkRouter(Routes(lambda _: Deferred()))
     checkTap(Taps(None))
     checkTap(Taps(lambda direction, data: None))
+    checkTap(Taps(lambda direction, data: len(data)))
     checkPairFactory(Pairs(lambda: (ProxyServer(), ProxyClient())))
 
 
@@ -552,6 +555,71 @@ class AsyncTap:
         return None
 
 
+@implementer(ITrafficTap)
+class Ends:
+    """Ends its tunnel when it is told to."""
+
+    def __init__(self, when: str) -> None:
+        self._when = when
+
+    def tap(self, tunnel: Any) -> Any:
+        if self._when == "tunnel":
+            raise EndTunnel("no")
+        seen = bytearray()
+
+        def see(direction: Any, data: bytes) -> TapVerdict:
+            seen.extend(data)
+            if self._when == "end" and data:
+                return TapVerdict.HOLD
+            if len(seen) > (3 if self._when == "later" else 0):
+                raise EndTunnel("no")
+            return TapVerdict.HOLD
+
+        return see
+
+
+@pytest.mark.parametrize("when", ["tunnel", "first", "later", "end"])
+def test_anEndingTapIsAGoodTap(when: str) -> None:
+    """[F50] Over the tunnel, over bytes, or over the end of what it holds."""
+    checkTap(Ends(when))
+
+
+def test_everyTunnelIsANewOne() -> None:
+    """[F50] A tap that has ended one tunnel, or has let go, is shown no more of it."""
+    shown: list[Any] = []
+
+    class OncePerTunnel:
+        def __init__(self, verdict: Any) -> None:
+            self._verdict = verdict
+
+        def tap(self, tunnel: Any) -> Any:
+            over: list[bool] = []
+
+            def see(direction: Any, data: bytes) -> Any:
+                assert not over
+                over.append(True)
+                shown.append(direction)
+                if self._verdict is None:
+                    raise EndTunnel("no")
+                return self._verdict
+
+            return see
+
+    tapping = implementer(ITrafficTap)(OncePerTunnel)
+    checkTap(tapping(None))
+    checkTap(tapping(TapVerdict.LET_GO))
+    assert shown
+
+
+async def waits(direction: Any, data: bytes) -> None:
+    """To be waited for."""
+
+
+def failsAtTheEnd(direction: Any, data: bytes) -> TapVerdict:
+    data[0]
+    return TapVerdict.HOLD
+
+
 def decodes(direction: Any, data: bytes) -> None:
     data.decode("ascii")
 
@@ -563,6 +631,8 @@ def decodes(direction: Any, data: bytes) -> None:
         (Taps(5), "it answered int, not a callable or None"),
         (AsyncTap(), "it answered coroutine, not a callable or None"),
         (Taps(lambda data: None), "raised over bytes up: TypeError"),
+        (Taps(waits), "something to wait for over bytes up; a verdict comes at once"),
+        (Taps(failsAtTheEnd), "raised over the end up: IndexError"),
         (Taps(decodes), "raised over bytes up: UnicodeDecodeError"),
     ],
 )

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import Interface
 
 from txconnect.admission.hooks import HookFailed
-from txconnect.errors import Refused
+from txconnect.errors import EndTunnel, Refused
 from txconnect.interfaces import (
     IAddressPolicy,
     IAuthScheme,
@@ -42,9 +42,9 @@ from txconnect.testing.complaints import (
     verifyInterface,
 )
 from txconnect.testing.kit import PolicyDecision, makeTunnel, nameOf
-from txconnect.testing.samples import ADDRESSES, REQUESTS, makeEvents
+from txconnect.testing.samples import ADDRESSES, REQUESTS, STREAMS, makeEvents
 from txconnect.testing.schemes import checkAuthScheme
-from txconnect.values import Direction, Request, Route
+from txconnect.values import Direction, Request, Route, TapVerdict
 
 _Hook = Callable[..., object]
 
@@ -124,20 +124,56 @@ def checkObserver(observer: object) -> None:
 def checkTap(tap: object) -> None:
     """
     Check an L{ITrafficTap}: it must answer with L{None} or a callable, which
-    must take chunks of both directions.
+    must take octets of both directions, whole and one at a time, and the end of a
+    direction that it holds.  It may end the tunnel at any of them.
     """
     verifyInterface(ITrafficTap, tap)
-    see = callHook(tap, "a tunnel", unwrapNamed(tap).tap, makeTunnel())
-    if see is None:
+    for stream in STREAMS:
+        for size in (len(stream), 1):
+            pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
+            for first in Direction:
+                _checkWatching(tap, pieces, first)
+
+
+def _checkWatching(tap: object, pieces: list[bytes], first: Direction) -> None:
+    """Show octets to a tap, as the proxy does: both directions, from C{first} on."""
+    see: Any = callHook(tap, "a tunnel", _ended, unwrapNamed(tap).tap, makeTunnel())
+    if see is None or see is TapVerdict.LET_GO:
         return
     if inspect.iscoroutine(see):
         see.close()
     requireThat(
         callable(see), tap, f"it answered {type(see).__name__}, not a callable or None"
     )
-    for direction in Direction:
-        for data in (b"GET / HTTP/1.1\r\n", b"\x00\xff"):
-            callHook(tap, f"bytes {direction.value}", see, direction, data)
+    for direction in sorted(Direction, key=lambda each: each is not first):
+        verdict: object = None
+        # The end comes last, and to one that holds.
+        for piece in (*pieces, b""):
+            if not piece and verdict is not TapVerdict.HOLD:
+                break
+            over = f"bytes {direction.value}" if piece else f"the end {direction.value}"
+            verdict = callHook(tap, over, _ended, see, direction, piece)
+            _checkVerdict(tap, over, verdict)
+            if verdict is TapVerdict.LET_GO:
+                return
+
+
+def _ended(hook: _Hook, *arguments: object) -> object:
+    """Call a tap's hook; one that ends the tunnel sees no more, as one that lets go."""
+    try:
+        return hook(*arguments)
+    except EndTunnel:
+        return TapVerdict.LET_GO
+
+
+def _checkVerdict(tap: object, over: str, verdict: object) -> None:
+    if inspect.iscoroutine(verdict):
+        verdict.close()
+    requireThat(
+        not inspect.isawaitable(verdict),
+        tap,
+        f"it answered something to wait for over {over}; a verdict comes at once",
+    )
 
 
 def checkPairFactory(factory: object) -> None:

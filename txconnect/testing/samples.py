@@ -54,6 +54,20 @@ CREDENTIALS = (
 """Texts that may follow the name of a scheme, most of them nonsense."""
 
 
+STREAMS = (
+    b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n",
+    # A ClientHello that names example.com, with an extension that nobody knows.
+    bytes.fromhex("1603010047010000430303")
+    + bytes(32)
+    + bytes.fromhex("00000213010100001800000010000e00000b")
+    + b"example.com"
+    + bytes.fromhex("0a0a0000"),
+    b"220 mail.example ESMTP\r\n",
+    b"\x00\xff",
+)
+"""Octets with which a client or a destination may begin."""
+
+
 def makeEvents() -> list[Event]:
     """Make events of every kind, with and without their optional parts."""
     # The user and the reason hold characters that end a line or a quoted text:
