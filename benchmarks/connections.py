@@ -84,7 +84,11 @@ def isComplete(answer: bytes) -> bool:
 class Connection:
     """
     One tunnel after the other, or one for good: C{opened} says which.
+
+    @cvar message: the octets that are echoed.
     """
+
+    message = MESSAGE
 
     def __init__(self, load: Holder) -> None:
         self.load = load
@@ -172,14 +176,14 @@ class OneShot(Connection):
     def opened(self) -> None:
         self.got = 0
         self.then(self.echoed)
-        self.sock.send(MESSAGE)
+        self.sock.send(self.message)
 
     def echoed(self) -> None:
         data = self.sock.recv(4096)
         self.got += len(data)
         if not data:
             raise ConnectionError("closed in the middle")
-        if self.got >= len(MESSAGE):
+        if self.got >= len(self.message):
             self.finished()
             self.close()
             self.load.again(self)
@@ -239,14 +243,14 @@ class Trips(Steady):
     def send(self) -> None:
         self.got = 0
         self.began = time.perf_counter()
-        self.sock.send(MESSAGE)
+        self.sock.send(self.message)
 
     def echoed(self) -> None:
         data = self.sock.recv(4096)
         if not data:
             raise ConnectionError("closed in the middle")
         self.got += len(data)
-        if self.got >= len(MESSAGE):
+        if self.got >= len(self.message):
             self.finished()
             self.load.again(self)
 

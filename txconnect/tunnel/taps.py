@@ -67,7 +67,7 @@ class _Watcher:
     def __init__(self, name: str, see: Tap) -> None:
         self.name = name
         self.see = see
-        self.holding: set[Direction] = set()
+        self.holding: list[Way] = []
 
 
 class Way:
@@ -80,10 +80,9 @@ class Way:
 
     __slots__ = ("_gate", "_held", "direction", "gated", "octets", "since")
 
-    gated: Gated
-
-    def __init__(self, gate: TapGate, direction: Direction) -> None:
+    def __init__(self, gate: TapGate, direction: Direction, gated: Gated) -> None:
         self._gate = gate
+        self.gated = gated
         self._held: list[bytes] = []
         self.direction = direction
         self.octets = 0
@@ -135,13 +134,13 @@ class TapGate:
         self._id = id
         self._limit = limit
         self._clock = clock
-        self._ways: dict[Direction, Way] = {}
+        self._ways: list[Way] = []
         self.cut: CutsTunnels | None = None
 
     def guard(self, direction: Direction, gated: Gated) -> Way:
         """Guard a direction from now on; called once for each."""
-        way = self._ways[direction] = Way(self, direction)
-        way.gated = gated
+        way = Way(self, direction, gated)
+        self._ways.append(way)
         return way
 
     def stop(self) -> None:
@@ -149,17 +148,17 @@ class TapGate:
         Leave the relay: the last tap has let go, or the tunnel ends.  Octets that are
         still held are dropped.
         """
-        ways, self._ways = self._ways, {}
+        ways, self._ways = self._ways, []
         self._watchers = []
         # A circle of references otherwise, which only the collector breaks.
         self.cut = None
-        for way in ways.values():
+        for way in ways:
             way.drop()
             way.gated.openGate()
 
     def checkHold(self, now: float, seconds: float) -> None:
         """End the tunnel where a direction has been held for so many seconds."""
-        for way in self._ways.values():
+        for way in self._ways:
             if way.since is not None and now - way.since >= seconds:
                 self._endTunnel(way, f"no verdict within {seconds:g} seconds")
                 return
@@ -170,25 +169,35 @@ class TapGate:
 
         @param data: empty at the end of a direction that is held.
         """
-        direction = way.direction
+        isPlain = True
         for watcher in tuple(self._watchers):
             # The end is told to those alone who have asked to wait for more.
-            if data or direction in watcher.holding:
-                verdict = self._askTap(watcher, direction, data)
+            if data or way in watcher.holding:
+                verdict = self._askTap(watcher, way.direction, data)
                 # It may have ended the tunnel, by raising or otherwise.
                 if self.cut is None:
                     return
-                self._noteVerdict(watcher, direction, verdict)
+                if verdict is not None or watcher.holding:
+                    self._noteVerdict(watcher, way, verdict)
+                    isPlain = False
+        if isPlain and way.since is None:
+            # As nearly always with taps that only look.
+            way.release()
+            return
         self._passReleased()
         if way.since is not None and not data:
-            sender = _SENDERS[direction]
+            sender = _SENDERS[way.direction]
             self._endTunnel(way, f"the {sender} sends no more, and there is no verdict")
 
-    def _askTap(self, watcher: _Watcher, direction: Direction, data: bytes) -> object:
-        """Call one tap; one that raises ends the tunnel."""
+    def _askTap(
+        self, watcher: _Watcher, direction: Direction, data: bytes
+    ) -> TapVerdict | None:
+        """Call one tap; one that raises ends the tunnel, and has no verdict."""
         try:
             verdict = watcher.see(direction, data)
-            if verdict is not None and inspect.isawaitable(verdict):
+            if verdict is None or type(verdict) is TapVerdict:
+                return verdict
+            if inspect.isawaitable(verdict):
                 if inspect.iscoroutine(verdict):
                     verdict.close()
                 raise TypeError("it answered something to wait for, not a verdict")
@@ -203,24 +212,23 @@ class TapGate:
             )
             detail = f"{type(error).__name__}: {error}"
             self._cutTunnel(Closed.TAP_FAILED, watcher.name, detail)
-        else:
-            return verdict
         return None
 
     def _noteVerdict(
-        self, watcher: _Watcher, direction: Direction, verdict: object
+        self, watcher: _Watcher, way: Way, verdict: TapVerdict | None
     ) -> None:
-        if verdict is TapVerdict.HOLD:
-            watcher.holding.add(direction)
-        elif verdict is TapVerdict.LET_GO:
+        if verdict is TapVerdict.LET_GO:
             self._watchers.remove(watcher)
-        else:
-            watcher.holding.discard(direction)
+        elif verdict is not TapVerdict.HOLD:
+            if way in watcher.holding:
+                watcher.holding.remove(way)
+        elif way not in watcher.holding:
+            watcher.holding.append(way)
 
     def _passReleased(self) -> None:
         """Pass on what no tap holds; leave where no tap is left."""
         # Both directions: a tap that lets go lets go of both.
-        for way in tuple(self._ways.values()):
+        for way in tuple(self._ways):
             if self._holderOf(way) is None:
                 way.release()
             elif way.octets > self._limit:
@@ -236,7 +244,7 @@ class TapGate:
     def _holderOf(self, way: Way) -> _Watcher | None:
         """Return the first tap that holds a direction, if any."""
         for watcher in self._watchers:
-            if way.direction in watcher.holding:
+            if way in watcher.holding:
                 return watcher
         return None
 

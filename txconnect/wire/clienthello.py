@@ -26,9 +26,9 @@ MOST = 16384
 
 _HANDSHAKE = 22
 _CLIENT_HELLO = 1
-_SERVER_NAME = 0
+_SERVER_NAME = b"\0\0"
 _HOST_NAME = 0
-_ENCRYPTED_CLIENT_HELLO = 0xFE0D
+_ENCRYPTED_CLIENT_HELLO = b"\xfe\x0d"
 _RECORD_HEAD = 5
 _MESSAGE_HEAD = 4
 _LONGEST_RECORD = 16384
@@ -90,7 +90,7 @@ class ClientHelloParser:
             self._left -= len(fragment)
             self._message += fragment
             if self._isWhole():
-                return _parseMessage(bytes(self._message[_MESSAGE_HEAD:]))
+                return _parseMessage(bytes(self._message))
         if self._taken >= MOST:
             raise BadClientHello(f"the ClientHello is longer than {MOST} octets")
         return None
@@ -139,85 +139,71 @@ def _checkRecordHead(head: bytearray) -> None:
             raise BadClientHello("a TLS record is empty, or longer than TLS allows")
 
 
-class _Fields:
-    """The fields of a message, read one after the other."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def __bool__(self) -> bool:
-        """Tell whether there are more."""
-        return self._at < len(self._data)
-
-    def take(self, size: int) -> bytes:
-        """Return the next octets."""
-        end = self._at + size
-        if end > len(self._data):
-            raise BadClientHello("a field of the ClientHello is longer than its place")
-        taken = self._data[self._at : end]
-        self._at = end
-        return taken
-
-    def number(self, size: int) -> int:
-        """Return the next number, of so many octets."""
-        return int.from_bytes(self.take(size))
-
-    def vector(self, size: int, least: int = 0) -> bytes:
-        """Return the next vector, whose length is a number of so many octets."""
-        content = self.take(self.number(size))
-        if len(content) < least:
-            raise BadClientHello("a field of the ClientHello is too short")
-        return content
-
-    def requireEnd(self) -> None:
-        """Check that there are no more."""
-        if self:
-            raise BadClientHello("a field of the ClientHello is shorter than its place")
-
-
-def _parseMessage(body: bytes) -> ClientHello:
-    fields = _Fields(body)
-    if fields.take(2)[0] != 3:
+def _parseMessage(message: bytes) -> ClientHello:
+    version, size = message[_MESSAGE_HEAD : _MESSAGE_HEAD + 2], len(message)
+    if version[:1] not in (b"", b"\x03"):
         raise BadClientHello("the version of the ClientHello is none of TLS")
-    fields.take(32)  # random
-    if len(fields.vector(1)) > 32:
+    # After the version and the random octets.
+    session, at = _vectorAt(message, _MESSAGE_HEAD + 34, 1)
+    if len(session) > 32:
         raise BadClientHello("the session id of the ClientHello is too long")
-    if len(fields.vector(2, 2)) % 2:
+    suites, at = _vectorAt(message, at, 2, 2)
+    if len(suites) % 2:
         raise BadClientHello("the list of cipher suites has half a suite")
-    fields.vector(1, 1)  # compression methods
-    if not fields:
+    _, at = _vectorAt(message, at, 1, 1)  # compression methods
+    if at == size:
         # Older than extensions.
         return ClientHello(None)
-    extensions = _parseExtensions(fields.vector(2))
-    fields.requireEnd()
-    named = extensions.get(_SERVER_NAME)
+    content, at = _vectorAt(message, at, 2)
+    _requireEnd(message, at)
+    extensions = _parseExtensions(content)
+    names = extensions.get(_SERVER_NAME)
     return ClientHello(
-        None if named is None else _parseServerName(named),
+        None if names is None else _parseServerName(names),
         _ENCRYPTED_CLIENT_HELLO in extensions,
     )
 
 
-def _parseExtensions(content: bytes) -> dict[int, bytes]:
+def _vectorAt(data: bytes, at: int, size: int, least: int = 0) -> tuple[bytes, int]:
+    """
+    Read a vector, whose length is a number of C{size} octets.
+
+    @param least: the least octets that it may have.
+    @return: its octets, and the place behind it.
+    """
+    begin = at + size
+    end = begin + int.from_bytes(data[at:begin])
+    if end > len(data):
+        raise BadClientHello("a field of the ClientHello is longer than its place")
+    if end - begin < least:
+        raise BadClientHello("a field of the ClientHello is too short")
+    return data[begin:end], end
+
+
+def _requireEnd(data: bytes, at: int) -> None:
+    if at != len(data):
+        raise BadClientHello("a field of the ClientHello is shorter than its place")
+
+
+def _parseExtensions(content: bytes) -> dict[bytes, bytes]:
     # Those that nobody knows, such as the made-up ones of RFC 8701, are as good.
-    extensions: dict[int, bytes] = {}
-    fields = _Fields(content)
-    while fields:
-        kind = fields.number(2)
+    extensions: dict[bytes, bytes] = {}
+    at, size = 0, len(content)
+    while at < size:
+        kind = content[at : at + 2]
         if kind in extensions:
             raise BadClientHello("the ClientHello has an extension twice")
-        extensions[kind] = fields.vector(2)
+        extensions[kind], at = _vectorAt(content, at + 2, 2)
     return extensions
 
 
 def _parseServerName(content: bytes) -> str:
-    outer = _Fields(content)
-    names = _Fields(outer.vector(2, 1))
-    outer.requireEnd()
-    if names.number(1) != _HOST_NAME:
+    names, at = _vectorAt(content, 0, 2, 1)
+    _requireEnd(content, at)
+    if names[0] != _HOST_NAME:
         raise BadClientHello("the ClientHello names its server otherwise than by host")
-    name = names.vector(2, 1)
-    if names:
+    name, at = _vectorAt(names, 1, 2, 1)
+    if at != len(names):
         raise BadClientHello("the ClientHello names several servers")
     try:
         text = name.decode("ascii")
