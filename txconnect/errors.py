@@ -73,8 +73,11 @@ class EndTunnel(Exception):
     @ivar reason: the reason, for the log.
     """
 
+    reason = "the tap has ended the tunnel"
+
     def __init__(self, reason: str = "") -> None:
-        self.reason = reason or "the tap has ended the tunnel"
+        if reason:
+            self.reason = str(reason)
         super().__init__(self.reason)
 
 

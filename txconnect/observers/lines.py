@@ -88,6 +88,8 @@ The most octets of a line: PIPE_BUF on Linux, so that even a pipe takes a line w
 or not at all.
 """
 
+_NO_RULING = '"rule":null,"reason":null'
+
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
 _quoted = json.encoder.encode_basestring_ascii
 
@@ -146,12 +148,13 @@ def closedLine(event: TunnelClosed, moment: float, share: int = 1) -> str:
     user = None if identity is None else cutText(identity.user, _USER // share)
     rest = _CONNECT_REST if request.method == "CONNECT" else _jsonRest(request.method)
     address = None if tunnel.address is None else addressText(tunnel.address)
+    ruling = _jsonRuling(event, share) if event.rule else _NO_RULING
     return (
         f'{{"time":"{timestamp(moment)}","event":"closed","id":{_jsonText(request.id)},'
         f'"client":{_jsonText(peerText(request.client))},"user":{_jsonText(user)},'
         f'"authority":{_jsonText(str(request.authority))},"address":{_jsonText(address)},'
         f'"route":{_jsonText(cutText(tunnel.route, _NAME))},'
-        f'"status":200,"cause":null,{_jsonRuling(event, share)},'
+        f'"status":200,"cause":null,{ruling},'
         f'"up":{event.up},"down":{event.down},"seconds":{round(event.seconds, 6)!r},'
         f'"lookup_seconds":{round(tunnel.lookupSeconds, 6)!r},'
         f'"connect_seconds":{round(tunnel.connectSeconds, 6)!r},'
@@ -166,8 +169,6 @@ def _jsonRest(method: str) -> str:
 
 
 def _jsonRuling(event: TunnelClosed, share: int) -> str:
-    if not event.rule:
-        return '"rule":null,"reason":null'
     rule, reason = cutText(event.rule, _NAME), cutText(event.detail, _REASON // share)
     return f'"rule":{_jsonText(rule)},"reason":{_jsonText(reason)}'
 

@@ -103,7 +103,7 @@ class RelayEvents(Shape):
         """Report that a leg is gone for good; called once a leg, after L{happened}."""
 
     def cut(self, reason: Closed) -> None:
-        """End the tunnel: a tap or a half of the pair has failed."""
+        """End the tunnel: a half of the pair has failed."""
 
 
 class LegHappenings(NamedTuple):

@@ -55,7 +55,7 @@ class CutsTunnels(Shape):
     def __call__(self, reason: Closed, rule: str, detail: str) -> object: ...
 
 
-class _Watcher:
+class _TunnelTap:
     """
     One tap of one tunnel.
 
@@ -67,31 +67,39 @@ class _Watcher:
     def __init__(self, name: str, see: Tap) -> None:
         self.name = name
         self.see = see
-        self.holding: list[Way] = []
+        self.holding: list[DirectionGate] = []
 
 
-class Way:
+class DirectionGate:
     """
     One direction at the gate.
 
-    @ivar octets: the number of octets that are held.
     @ivar since: the time by the clock since which it is held, or L{None}.
     """
 
-    __slots__ = ("_gate", "_held", "direction", "gated", "octets", "since")
+    __slots__ = ("_gate", "_held", "direction", "gated", "since")
 
     def __init__(self, gate: TapGate, direction: Direction, gated: Gated) -> None:
         self._gate = gate
         self.gated = gated
-        self._held: list[bytes] = []
+        self._held: bytes | bytearray = b""
         self.direction = direction
-        self.octets = 0
         self.since: float | None = None
+
+    @property
+    def octets(self) -> int:
+        """Return the number of octets that are held."""
+        return len(self._held)
 
     def takeData(self, data: bytes) -> None:
         """Show octets to the taps, and pass them on as soon as none holds them."""
-        self._held.append(data)
-        self.octets += len(data)
+        # One piece is passed on as it came; many single octets are few objects.
+        if not self._held:
+            self._held = data
+        elif isinstance(self._held, bytearray):
+            self._held += data
+        else:
+            self._held = bytearray(self._held + data)
         self._gate.judge(self, data)
 
     def takeEnd(self) -> None:
@@ -105,13 +113,13 @@ class Way:
     def release(self) -> None:
         """Pass all held octets on."""
         self.since = None
-        held, self._held, self.octets = self._held, [], 0
+        held, self._held = self._held, b""
         if held:
-            self.gated.passOn(held[0] if len(held) == 1 else b"".join(held))
+            self.gated.passOn(bytes(held))
 
     def drop(self) -> None:
         """Drop all held octets."""
-        self._held, self.octets, self.since = [], 0, None
+        self._held, self.since = b"", None
 
 
 class TapGate:
@@ -130,71 +138,73 @@ class TapGate:
         @param id: the request's, for the log.
         @param limit: octets that may be held in one direction.
         """
-        self._watchers = [_Watcher(name, see) for name, see in taps]
+        self._taps = [_TunnelTap(name, see) for name, see in taps]
         self._id = id
         self._limit = limit
         self._clock = clock
-        self._ways: list[Way] = []
+        self._gates: list[DirectionGate] = []
         self.cut: CutsTunnels | None = None
 
-    def guard(self, direction: Direction, gated: Gated) -> Way:
+    def guard(self, direction: Direction, gated: Gated) -> DirectionGate:
         """Guard a direction from now on; called once for each."""
-        way = Way(self, direction, gated)
-        self._ways.append(way)
-        return way
+        gate = DirectionGate(self, direction, gated)
+        self._gates.append(gate)
+        return gate
 
     def stop(self) -> None:
         """
         Leave the relay: the last tap has let go, or the tunnel ends.  Octets that are
         still held are dropped.
         """
-        ways, self._ways = self._ways, []
-        self._watchers = []
+        gates, self._gates = self._gates, []
+        self._taps = []
         # A circle of references otherwise, which only the collector breaks.
         self.cut = None
-        for way in ways:
-            way.drop()
-            way.gated.openGate()
+        for gate in gates:
+            gate.drop()
+            gate.gated.openGate()
 
     def checkHold(self, now: float, seconds: float) -> None:
         """End the tunnel where a direction has been held for so many seconds."""
-        for way in self._ways:
-            if way.since is not None and now - way.since >= seconds:
-                self._endTunnel(way, f"no verdict within {seconds:g} seconds")
+        for gate in self._gates:
+            if gate.since is not None and now - gate.since >= seconds:
+                self._endTunnel(gate, f"no verdict within {seconds:g} seconds")
                 return
 
-    def judge(self, way: Way, data: bytes) -> None:
+    def judge(self, gate: DirectionGate, data: bytes) -> None:
         """
         Show octets that have arrived to each tap, and do as they say.
 
         @param data: empty at the end of a direction that is held.
         """
         isPlain = True
-        for watcher in tuple(self._watchers):
+        for tap in tuple(self._taps):
             # The end is told to those alone who have asked to wait for more.
-            if data or way in watcher.holding:
-                verdict = self._askTap(watcher, way.direction, data)
+            if data or gate in tap.holding:
+                verdict = self._askTap(tap, gate.direction, data)
                 # It may have ended the tunnel, by raising or otherwise.
                 if self.cut is None:
                     return
-                if verdict is not None or watcher.holding:
-                    self._noteVerdict(watcher, way, verdict)
+                if verdict is not None or tap.holding:
+                    self._noteVerdict(tap, gate, verdict)
                     isPlain = False
-        if isPlain and way.since is None:
+        if isPlain and gate.since is None:
             # As nearly always with taps that only look.
-            way.release()
+            gate.release()
             return
         self._passReleased()
-        if way.since is not None and not data:
-            sender = _SENDERS[way.direction]
-            self._endTunnel(way, f"the {sender} sends no more, and there is no verdict")
+        if gate.since is not None and not data:
+            sender = _SENDERS[gate.direction]
+            self._endTunnel(
+                gate, f"the {sender} sends no more, and there is no verdict"
+            )
 
     def _askTap(
-        self, watcher: _Watcher, direction: Direction, data: bytes
+        self, tap: _TunnelTap, direction: Direction, data: bytes
     ) -> TapVerdict | None:
         """Call one tap; one that raises ends the tunnel, and has no verdict."""
         try:
-            verdict = watcher.see(direction, data)
+            verdict = tap.see(direction, data)
             if verdict is None or type(verdict) is TapVerdict:
                 return verdict
             if inspect.isawaitable(verdict):
@@ -202,58 +212,58 @@ class TapGate:
                     verdict.close()
                 raise TypeError("it answered something to wait for, not a verdict")
         except EndTunnel as ended:
-            self._cutTunnel(Closed.POLICY, watcher.name, ended.reason)
+            self._cutTunnel(Closed.POLICY, tap.name, ended.reason)
         except BaseException as error:
             # CancelledError and SystemExit end this tunnel, and nothing else.
             self._log.failure(
                 "{id}: the tap {name} failed; its tunnel is cut",
                 id=self._id,
-                name=watcher.name,
+                name=tap.name,
             )
             detail = f"{type(error).__name__}: {error}"
-            self._cutTunnel(Closed.TAP_FAILED, watcher.name, detail)
+            self._cutTunnel(Closed.TAP_FAILED, tap.name, detail)
         return None
 
     def _noteVerdict(
-        self, watcher: _Watcher, way: Way, verdict: TapVerdict | None
+        self, tap: _TunnelTap, gate: DirectionGate, verdict: TapVerdict | None
     ) -> None:
         if verdict is TapVerdict.LET_GO:
-            self._watchers.remove(watcher)
+            self._taps.remove(tap)
         elif verdict is not TapVerdict.HOLD:
-            if way in watcher.holding:
-                watcher.holding.remove(way)
-        elif way not in watcher.holding:
-            watcher.holding.append(way)
+            if gate in tap.holding:
+                tap.holding.remove(gate)
+        elif gate not in tap.holding:
+            tap.holding.append(gate)
 
     def _passReleased(self) -> None:
         """Pass on what no tap holds; leave where no tap is left."""
         # Both directions: a tap that lets go lets go of both.
-        for way in tuple(self._ways):
-            if self._holderOf(way) is None:
-                way.release()
-            elif way.octets > self._limit:
-                self._endTunnel(way, f"no verdict after {way.octets} octets")
-            elif way.since is None:
-                way.since = self._clock.seconds()
+        for gate in tuple(self._gates):
+            if self._holderOf(gate) is None:
+                gate.release()
+            elif gate.octets > self._limit:
+                self._endTunnel(gate, f"no verdict after {gate.octets} octets")
+            elif gate.since is None:
+                gate.since = self._clock.seconds()
             # Writing may have found that a leg has been reset.
             if self.cut is None:
                 return
-        if not self._watchers:
+        if not self._taps:
             self.stop()
 
-    def _holderOf(self, way: Way) -> _Watcher | None:
+    def _holderOf(self, gate: DirectionGate) -> _TunnelTap | None:
         """Return the first tap that holds a direction, if any."""
-        for watcher in self._watchers:
-            if way in watcher.holding:
-                return watcher
+        for tap in self._taps:
+            if gate in tap.holding:
+                return tap
         return None
 
-    def _endTunnel(self, way: Way, detail: str) -> None:
+    def _endTunnel(self, gate: DirectionGate, detail: str) -> None:
         """End the tunnel for the first tap that holds a direction."""
-        holder = self._holderOf(way)
+        holder = self._holderOf(gate)
         self._cutTunnel(Closed.POLICY, holder.name if holder else "", detail)
 
     def _cutTunnel(self, reason: Closed, rule: str, detail: str) -> None:
-        # A tap may have ended its tunnel by another way before.
+        # A tap may have ended its tunnel itself before.
         if self.cut is not None:
             self.cut(reason, rule, detail)

@@ -111,7 +111,7 @@ class Happening(_Row):
     CLIENT_RESET = "client-reset"
     DESTINATION_RESET = "destination-reset"
     CUT = "cut"
-    """The proxy ends it: a deadline, the operator, a failed tap, shutdown."""
+    """The proxy ends it: a deadline, the operator, a tap, shutdown."""
 
 
 class State(_Row):

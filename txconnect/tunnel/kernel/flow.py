@@ -57,7 +57,7 @@ class SinkState(Enum):
 
 
 class FlowGate(Shape):
-    """The L{Way<txconnect.tunnel.taps.Way>} of this direction."""
+    """The L{DirectionGate<txconnect.tunnel.taps.DirectionGate>} of this direction."""
 
     def takeData(self, data: bytes) -> None:
         """Take octets, which come back by L{Flow.passOn}, now or later."""

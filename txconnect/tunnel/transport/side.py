@@ -38,7 +38,7 @@ from zope.interface import directlyProvides, implementer, providedBy
 from txconnect.transports import StreamTransport, wasReset
 from txconnect.tunnel.halftransport import HalfTransport
 from txconnect.tunnel.relay import CLIENT, DESTINATION, Pause, RelayEvents
-from txconnect.tunnel.taps import TapGate, Way
+from txconnect.tunnel.taps import DirectionGate, TapGate
 from txconnect.tunnel.transport.holding import Holding
 from txconnect.values import Closed, Direction
 from txconnect.wire.closing import Happening
@@ -75,7 +75,7 @@ class RelaySide:
         self.transport = transport
         self.half = half
         self._direction = direction
-        self._gate: Way | None = None
+        self._gate: DirectionGate | None = None
         self._pauses = 0
         self.count = 0
         self.written = 0
