@@ -9,6 +9,7 @@ looks.  The counting is that of L{benchmarks.instructions}.
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -89,6 +90,8 @@ def main() -> int:
     if valgrind is None:
         show("This needs valgrind.")
         return 1
+    # So that what was started is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     failed: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as directory:
         proxies = {
