@@ -15,6 +15,9 @@ The decided answers:
    refused.
  - With Encrypted Client Hello the outer name is judged.  The name inside is nobody's to
    see but the server's that decrypts it.
+ - The first message is judged, and no other.  One that TLS 1.3 has the client send
+   again must name the same server (RFC 8446, 4.1.2); that the destination sees to it is
+   the destination's part.
  - Whatever is no ClientHello, strictly read, is refused: see
    L{txconnect.wire.clienthello}.
 
