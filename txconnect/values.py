@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, Union
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -45,6 +45,7 @@ __all__ = [
     "Route",
     "TapVerdict",
     "TunnelClosed",
+    "TunnelEnded",
     "TunnelEstablished",
     "TunnelInfo",
     "TunnelRefused",
@@ -434,18 +435,33 @@ class TunnelClosed:
     @ivar down: bytes taken from the destination.
     @ivar seconds: the time for which it was established.
     @ivar reason: the party or the cause that ended it first.
-    @ivar rule: the name of the tap that ended it, or that failed; else empty.
-    @ivar detail: its reason, for the log; else empty.  May hold octets that a leg
-        has sent: write it escaped.
+    @cvar rule: empty; of a L{TunnelEnded} the name of the tap.
+    @cvar detail: empty; of a L{TunnelEnded} the tap's reason.
     """
+
+    # No fields: nearly every tunnel ends without, and each field costs it something.
+    rule: ClassVar[str] = ""
+    detail: ClassVar[str] = ""
 
     tunnel: TunnelInfo
     up: int
     down: int
     seconds: float
     reason: Closed
-    rule: str = ""
-    detail: str = ""
+
+
+@attrs.frozen
+class TunnelEnded(TunnelClosed):
+    """
+    A L{TunnelClosed} that a tap has ended, or whose tap has failed.
+
+    @ivar rule: the tap's name.
+    @ivar detail: its reason, for the log.  May hold octets that a leg has sent: write
+        it escaped.
+    """
+
+    rule: str = ""  # type: ignore[misc]
+    detail: str = ""  # type: ignore[misc]
 
 
 Event = Union[TunnelRefused, TunnelEstablished, TunnelClosed]

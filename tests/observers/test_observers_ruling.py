@@ -12,13 +12,16 @@ from txconnect.observers.accesslog import AccessLog
 from txconnect.observers.console import ConsoleLog
 from txconnect.observers.lines import LINE, closedLine, jsonLine, record
 from txconnect.testing import makeTunnel
-from txconnect.values import Closed, TunnelClosed
+from txconnect.values import Closed, TunnelClosed, TunnelEnded
 
 EVIL = 'said "no"\r\n{"event":"closed"} \N{SNOWMAN}'
 
 
 def ended(reason: Closed, rule: str, detail: str) -> TunnelClosed:
-    return TunnelClosed(makeTunnel(), 1, 2, 3.0, reason, rule, detail)
+    tunnel = makeTunnel()
+    if not rule:
+        return TunnelClosed(tunnel, 1, 2, 3.0, reason)
+    return TunnelEnded(tunnel, 1, 2, 3.0, reason, rule, detail)
 
 
 @pytest.mark.parametrize("share", [1, 10])

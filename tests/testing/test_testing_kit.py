@@ -352,7 +352,8 @@ def test_recordingObserverSortsWhatItHears() -> None:
 
 def test_samplesHoldEveryKind() -> None:
     kinds = {type(event).__name__ for event in makeEvents()}
-    assert kinds == {"TunnelRefused", "TunnelEstablished", "TunnelClosed"}
+    known = {"TunnelRefused", "TunnelEstablished", "TunnelClosed", "TunnelEnded"}
+    assert kinds == known
 
 
 # The checks pass what is right.

@@ -14,6 +14,7 @@ from txconnect.values import (
     Closed,
     Event,
     TunnelClosed,
+    TunnelEnded,
     TunnelEstablished,
     TunnelRefused,
 )
@@ -92,5 +93,6 @@ def makeEvents() -> list[Event]:
             ),
             TunnelEstablished(tunnel),
             *(TunnelClosed(tunnel, 1, 2**40, 3.5, reason) for reason in Closed),
+            TunnelEnded(tunnel, 1, 0, 3.5, Closed.POLICY, "sni", "no \"\r\n\x00'"),
         ]
     return made

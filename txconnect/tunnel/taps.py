@@ -177,18 +177,10 @@ class TapGate:
 
         @param data: empty at the end of a direction that is held.
         """
-        isPlain = True
-        for tap in tuple(self._taps):
-            # The end is told to those alone who have asked to wait for more.
-            if data or gate in tap.holding:
-                verdict = self._askTap(tap, gate.direction, data)
-                # It may have ended the tunnel, by raising or otherwise.
-                if self.cut is None:
-                    return
-                if verdict is not None or tap.holding:
-                    self._noteVerdict(tap, gate, verdict)
-                    isPlain = False
-        if isPlain and gate.since is None:
+        changed = self._askTaps(gate, data)
+        if self.cut is None:
+            return
+        if not changed and gate.since is None:
             # As nearly always with taps that only look.
             gate.release()
             return
@@ -198,6 +190,24 @@ class TapGate:
             self._endTunnel(
                 gate, f"the {sender} sends no more, and there is no verdict"
             )
+
+    def _askTaps(self, gate: DirectionGate, data: bytes) -> bool:
+        """
+        Show octets to each tap, until one ends the tunnel, by raising or otherwise.
+
+        @return: whether what is held may have changed.
+        """
+        changed = False
+        for tap in tuple(self._taps):
+            # The end is told to those alone who have asked to wait for more.
+            if data or gate in tap.holding:
+                verdict = self._askTap(tap, gate.direction, data)
+                if self.cut is None:
+                    break
+                if verdict is not None or tap.holding:
+                    self._noteVerdict(tap, gate, verdict)
+                    changed = True
+        return changed
 
     def _askTap(
         self, tap: _TunnelTap, direction: Direction, data: bytes

@@ -26,7 +26,7 @@ from twisted.logger import Logger
 from txconnect.settings import Settings
 from txconnect.tunnel.relay import Relay
 from txconnect.tunnel.taps import TapGate
-from txconnect.values import Closed, TunnelClosed, TunnelInfo
+from txconnect.values import Closed, TunnelClosed, TunnelEnded, TunnelInfo
 from txconnect.wire.closing import (
     WITH_HALF_CLOSE,
     WITHOUT_HALF_CLOSE,
@@ -38,8 +38,6 @@ from txconnect.wire.closing import (
 # The caller of Tunnel.cut knows why the proxy ends one.
 _REASONS = {ended: Closed(ended.value) for ended in Ended if ended is not Ended.PROXY}
 
-
-_NO_RULING = ("", "")
 
 _log = Logger()
 
@@ -114,7 +112,8 @@ class Tunnel:
         self.state = State.OPEN
         # Replaced by the first happening; no tunnel ends without one.
         self._reason = Closed.OPERATOR
-        self._ruling = _NO_RULING
+        # The name and the reason of the tap that ended it.
+        self._ruling: tuple[str, str] | None = None
         self.gate = gate
         if gate is not None:
             gate.cut = self.cut
@@ -137,7 +136,7 @@ class Tunnel:
         if following.state is not self.state:
             # A shorter deadline begins, from now on.
             self._active = self._clock.seconds()
-            if following.state is State.CLOSED and self.gate is not None:
+            if self.gate is not None and following.state is State.CLOSED:
                 # Octets that it holds go nowhere any more.
                 gate, self.gate = self.gate, None
                 gate.stop()
@@ -223,13 +222,14 @@ class Tunnel:
         if owner is None:
             return
         self._registry.removeTunnel(self)
-        owner.tunnelClosed(
-            TunnelClosed(
-                self.info,
-                self.relay.up,
-                self.relay.down,
-                self._clock.seconds() - self.began,
-                self._reason,
-                *self._ruling,
-            )
+        closed = TunnelClosed(
+            self.info,
+            self.relay.up,
+            self.relay.down,
+            self._clock.seconds() - self.began,
+            self._reason,
         )
+        if self._ruling is not None:
+            fields = closed.up, closed.down, closed.seconds, closed.reason
+            closed = TunnelEnded(closed.tunnel, *fields, *self._ruling)
+        owner.tunnelClosed(closed)
