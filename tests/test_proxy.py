@@ -486,7 +486,7 @@ class TestVerification:
     @pytest.mark.parametrize(
         "kind", ["policies", "routers", "observers", "taps", "schemes", "checkers"]
     )
-    @pytest.mark.parametrize("wrong", [object(), "text", lambda request: Allow()])
+    @pytest.mark.parametrize("wrong", [object(), b"text", lambda request: Allow()])
     def test_wrong(self, kind: str, wrong: Any) -> None:
         """An object of another kind is told by name."""
         with pytest.raises(ConfigurationError, match="mine"):

@@ -18,9 +18,12 @@ These rules hold for all of them:
     L{MaybeAsync<txconnect.values.MaybeAsync>} may answer at once, with a
     Deferred, or be an C{async def}; it is given C{--hook-timeout} seconds.
   - An exception, a time-out, or an answer of another type refuses.
-  - In refusals and logs an object goes by the name that it was given on the
-    command line or in a L{Named<txconnect.values.Named>}; else by its
-    attribute C{name}, where it has one; else by its class's.
+  - In refusals and logs an object goes by the name that it was given: on the
+    command line by the name in its text (C{Name} of C{./file.py:Name:ARGUMENT}),
+    in Python by that of its L{Named<txconnect.values.Named>}.  Only an object
+    that was given no name has that of its attribute C{name}, where it has one,
+    else its class's or function's.  L{Named.of<txconnect.values.Named.of>} is this
+    rule.  The same name says which default a policy replaces.
 
 No method is ever added to one of these, as that would break every plugin: each
 takes one frozen value from L{txconnect.values}, and a field may be added there.
@@ -80,6 +83,11 @@ class IAuthScheme(Interface):
 
     It does no I/O and judges nothing: the C{twisted.cred} checkers of the proxy
     check the credentials that it reads.
+
+    It may have an attribute C{credentialInterfaces}, as a checker has: the
+    interfaces of what C{parse} returns.  Without it the annotation of C{parse}
+    counts, where there is one.  Where they are known, start-up stops if no checker
+    takes them.
     """
 
     name: str = Attribute("The scheme's name as challenges have it, such as 'Basic'.")
@@ -350,7 +358,7 @@ class IPluginFactory(IPlugin):
     in L{txconnect.plugins} make it from a function or a class.
     """
 
-    name: str = Attribute("The name: neither '.', '/', ':' nor ',' in it.")
+    name: str = Attribute("The name: letters, digits, '-' and '_'.")
     summary: str = Attribute("One sentence for the list of plugins.")
     argumentHelp: str = Attribute(
         "How to write the argument, such as 'PORT,...'; empty when there is none."

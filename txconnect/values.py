@@ -472,10 +472,27 @@ class Named:
     """
     A plugin object with the name that it was given.
 
-    @ivar name: its name in refusals and logs.
+    @ivar name: its name in refusals and logs; a policy replaces the default of
+        this name.
     @ivar plugin: the object that provides one or more of
-        L{txconnect.interfaces}.
+        L{txconnect.interfaces}; in an argument of the proxy, also its text.
     """
 
     name: str
     plugin: Any
+
+    @classmethod
+    def of(cls, given: object) -> Named:
+        """
+        Return a plugin with its name, by the one rule that there is: the name that
+        it was given wins.  An object that was given none has that of its attribute
+        C{name}, else of its class, or its own where it is a function.
+
+        @param given: a plugin, or a L{Named} one, which is returned as it is.
+        """
+        if isinstance(given, Named):
+            return given
+        for name in (getattr(given, "name", None), getattr(given, "__name__", None)):
+            if isinstance(name, str) and name:
+                return cls(name, given)
+        return cls(type(given).__name__, given)

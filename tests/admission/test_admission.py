@@ -801,7 +801,9 @@ class TestTapsAndPairs:
         async def tap(tunnel: Any) -> Any:
             return None
 
-        self.check(Rig(taps=[Named("mine", Tapper(tap))]), logged)
+        self.check(
+            Rig(taps=[Named("mine", Tapper(lambda tunnel: tap(tunnel)))]), logged
+        )
 
     @pytest.mark.parametrize(
         "answer",

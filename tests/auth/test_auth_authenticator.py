@@ -270,7 +270,10 @@ def test_nobodyAccepts() -> None:
 def test_checkerForOtherCredentials() -> None:
     """A checker is not asked about credentials that are none of its kinds."""
     checker = Checker(accepting, IUsernameHashedPassword)
-    refused = refusal(Authenticator((), [checker]), basic("bob", "p"))
+    scheme = Scheme("Basic")
+    # It says nowhere what it reads, so start-up cannot know.
+    scheme.parse = lambda attempt: BasicScheme().parse(attempt)  # type: ignore[method-assign]
+    refused = refusal(Authenticator([scheme], [checker]), basic("bob", "p"))
     assert refused.cause is Cause.CREDENTIALS_REFUSED
     assert "no checker takes" in refused.reason
     assert checker.asked == []
@@ -322,11 +325,12 @@ def test_checkerKnowsGroups() -> None:
 
 
 def test_checkersNames() -> None:
-    """An object's own name comes first, then the given one, then its class's."""
+    """[F59] The given name comes first, then an object's own, then its class's."""
     own = Checker(accepting)
     own.name = "own"  # type: ignore[attr-defined]
     for checker, name in (
-        (Named("given", own), "own"),
+        (Named("given", own), "given"),
+        (own, "own"),
         (Named("given", Checker(accepting)), "given"),
         (Checker(accepting), "Checker"),
     ):

@@ -331,11 +331,11 @@ def test_secondPairIsRefused() -> None:
     ("arguments", "reason"),
     [
         (("--policy", "prots:443"), "policy 'prots' is not installed"),
-        (("--policy", "hosts:a*b.example"), "policy 'hosts': "),
+        (("--policy", "hosts:a*b.example"), "--policy hosts:a*b.example: "),
         (("--observer", "ports"), "observer 'ports' is not installed"),
         (("--tap", "./no.py:x"), "there is no file"),
-        (("--polcy", "x"), "option --polcy not recognized"),
-        (("--policy",), "option --policy requires argument"),
+        (("--polcy", "x"), "--polcy: there is no such option"),
+        (("--policy",), "--policy: a value is missing"),
         (("ports:443",), "'ports:443' is no option"),
         (("--auth-scheme", "basic"), "also give --auth"),
         (("--route", "hosts:a.example"), "a route has no target"),
@@ -416,9 +416,9 @@ def test_whatTheProxyItselfRefusesIsAUsageError(
 def test_checkersKeepTheirNameAndGetTheirScheme() -> None:
     pluginSet = rules("--auth", "memory:bob:x", "--auth", "file:users")
     assert names(pluginSet.checkers) == ["memory", "file"]
-    assert names(pluginSet.schemes) in (["basic"], ["Basic"])
+    assert names(pluginSet.schemes) == ["basic"]
     own = rules("--auth", "file:users", "--auth-scheme", "./mine.py:Scheme")
-    assert names(own.schemes) == ["Own"]
+    assert names(own.schemes) == ["Scheme"]
 
 
 def test_passwordFileIsMadeAbsolute(directory: Path) -> None:
@@ -437,7 +437,10 @@ def test_passwordFileIsMadeAbsolute(directory: Path) -> None:
         ("fiel:users", "no checker 'fiel'; did you mean 'file'?"),
         ("zzz", "no checker 'zzz'. Installed: file,"),
         ("memory:bob", "--auth memory: argstring must be in format U:P:..."),
-        ("anonymous", "it does not check user names and passwords"),
+        (
+            "anonymous",
+            "--auth 'anonymous': it checks IAnonymous, which no scheme reads",
+        ),
     ],
 )
 def test_checkersThatCannotBeHad(
@@ -456,7 +459,7 @@ def test_complaintsAboutCheckersHoldNoSecret(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(memory, "generateChecker", broken)
     text = complaint("--auth", "memory:bob:sesame")
-    assert text == "--auth memory: the checker failed with KeyError"
+    assert text.startswith("--auth memory: the checker failed with KeyError (")
 
 
 # Who reads what
@@ -593,7 +596,7 @@ def test_txconnectSaysItsErrorsAlone(capsys: pytest.CaptureFixture[str]) -> None
     assert caught.value.code == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith("txconnect: policy 'prots' is not installed")
+    assert said.err.startswith("txconnect: --policy prots: policy 'prots' is not")
 
 
 def test_txconnectKnowsItsNameAfterParsing() -> None:

@@ -56,6 +56,7 @@ CONFIGURATIONS = st.builds(
     observers=TEXTS,
     taps=TEXTS,
     pair=st.none() | st.text(),
+    plugins=TEXTS,
     settings=st.builds(
         Settings,
         name=st.text(),
@@ -185,7 +186,10 @@ def test_guardedIsWhatAsksOrIsMeantToBeOpen(
     ("configuration", "reason"),
     [
         (Configuration(policies=("prots:1",)), "policy 'prots' is not installed"),
-        (Configuration(checkers=("fiel:x",)), "--auth: there is no checker 'fiel'"),
+        (
+            Configuration(checkers=("fiel:x",)),
+            "--auth fiel: there is no checker 'fiel'",
+        ),
         (Configuration(schemes=("basic",)), "--auth-scheme says how clients send"),
         (Configuration(routes=("nowhere",)), "a route has no target"),
         (Configuration(pair="./no.py:P"), "there is no file"),

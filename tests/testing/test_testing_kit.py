@@ -244,7 +244,7 @@ def test_decideAsksOneStep() -> None:
 def test_decideWantsAPolicy() -> None:
     """A bare function is the usual slip."""
     with pytest.raises(
-        AssertionError, match="function .* provides no policy interface"
+        AssertionError, match="<lambda> .* provides no policy interface"
     ):
         decide(lambda request: Allow())
 

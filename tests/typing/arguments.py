@@ -121,6 +121,17 @@ ConnectProxyFactory(
     ],
 )
 ConnectProxyFactory(reactor, routes=["hosts:*.example=direct"])
+ConnectProxyFactory(
+    reactor,
+    policies=["ports:443", Everything()],
+    observers=("accesslog:-", Counting()),
+    taps={"./taps.py:Tap"},
+    routers=["./routers.py:Router"],
+    pairFactory="./pairs.py:Pair",
+    schemes=["basic"],
+    checkers=["htpasswd:users", HtpasswdChecker("users")],
+    plugins=["./quota.py:Quota:1", Plain()],
+)
 ConnectProxyFactory(reactor, schemes=[BasicScheme()])
 ConnectProxy(reactor, policies=[Plain()]).makeRules(observers=[Plain()])
 
@@ -131,7 +142,9 @@ ConnectProxyFactory(reactor, observers=Plain())  # type: ignore[arg-type]
 ConnectProxyFactory(reactor, observers=[Everything()])  # type: ignore[list-item]
 ConnectProxyFactory(reactor, observers=[Awaited()])  # type: ignore[list-item]
 ConnectProxyFactory(reactor, policies="ports:443")  # type: ignore[arg-type]
-ConnectProxyFactory(reactor, policies=["ports:443"])  # type: ignore[list-item]
+ConnectProxyFactory(reactor, policies=[b"ports:443"])  # type: ignore[list-item]
+ConnectProxyFactory(reactor, plugins="./quota.py:Quota")  # type: ignore[arg-type]
+ConnectProxyFactory(reactor, checkers="file:users")  # type: ignore[arg-type]
 ConnectProxyFactory(reactor, policies=[Texts()])  # type: ignore[list-item]
 ConnectProxyFactory(reactor, policies=[Counting()])  # type: ignore[list-item]
 ConnectProxyFactory(reactor, taps=[taken])  # type: ignore[list-item]

@@ -17,8 +17,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from zope.interface import Interface
-from zope.interface.exceptions import Invalid
-from zope.interface.verify import verifyObject
 
 from txconnect.admission.rules import Rules
 from txconnect.errors import ConfigurationError
@@ -32,6 +30,7 @@ from txconnect.interfaces import (
     ITrafficTap,
     IUnresolvedPolicy,
 )
+from txconnect.roles import verifyRole
 from txconnect.values import Named
 
 __all__ = [
@@ -42,8 +41,13 @@ __all__ = [
     "verifiedPlugins",
     "withDefaults",
     "withJudges",
-    "withNames",
 ]
+
+_RULES: dict[type[Interface], str] = {
+    IDestinationPolicy: "rulesName",
+    IAddressPolicy: "rulesAddress",
+}
+"""For each step, the attribute by which a combinator tells that it has a rule there."""
 
 
 def assemble(
@@ -95,16 +99,6 @@ def describedKind(value: object) -> str:
     return "None" if value is None else f"a value of type {type(value).__name__}"
 
 
-def withNames(plugins: Iterable[object]) -> list[Named]:
-    """Give each plugin a name: that of its L{Named}, its own, or its class's."""
-    return [
-        each
-        if isinstance(each, Named)
-        else Named(getattr(each, "name", None) or type(each).__name__, each)
-        for each in plugins
-    ]
-
-
 def joinedLists(policies: Iterable[Named]) -> list[Named]:
     """
     Make one list of those lists that have one name, at the place of the first.
@@ -144,7 +138,7 @@ def _joinLists(first: Named, second: Named) -> Named:
 
 
 def withJudges(
-    policies: tuple[Named, ...], observers: Iterable[object]
+    policies: tuple[Named, ...], observers: Iterable[Named]
 ) -> tuple[Named, ...]:
     """
     Put in front the observers that judge requests as well, but for those that are
@@ -156,7 +150,7 @@ def withJudges(
     known = {id(policy.plugin) for policy in policies}
     judges = [
         each
-        for each in withNames(observers)
+        for each in observers
         if IDestinationPolicy.providedBy(each.plugin) and id(each.plugin) not in known
     ]
     return (*judges, *policies)
@@ -174,13 +168,21 @@ def withDefaults(
     """
     given = {policy.name: policy for policy in policies}
     standing = []
-    for default in withNames(defaults):
+    for default in map(Named.of, defaults):
         if default.name not in given:
             standing.append(default)
             continue
         for step in (IDestinationPolicy, IAddressPolicy):
-            replaces = step.providedBy(given[default.name].plugin)
-            if step.providedBy(default.plugin) and not replaces:
+            replacing = given[default.name].plugin
+            if not step.providedBy(default.plugin):
+                continue
+            # A report is asked at the step, and refuses nothing there.
+            if not getattr(replacing, _RULES[step], True):
+                raise ConfigurationError(
+                    f"policy {default.name!r} would replace the default of that "
+                    "name, but only reports: give it another name"
+                )
+            if not step.providedBy(replacing):
                 raise ConfigurationError(
                     f"policy {default.name!r} would replace the default of that "
                     f"name, but provides no {step.__name__}: give it another name"
@@ -219,10 +221,10 @@ def verifiedPlugins(
 
     @raise ConfigurationError: one does not provide C{interface}.
     """
-    given = tuple(withNames(plugins))
+    given = tuple(map(Named.of, plugins))
     for each in given:
         try:
-            verifyObject(interface, each.plugin)
-        except Invalid as error:
+            verifyRole(interface, each.plugin)
+        except ConfigurationError as error:
             raise ConfigurationError(f"{each.name!r}: {error}") from None
     return given

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import attrs
 from twisted.cred.checkers import ICredentialsChecker
@@ -24,14 +24,14 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import Interface
-from zope.interface.exceptions import Invalid
-from zope.interface.verify import verifyObject
 
 from txconnect.auth.basic import BasicScheme, IBasicCredentials
+from txconnect.auth.credentialkinds import checkKinds
 from txconnect.auth.redaction import Secrets, framesOf
 from txconnect.errors import ConfigurationError, Refused
 from txconnect.interfaces import IAuthScheme
 from txconnect.maybeasync import CANCELLED, run, settle
+from txconnect.roles import verifyRole
 from txconnect.values import (
     Attempted,
     AuthAttempt,
@@ -55,6 +55,8 @@ _ONE_LINE = re.compile(rb"[\x21-\x7e][\x20-\x7e]*")
 
 _UNSAID = "unknown user or wrong password"
 """The words for a checker that refuses without saying why."""
+DEFAULT = (BasicScheme(),)
+"""The schemes where none is given."""
 
 _REASONS = {Cause.CREDENTIALS_MISSING: ChallengeReason.MISSING}
 
@@ -94,12 +96,13 @@ class Authenticator:
             hold.
         """
         self.realm = realm
-        self._schemes = _schemesByName(schemes or (BasicScheme(),))
-        self._checkers = tuple(_withName(checker) for checker in checkers)
+        self._schemes = _schemesByName(schemes or DEFAULT)
+        self._checkers = tuple(map(Named.of, checkers))
         if not self._checkers:
             raise ConfigurationError("there is no checker: no client could log in")
-        for _, checker in self._checkers:
-            _verifyProvider(ICredentialsChecker, checker)
+        for checker in self._checkers:
+            _verifyNamed(ICredentialsChecker, checker)
+        checkKinds([Named.of(each) for each in schemes or DEFAULT], self._checkers)
         # Made at once, so that a realm which no challenge can hold stops the
         # start; kept, because a scheme may fail later (see challenges).
         self._startChallenges = {
@@ -188,7 +191,8 @@ class Authenticator:
         text = None
         if IBasicCredentials.providedBy(credentials):
             text = IBasicCredentials(credentials).textForm()
-        for name, checker in self._checkers:
+        for named in self._checkers:
+            name, checker = named.name, named.plugin
             if not _takesCredentials(checker, credentials):
                 continue
             yield _Try(name, checker, credentials)
@@ -318,8 +322,9 @@ def _takesCredentials(checker: ICredentialsChecker, credentials: ICredentials) -
 
 def _schemesByName(given: Sequence[object]) -> dict[bytes, IAuthScheme]:
     found: dict[bytes, IAuthScheme] = {}
-    for _, scheme in map(_withName, given):
-        _verifyProvider(IAuthScheme, scheme)
+    for named in map(Named.of, given):
+        _verifyNamed(IAuthScheme, named)
+        scheme: IAuthScheme = named.plugin
         name = str(scheme.name).lower().encode("utf-8")
         if name in found or not _CREDENTIALS.fullmatch(name) or b" " in name:
             raise ConfigurationError(
@@ -330,24 +335,11 @@ def _schemesByName(given: Sequence[object]) -> dict[bytes, IAuthScheme]:
     return dict(sorted(found.items(), key=lambda item: item[0] != b"basic"))
 
 
-def _withName(given: object) -> tuple[str, Any]:
-    """
-    Return a plugin and its name, by the rule of L{txconnect.interfaces}: its own,
-    else the one it was given, else its class's.
-    """
-    plugin: object = given.plugin if isinstance(given, Named) else given
-    own = getattr(plugin, "name", None)
-    if isinstance(own, str) and own:
-        return own, plugin
-    return given.name if isinstance(given, Named) else type(plugin).__name__, plugin
-
-
-def _verifyProvider(interface: type[Interface], provider: object) -> None:
+def _verifyNamed(interface: type[Interface], named: Named) -> None:
     try:
-        verifyObject(interface, provider)
-    except Invalid as error:
-        sentence = " ".join(str(error).split())
-        raise ConfigurationError(sentence) from None
+        verifyRole(interface, named.plugin)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{named.name!r}: {error}") from None
 
 
 def _challenge(scheme: IAuthScheme, reason: ChallengeReason, realm: str) -> bytes:

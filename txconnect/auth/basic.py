@@ -131,6 +131,7 @@ class BasicScheme:
     """
 
     name = "Basic"
+    credentialInterfaces = (IBasicCredentials,)
 
     def challenge(self, reason: ChallengeReason, realm: str) -> bytes:
         """

@@ -40,8 +40,17 @@ Signals:
 """
 _MAIN = (
     "listen auth auth-scheme policy observer open-proxy workers route router tap pair "
-    "help help-policy help-observer help-auth help-auth-type version"
+    "plugin help help-policy help-observer help-tap help-pair help-router help-plugin "
+    "help-auth help-auth-scheme help-auth-type version"
 ).split()
+_SHORT = {"listen": "l", "help": "h"}
+_PLUGINS = r"""
+Plugins:
+  NAME:ARGUMENT             an installed one; see --help-policy and the like
+  ./file.py:NAME:ARGUMENT   a class, an object or a decorated function in a file
+  package.module:NAME       the same in a module
+  An argument is items between commas, key=value last; \, is a comma in one.
+"""
 
 
 def usageText(options: usage.Options, width: int, console: bool) -> str:
@@ -60,6 +69,7 @@ def usageText(options: usage.Options, width: int, console: bool) -> str:
             *_optionChunks(options, _MAIN, width),
             "\nSettings (times in seconds, sizes in octets):\n",
             *_optionChunks(options, settings, width),
+            _PLUGINS,
             _SIGNALS,
             examples,
         ]
@@ -73,7 +83,7 @@ def _optionChunks(
     described = [
         {
             "long": name,
-            "short": "l" if name == "listen" else None,
+            "short": _SHORT.get(name),
             "doc": " ".join((options.docs[name] or "").split()),
             "optType": "parameter" if name + "=" in options.longOpt else "flag",
             # An option that is a method has no default here: its text says it.

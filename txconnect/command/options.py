@@ -9,6 +9,7 @@ The docstring of each C{opt_} method is the option's text in C{--help}.
 
 from __future__ import annotations
 
+import getopt
 import os
 import re
 import sys
@@ -22,6 +23,7 @@ from twisted.internet.interfaces import IReactorCore
 from twisted.python import usage
 
 from txconnect.command.help import usageText
+from txconnect.command.mistakes import explainArgument, explainMistake
 from txconnect.command.settingoptions import settingParameters, settingsFrom
 from txconnect.command.terminallog import LOG_OBSERVER
 from txconnect.configuration import BuiltProxy, Configuration, build
@@ -30,8 +32,16 @@ from txconnect.errors import ConfigurationError
 from txconnect.listening import DEFAULT_LISTEN, Exit
 from txconnect.naming import VERSION
 from txconnect.observers.terminal import lineWriter
-from txconnect.plugins import OBSERVER, POLICY, Kind
-from txconnect.plugins.listing import listed
+from txconnect.plugins import (
+    AUTH_SCHEME,
+    OBSERVER,
+    PAIR,
+    PLUGIN,
+    POLICY,
+    ROUTER,
+    TAP,
+)
+from txconnect.plugins.listing import listed, listedCheckers
 
 if TYPE_CHECKING:
     from txconnect.workers.sockets import HeldSockets
@@ -79,13 +89,15 @@ class Options(usage.Options, strcred.AuthOptionMixin):
     def opt_auth(self, checker: str) -> None:
         """
         require a password, and check it with this checker: htpasswd:PATH,
-        file:PATH; repeatable; see --help-auth
+        file:PATH, ./file.py:NAME or package.module:NAME; repeatable; see
+        --help-auth
         """
         self._addText("checkers", checker)
 
     def opt_auth_scheme(self, scheme: str) -> None:
         """
-        accept credentials in this scheme; repeatable [default: basic]
+        accept credentials in this scheme; repeatable [default: basic]; see
+        --help-auth-scheme
         """
         self._addText("schemes", scheme)
 
@@ -108,14 +120,15 @@ class Options(usage.Options, strcred.AuthOptionMixin):
 
     def opt_tap(self, tap: str) -> None:
         """
-        show the bytes of tunnels to this tap, which selects them; repeatable
+        show the bytes of tunnels to this tap, which selects them; repeatable; see
+        --help-tap
         """
         self._addText("taps", tap)
 
     def opt_router(self, router: str) -> None:
         """
         ask this router for a request's route; repeatable, the first answer
-        counts
+        counts; see --help-router
         """
         self._addText("routers", router)
 
@@ -133,9 +146,17 @@ class Options(usage.Options, strcred.AuthOptionMixin):
 
     def opt_pair(self, pair: str) -> None:
         """
-        make the protocols of each tunnel with this pair factory
+        make the protocols of each tunnel with this pair factory; see --help-pair
         """
         self._addText("pair", pair)
+
+    def opt_plugin(self, plugin: str) -> None:
+        """
+        load this object once, written as a policy is, in every role that it has:
+        policy, observer, tap, router, pair factory, scheme and checker;
+        repeatable; see --help-plugin
+        """
+        self._addText("plugins", plugin)
 
     def opt_workers(self, number: str) -> None:
         """
@@ -152,23 +173,55 @@ class Options(usage.Options, strcred.AuthOptionMixin):
         """
         usage.Options.opt_help(self)
 
+    opt_h = opt_help
+
     def opt_help_policy(self) -> None:
         """
         list the installed policies and exit
         """
-        self._writeList(POLICY)
+        self._writeList(listed(POLICY))
 
     def opt_help_observer(self) -> None:
         """
         list the installed observers and exit
         """
-        self._writeList(OBSERVER)
+        self._writeList(listed(OBSERVER))
+
+    def opt_help_tap(self) -> None:
+        """
+        list the installed taps and exit
+        """
+        self._writeList(listed(TAP))
+
+    def opt_help_pair(self) -> None:
+        """
+        list the installed pair factories and exit
+        """
+        self._writeList(listed(PAIR))
+
+    def opt_help_router(self) -> None:
+        """
+        list the installed routers and exit
+        """
+        self._writeList(listed(ROUTER))
+
+    def opt_help_plugin(self) -> None:
+        """
+        list everything that --plugin loads by name, and exit
+        """
+        self._writeList(listed(PLUGIN))
+
+    def opt_help_auth_scheme(self) -> None:
+        """
+        list the installed authentication schemes and exit
+        """
+        self._writeList(listed(AUTH_SCHEME))
 
     def opt_help_auth(self) -> None:
         """
         list the installed checkers for --auth and exit
         """
-        strcred.AuthOptionMixin.opt_help_auth(self)
+        self._writeList(listedCheckers())
 
     def opt_help_auth_type(self, authType: str) -> None:
         """
@@ -186,9 +239,7 @@ class Options(usage.Options, strcred.AuthOptionMixin):
     def parseArgs(self, *rest: str) -> None:
         """Refuse arguments that are not options."""
         if rest:
-            raise usage.UsageError(
-                f"{rest[0]!r} is no option (is it a value that lacks its option?)"
-            )
+            raise usage.UsageError(explainArgument(rest[0]))
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """
@@ -202,9 +253,12 @@ class Options(usage.Options, strcred.AuthOptionMixin):
             usage.Options.parseOptions(self, options)
         except usage.UsageError as error:
             self.failed = True
+            text = str(error)
+            if isinstance(error.__context__, getopt.GetoptError):
+                text = explainMistake(self, error.__context__)
             if not self._belowTwistd():
-                raise
-            sys.stderr.write(f"{self._programName()}: {error}\n")
+                raise usage.UsageError(text) from error
+            sys.stderr.write(f"{self._programName()}: {text}\n")
             raise SystemExit(1) from None
 
     def postOptions(self) -> None:
@@ -268,8 +322,8 @@ class Options(usage.Options, strcred.AuthOptionMixin):
     def _addText(self, field: str, text: str) -> None:
         self._texts.setdefault(field, []).append(text)
 
-    def _writeList(self, kind: Kind) -> None:
-        sys.stdout.write(listed(kind))
+    def _writeList(self, text: str) -> None:
+        sys.stdout.write(text)
         raise SystemExit(0)
 
     def _makeConfiguration(self) -> Configuration:

@@ -18,6 +18,7 @@ from txconnect.configuration.configuration import Configuration
 from txconnect.configuration.pluginset import PluginSet, buildPluginSet
 from txconnect.errors import ConfigurationError
 from txconnect.listening import Listener, parseListener
+from txconnect.plugins import CHECKER, KINDS
 from txconnect.proxy import ConnectProxy
 
 
@@ -94,5 +95,12 @@ def _makeProxy(reactor: IReactorTime, pluginSet: PluginSet) -> ConnectProxy:
             settings=pluginSet.settings,
         )
     except ConfigurationError as error:
-        # zope writes its messages on several lines; an operator gets one.
-        raise ConfigurationError(" ".join(str(error).split())) from error
+        raise ConfigurationError(_withOptions(str(error))) from error
+
+
+def _withOptions(message: str) -> str:
+    """Return a message that names an argument of the proxy, with its option."""
+    for kind in (*KINDS, CHECKER):
+        if message.startswith(f"{kind.keyword} '"):
+            return message.replace(kind.keyword, kind.option, 1)
+    return message

@@ -83,6 +83,7 @@ class Configuration:
     @ivar observers: C{--observer}; empty: lines for people.
     @ivar taps: C{--tap}.
     @ivar pair: C{--pair}; L{None}: the stock pair.
+    @ivar plugins: C{--plugin}; each in all its roles.
     @ivar settings: one option each.
     @ivar openProxy: C{--open-proxy}; whether everyone who can reach a listener
         may use the proxy.
@@ -100,6 +101,7 @@ class Configuration:
     observers: tuple[str, ...] = _textsField()
     taps: tuple[str, ...] = _textsField()
     pair: str | None = attrs.field(default=None, validator=_checkPair, repr=False)
+    plugins: tuple[str, ...] = _textsField()
     settings: Settings = attrs.field(factory=Settings, validator=_checkSettings)
     openProxy: bool = attrs.field(default=False, validator=_checkFlag)
     workers: int = attrs.field(default=1, validator=_checkWorkers)

@@ -15,22 +15,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from txconnect.configuration.checkers import loadChecker
 from txconnect.configuration.configuration import Configuration
 from txconnect.errors import ConfigurationError
 from txconnect.listening import Listener
 from txconnect.observers.console import ConsoleLog
-from txconnect.plugins import (
-    AUTH_SCHEME,
-    OBSERVER,
-    PAIR,
-    POLICY,
-    ROUTER,
-    TAP,
-    Catalogue,
-    Kind,
-    loadPlugin,
-)
+from txconnect.plugins import AUTH_SCHEME, Catalogue
+from txconnect.plugins.gathering import Gathered, PluginLoader, gatherPlugins
 from txconnect.policy.users import UsersPolicy
 from txconnect.settings import Settings
 from txconnect.values import Named
@@ -98,60 +88,59 @@ def buildPluginSet(
     @raise ConfigurationError: with the first object that cannot be made, in one
         line that names its option.
     """
-    loader = _PluginLoader()
+    loader = PluginLoader()
+    given = gatherPlugins(
+        loader,
+        policies=configuration.policies,
+        routers=configuration.routers,
+        observers=configuration.observers,
+        taps=configuration.taps,
+        pairFactory=configuration.pair,
+        schemes=configuration.schemes,
+        checkers=configuration.checkers,
+        plugins=configuration.plugins,
+    )
     return PluginSet(
         configuration=configuration,
-        checkers=tuple(map(loadChecker, configuration.checkers)),
-        policies=loader.loadPlugins(POLICY, configuration.policies),
-        observers=_withWriter(
-            loader.loadPlugins(OBSERVER, configuration.observers), write
-        ),
-        taps=loader.loadPlugins(TAP, configuration.taps),
-        routers=loader.loadPlugins(ROUTER, configuration.routers),
-        routes=loader.loadRoutes(configuration.routes),
-        pairFactory=loader.loadPairFactory(configuration.pair),
-        schemes=loader.loadPlugins(AUTH_SCHEME, _schemesOf(configuration)),
+        checkers=given.checkers,
+        policies=given.policies,
+        observers=_observersOf(configuration, given, write),
+        taps=given.taps,
+        routers=given.routers,
+        routes=_loadRoutes(configuration.routes, loader.catalogue),
+        pairFactory=given.pairFactory,
+        schemes=_schemesOf(given, loader),
     )
 
 
-class _PluginLoader:
-    """A loader of plugins of every kind, which looks once for those installed."""
+def _loadRoutes(texts: Sequence[str], catalogue: Catalogue) -> tuple[Rule, ...]:
+    if not texts:
+        return ()
+    # This import is a good part of the time of a start, and most proxies have no
+    # parents.
+    from txconnect.routing.rules import parseRoute
 
-    def __init__(self) -> None:
-        self._catalogue = Catalogue()
-
-    def loadPlugins(self, kind: Kind, texts: Iterable[str]) -> tuple[Named, ...]:
-        return tuple(loadPlugin(kind, text, self._catalogue) for text in texts)
-
-    def loadPairFactory(self, text: str | None) -> Named | None:
-        return None if text is None else loadPlugin(PAIR, text, self._catalogue)
-
-    def loadRoutes(self, texts: Sequence[str]) -> tuple[Rule, ...]:
-        if not texts:
-            return ()
-        # This import is a good part of the time of a start, and most proxies
-        # have no parents.
-        from txconnect.routing.rules import parseRoute
-
-        return tuple(parseRoute(text, self._catalogue) for text in texts)
+    return tuple(parseRoute(text, catalogue) for text in texts)
 
 
-def _withWriter(
-    observers: tuple[Named, ...], write: Callable[[str], object]
+def _observersOf(
+    configuration: Configuration, given: Gathered, write: Callable[[str], object]
 ) -> tuple[Named, ...]:
     """Have the lines for people, the only observer by default, go where C{write} does."""
-    if not observers:
-        return (Named("console", ConsoleLog(write)),)
-    for each in observers:
+    for each in given.observers:
         if isinstance(each.plugin, ConsoleLog):
             each.plugin.useWriter(write)
-    return observers
+    # Asked for by name alone: who loads a quota that also observes still wants to
+    # see lines.
+    if configuration.observers:
+        return given.observers
+    return (Named("console", ConsoleLog(write)), *given.observers)
 
 
-def _schemesOf(configuration: Configuration) -> Sequence[str]:
-    if configuration.checkers:
-        return configuration.schemes or ["basic"]
-    if configuration.schemes:
+def _schemesOf(given: Gathered, loader: PluginLoader) -> tuple[Named, ...]:
+    if given.checkers:
+        return given.schemes or (loader.load(AUTH_SCHEME, "basic"),)
+    if given.schemes:
         raise ConfigurationError(
             "--auth-scheme says how clients send who they are; also give --auth, "
             "which says who may pass"

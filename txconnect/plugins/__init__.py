@@ -16,11 +16,13 @@ Nothing heavy is imported here: C{twistd --help} imports every plugin file, and
 with it this package.
 """
 
+from txconnect.plugins.arguments import parseArgument
+from txconnect.plugins.catalogue import Catalogue, installed
 from txconnect.plugins.declaring import (
     authSchemeFactory,
     observerFactory,
     pairFactory,
-    parseArgument,
+    pluginFactory,
     policyFactory,
     routerFactory,
     tapFactory,
@@ -35,21 +37,25 @@ from txconnect.plugins.functions import (
 )
 from txconnect.plugins.kinds import (
     AUTH_SCHEME,
+    CHECKER,
     KINDS,
     OBSERVER,
     PAIR,
+    PLUGIN,
     POLICY,
     ROUTER,
     TAP,
     Kind,
 )
-from txconnect.plugins.loading import Catalogue, installed, loadPlugin
+from txconnect.plugins.loading import loadPlugin
 
 __all__ = [
     "AUTH_SCHEME",
+    "CHECKER",
     "KINDS",
     "OBSERVER",
     "PAIR",
+    "PLUGIN",
     "POLICY",
     "ROUTER",
     "TAP",
@@ -64,6 +70,7 @@ __all__ = [
     "pairFactory",
     "pairPlugin",
     "parseArgument",
+    "pluginFactory",
     "policyFactory",
     "policyPlugin",
     "routerFactory",

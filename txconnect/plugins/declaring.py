@@ -9,12 +9,10 @@ for everyone.
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable
 from importlib import import_module
 from operator import attrgetter
-from typing import TypeVar
 
 import attrs
 from zope.interface import implementer
@@ -23,80 +21,33 @@ from txconnect.interfaces import (
     IAuthSchemePlugin,
     IObserverPlugin,
     IPairPlugin,
+    IPluginFactory,
     IPolicyPlugin,
     IRouterPlugin,
     ITapPlugin,
 )
-
-_T = TypeVar("_T")
+from txconnect.plugins.arguments import buildFromArgument
 
 Build = Callable[..., object] | str
 """A class or function that makes plugins, or its place, C{"package.module:Class"}."""
 
-# A path with "=" in it, as /a=b/c, is an item and no key.
-_KEY = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(.*)", re.DOTALL)
-
-
-def parseArgument(argument: str) -> tuple[tuple[str, ...], dict[str, str]]:
-    """
-    Read the argument of a plugin, the text after its name's colon: items
-    between commas, C{key=value} items last.  White space around an item is
-    dropped.
-
-    @return: the items, and the keys with their values.
-    @raise ValueError: for an empty item, an item after a key, or a key given
-        twice.
-    """
-    items: list[str] = []
-    keys: dict[str, str] = {}
-    for part in argument.split(",") if argument.strip() else ():
-        item = part.strip()
-        match = _KEY.fullmatch(item)
-        if match is None:
-            _addItem(items, keys, item)
-        elif match[1] in keys:
-            raise ValueError(f"the key {match[1]!r} is given twice")
-        else:
-            keys[match[1]] = match[2]
-    return tuple(items), keys
-
-
-def _addItem(items: list[str], keys: dict[str, str], item: str) -> None:
-    if not item:
-        raise ValueError("an item of the argument is empty")
-    if keys:
-        # As in a Python call, which the argument becomes.
-        raise ValueError(f"{item!r} follows a key=value item; those come last")
-    items.append(item)
-
-
-def buildFromArgument(build: Callable[..., _T], argument: str, form: str) -> _T:
-    """
-    Call C{build} with the items and keys of an argument.
-
-    @param form: the correct form of the argument, for the message.
-    @raise ValueError: when the argument does not fit C{build}'s parameters.
-        Any error of C{build} itself passes through.
-    """
-    items, keys = parseArgument(argument)
-    # Bound first, so that a TypeError inside C{build} is not taken for a wrong
-    # argument of the operator's.
-    try:
-        inspect.signature(build).bind(*items, **keys)
-    except TypeError as error:
-        raise ValueError(f"the argument does not fit, {error}; write {form}") from None
-    return build(*items, **keys)
+# ASCII: a refusal shows the name to the client, in its status line.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 def checkedName(name: str) -> str:
     """
     Return a plugin's name if it can be one.
 
-    @raise ValueError: the command line could not tell this name from a file,
-        a module or an argument.
+    @raise ValueError: the command line could not tell this name from a file, a
+        module or an argument, or a client could not be sent it.
     """
-    if not name or any(mark in name for mark in "./:,") or name != name.strip():
-        raise ValueError(f"{name!r} is no plugin name: none of . / : , and not empty")
+    given: object = name
+    if not isinstance(given, str) or not _NAME.fullmatch(given):
+        raise ValueError(
+            f"{name!r} is no plugin name: write letters, digits, - and _, "
+            "and begin with a letter or a digit"
+        )
     return name
 
 
@@ -157,13 +108,18 @@ class AuthSchemeFactory(_Factory):
     """An authentication scheme plugin."""
 
 
+@implementer(IPluginFactory)
+class RolesFactory(_Factory):
+    """A plugin of several roles that takes an argument."""
+
+
 def policyFactory(
     name: str, summary: str, build: Build, argumentHelp: str = ""
 ) -> PolicyFactory:
     """
     Declare a policy that is made from an argument, as C{ports:443,8443} is.
 
-    @param name: the name on the command line: none of C{. / : ,} in it.
+    @param name: the name on the command line: letters, digits, C{-} and C{_}.
     @param summary: one sentence for C{--help-policy}.
     @param build: a class or function, called at start-up with the argument's
         items, all strings, and its C{key=value} items as keywords; it returns
@@ -208,3 +164,14 @@ def authSchemeFactory(
 ) -> AuthSchemeFactory:
     """Declare an L{IAuthScheme} made from an argument: see L{policyFactory}."""
     return AuthSchemeFactory(name, summary, build, argumentHelp)
+
+
+def pluginFactory(
+    name: str, summary: str, build: Build, argumentHelp: str = ""
+) -> RolesFactory:
+    """
+    Declare a plugin of several roles, such as a policy that also observes, for
+    C{--plugin}: see L{policyFactory}.  C{build} returns an object that provides
+    the interface of each of its roles.
+    """
+    return RolesFactory(name, summary, build, argumentHelp)

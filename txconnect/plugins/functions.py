@@ -166,7 +166,7 @@ def policyPlugin(
     Make a function of a request, sync or async, a policy: the decorated name
     is a plugin, an L{IDestinationPolicy}, and still callable.
 
-    @param name: the name on the command line: none of C{. / : ,} in it.
+    @param name: the name on the command line: letters, digits, C{-} and C{_}.
     @param summary: one sentence for C{--help-policy}.
     """
     return lambda function: FunctionPolicy(name, summary, function)

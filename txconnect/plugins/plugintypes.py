@@ -1,18 +1,18 @@
 """
 The types of the arguments that are plugins, for type checkers.
 
-Each is a union of three: an object that has the interface's method, so that a checker
+Each is a union of four: an object that has the interface's method, so that a checker
 that knows nothing of zope.interface takes a plugin as well; the interface itself, for
-values that are annotated with it; and a L{Named}.  A checker then tells a policy from
+values that are annotated with it; a L{Named}; and a text, as on the command line.  A checker then tells a policy from
 an observer.  That a class has to say C{@implementer} no structural type can tell: the
 proxy verifies it when it is made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
-from typing import Any, Protocol, Union
+from typing import Any, Protocol, TypeVar, Union
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.interfaces import IProtocol, IReactorTCP, IReactorTime
@@ -55,7 +55,10 @@ __all__ = [
     "AnyScheme",
     "AnyTap",
     "AnyTunnelFields",
+    "Several",
 ]
+
+_Member = TypeVar("_Member", covariant=True)
 
 # The parameters are positional only: a plugin may call its own as it likes.
 
@@ -163,17 +166,31 @@ class RunsProxies(Protocol):
         """See L{IReactorTCP.connectTCP}."""
 
 
+class HasMembers(Protocol[_Member]):
+    """
+    A list, tuple, set or the like.  A text, which has members too, is none: it asks
+    what it contains for a text, and these for any object.
+    """
+
+    def __iter__(self) -> Iterator[_Member]:
+        """Return the members."""
+
+    def __contains__(self, member: object, /) -> bool:
+        """Tell whether C{member} is one."""
+
+
+Several = Union[HasMembers[_Member], Iterator[_Member]]
 AnyPolicy = Union[
-    DecidesNames, DecidesAddresses, IDestinationPolicy, IAddressPolicy, Named
+    DecidesNames, DecidesAddresses, IDestinationPolicy, IAddressPolicy, Named, str
 ]
-AnyRouter = Union[ChoosesRoutes, IRouter, Named]
-AnyObserver = Union[HearsEvents, ITrafficObserver, Named]
-AnyTap = Union[TapsTunnels, ITrafficTap, Named]
-AnyPairFactory = Union[BuildsPairs, IPairFactory, Named]
-AnyScheme = Union[ReadsCredentials, IAuthScheme, Named]
+AnyRouter = Union[ChoosesRoutes, IRouter, Named, str]
+AnyObserver = Union[HearsEvents, ITrafficObserver, Named, str]
+AnyTap = Union[TapsTunnels, ITrafficTap, Named, str]
+AnyPairFactory = Union[BuildsPairs, IPairFactory, Named, str]
+AnyScheme = Union[ReadsCredentials, IAuthScheme, Named, str]
 AnyHandler = Union[HandlesRequests, IRequestHandler, Named]
 AnyTunnelFields = Union[AddsFields, ITunnelFields, Named]
-AnyChecker = Union[ChecksCredentials, ICredentialsChecker, Named]
+AnyChecker = Union[ChecksCredentials, ICredentialsChecker, Named, str]
 # Checkers see the module in "from twisted.internet import reactor", not the object
 # that replaces it.
 AnyReactor = Union[RunsProxies, IReactorTime, IReactorTCP, ModuleType]

@@ -48,7 +48,8 @@ class PolicyMember:
 
     def __init__(self, member: object) -> None:
         # Any, because the interfaces that it provides are known only at run time.
-        policy: Any = member.plugin if isinstance(member, Named) else member
+        named = Named.of(member)
+        policy: Any = named.plugin
         self.policy = policy
         self.asksName = IDestinationPolicy.providedBy(policy)
         self.asksAddress = IAddressPolicy.providedBy(policy)
@@ -56,7 +57,7 @@ class PolicyMember:
         self.opensPorts = IPortOpener.providedBy(policy)
         if not (self.asksName or self.asksAddress):
             raise ValueError(f"{policy!r} is not a policy: it judges neither step")
-        self.name = _nameOf(member, policy)
+        self.name = named.name
         # A combinator may be asked at a step only for its reports: without a rule.
         combined = isinstance(policy, Combined)
         self.rulesName = policy.rulesName if combined else self.asksName
@@ -220,9 +221,3 @@ def _servicesOf(members: Sequence[PolicyMember]) -> MultiService:
         if IService.providedBy(member.policy) and member.policy.parent is None:
             member.policy.setServiceParent(services)
     return services
-
-
-def _nameOf(member: object, policy: object) -> str:
-    if isinstance(member, Named):
-        return member.name
-    return str(getattr(policy, "name", "") or type(policy).__name__)

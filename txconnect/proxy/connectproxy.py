@@ -25,7 +25,6 @@ from txconnect.admission.assembling import (
     verifiedPlugins,
     withDefaults,
     withJudges,
-    withNames,
 )
 from txconnect.admission.decision import Surroundings
 from txconnect.admission.events import RefusalEvents
@@ -46,6 +45,7 @@ from txconnect.interfaces import IAuthScheme, IRequestHandler, ITunnelFields
 from txconnect.naming import RequestIds, freshName
 from txconnect.operating.reopening import Reopening
 from txconnect.ownaddresses import OwnAddresses, OwnListeners
+from txconnect.plugins.gathering import PluginLoader, gatherPlugins
 from txconnect.policy import defaultPolicies
 from txconnect.settings import Settings
 from txconnect.timers import Timeouts
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         AnyScheme,
         AnyTap,
         AnyTunnelFields,
+        Several,
     )
     from txconnect.routing.routes import Routes
     from txconnect.routing.rules import Rule
@@ -79,9 +80,10 @@ class ConnectProxy(MultiService):
     A CONNECT proxy without its listeners: its rules, its resources, and the
     clients' connections.
 
-    Any plugin may be given as a L{Named} to say what it is called, and any
-    plugin that is also an C{IService} without a parent is started and stopped
-    with this one.
+    Any plugin may be given as a text, written as on the command line, such as
+    C{"ports:443,8443"} or C{"accesslog:proxy.log"}; or as a L{Named} to say what
+    it is called.  One that is also an C{IService} without a parent is started and
+    stopped with this one.
 
     @param reactor: provides C{IReactorTime}, C{IReactorTCP} and
         C{IReactorFromThreads}.
@@ -103,6 +105,8 @@ class ConnectProxy(MultiService):
     @param handlers: L{IRequestHandler} providers, for requests to the proxy itself
         such as C{GET /healthz}; the first that answers wins.
     @param tunnelFields: L{ITunnelFields} providers, which add fields to the 200.
+    @param plugins: objects, or texts as of C{--plugin}: each serves in every role
+        of which it provides the interface, after those that were given for one.
     @param getaddrinfo: as L{socket.getaddrinfo}; called in a thread.
     @param pool: the threads of the look-ups, for tests.
     @param open: how one address is opened; by default as sockets for the
@@ -121,16 +125,17 @@ class ConnectProxy(MultiService):
         self,
         reactor: AnyReactor,
         *,
-        policies: Iterable[AnyPolicy] = (),
-        routers: Iterable[AnyRouter] = (),
-        routes: Iterable[Rule | str] = (),
-        observers: Iterable[AnyObserver] = (),
-        taps: Iterable[AnyTap] = (),
+        policies: Several[AnyPolicy] = (),
+        routers: Several[AnyRouter] = (),
+        routes: Several[Rule | str] = (),
+        observers: Several[AnyObserver] = (),
+        taps: Several[AnyTap] = (),
         pairFactory: AnyPairFactory | None = None,
-        schemes: Iterable[AnyScheme] = (),
-        checkers: Iterable[AnyChecker] = (),
-        handlers: Iterable[AnyHandler] = (),
-        tunnelFields: Iterable[AnyTunnelFields] = (),
+        schemes: Several[AnyScheme] = (),
+        checkers: Several[AnyChecker] = (),
+        handlers: Several[AnyHandler] = (),
+        tunnelFields: Several[AnyTunnelFields] = (),
+        plugins: Several[object] = (),
         settings: Settings | None = None,
         getaddrinfo: Callable[..., Iterable[Any]] = socket.getaddrinfo,
         pool: Pool | None = None,
@@ -179,6 +184,7 @@ class ConnectProxy(MultiService):
             checkers=checkers,
             handlers=handlers,
             tunnelFields=tunnelFields,
+            plugins=plugins,
             settings=settings,
         )
         self._reopening = Reopening(self.rules.plugins)
@@ -187,16 +193,17 @@ class ConnectProxy(MultiService):
     def makeRules(
         self,
         *,
-        policies: Iterable[AnyPolicy] = (),
-        routers: Iterable[AnyRouter] = (),
-        routes: Iterable[Rule | str] = (),
-        observers: Iterable[AnyObserver] = (),
-        taps: Iterable[AnyTap] = (),
+        policies: Several[AnyPolicy] = (),
+        routers: Several[AnyRouter] = (),
+        routes: Several[Rule | str] = (),
+        observers: Several[AnyObserver] = (),
+        taps: Several[AnyTap] = (),
         pairFactory: AnyPairFactory | None = None,
-        schemes: Iterable[AnyScheme] = (),
-        checkers: Iterable[AnyChecker] = (),
-        handlers: Iterable[AnyHandler] = (),
-        tunnelFields: Iterable[AnyTunnelFields] = (),
+        schemes: Several[AnyScheme] = (),
+        checkers: Several[AnyChecker] = (),
+        handlers: Several[AnyHandler] = (),
+        tunnelFields: Several[AnyTunnelFields] = (),
+        plugins: Several[object] = (),
         settings: Settings | None = None,
     ) -> Rules:
         """
@@ -208,17 +215,29 @@ class ConnectProxy(MultiService):
         @raise ConfigurationError: as by the constructor.
         """
         settings = _checkedSettings(settings)
-        given = joinedLists(withNames(listed("policies", policies)))
-        watching = listed("observers", observers)
-        standing = withJudges(withDefaults(given, defaultPolicies(given)), watching)
-        asking = verifiedPlugins(listed("schemes", schemes), IAuthScheme)
-        checking = verifiedPlugins(listed("checkers", checkers), ICredentialsChecker)
+        given = gatherPlugins(
+            PluginLoader(embedded=True),
+            policies=policies,
+            routers=routers,
+            observers=observers,
+            taps=taps,
+            pairFactory=pairFactory,
+            schemes=schemes,
+            checkers=checkers,
+            plugins=plugins,
+        )
+        joined = joinedLists(given.policies)
+        standing = withJudges(
+            withDefaults(joined, defaultPolicies(joined)), given.observers
+        )
+        asking = verifiedPlugins(given.schemes, IAuthScheme)
+        checking = verifiedPlugins(given.checkers, ICredentialsChecker)
         rules = assemble(
             standing,
-            listed("routers", routers),
-            watching,
-            listed("taps", taps),
-            pairFactory,
+            given.routers,
+            given.observers,
+            given.taps,
+            given.pairFactory,
             settings=settings,
             name=self._name,
             authenticator=_authenticator(asking, checking, settings.realm),

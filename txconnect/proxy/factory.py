@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         AnyScheme,
         AnyTap,
         AnyTunnelFields,
+        Several,
     )
     from txconnect.routing.rules import Rule
 
@@ -42,16 +43,17 @@ if TYPE_CHECKING:
 class ProxyArguments(TypedDict, total=False):
     """The keyword arguments of L{ConnectProxy}, for those who pass them on."""
 
-    policies: Iterable[AnyPolicy]
-    routers: Iterable[AnyRouter]
-    routes: Iterable[Rule | str]
-    observers: Iterable[AnyObserver]
-    taps: Iterable[AnyTap]
+    policies: Several[AnyPolicy]
+    routers: Several[AnyRouter]
+    routes: Several[Rule | str]
+    observers: Several[AnyObserver]
+    taps: Several[AnyTap]
     pairFactory: AnyPairFactory | None
-    schemes: Iterable[AnyScheme]
-    checkers: Iterable[AnyChecker]
-    handlers: Iterable[AnyHandler]
-    tunnelFields: Iterable[AnyTunnelFields]
+    schemes: Several[AnyScheme]
+    checkers: Several[AnyChecker]
+    handlers: Several[AnyHandler]
+    tunnelFields: Several[AnyTunnelFields]
+    plugins: Several[object]
     settings: Settings | None
     getaddrinfo: Callable[..., Iterable[Any]]
     pool: Pool | None

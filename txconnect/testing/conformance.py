@@ -34,7 +34,8 @@ from txconnect.interfaces import (
     IUnresolvedPolicy,
 )
 from txconnect.maybeasync import run, settle
-from txconnect.plugins import KINDS, Kind
+from txconnect.plugins import KINDS, PLUGIN, Kind
+from txconnect.plugins.declaring import checkedName
 from txconnect.testing.complaints import (
     callHook,
     requireThat,
@@ -227,8 +228,9 @@ def checkPlugin(factory: Any, argument: str = "") -> Any:
         it after the name's colon.
     @return: the object that it has made.
     """
-    kinds = [kind for kind in KINDS if kind.factory.providedBy(factory)]
-    if not kinds:
+    # One of several roles is of no single kind.
+    kinds = [kind for kind in KINDS if kind.factory.providedBy(factory)] or [PLUGIN]
+    if not PLUGIN.factory.providedBy(factory):
         known = ", ".join(kind.factory.__name__ for kind in KINDS)
         raise AssertionError(f"{nameOf(factory)} provides none of {known}")
     for kind in kinds:
@@ -251,11 +253,10 @@ def _checkNames(factory: IPluginFactory) -> None:
     name: object = factory.name
     summary: object = factory.summary
     help: object = factory.argumentHelp
-    requireThat(
-        isinstance(name, str) and bool(name) and not set(name) & set("./:, \t\n"),
-        factory,
-        f"{name!r} is no plugin name: none of . / : , and white space, and not empty",
-    )
+    try:
+        checkedName(name)  # type: ignore[arg-type]
+    except ValueError as wrong:
+        raise AssertionError(f"{nameOf(factory)}: {wrong}") from wrong
     requireThat(
         isinstance(summary, str) and bool(summary.strip()) and "\n" not in summary,
         factory,
@@ -277,7 +278,8 @@ def _checkMade(kind: Kind, factory: object, made: object) -> None:
         + ", ".join(each.__name__ for each in kind.provides),
     )
     # Once each: checkPolicy stands for two interfaces.
-    for check in dict.fromkeys(_CHECKS[each] for each in provided):
+    checks = [_CHECKS[each] for each in provided if each in _CHECKS]
+    for check in dict.fromkeys(checks):
         check(made)
 
 

@@ -221,9 +221,7 @@ class PolicyDecision(ProxyDecision):
     """
 
     def __init__(self, policy: object, request: Request) -> None:
-        named = Named(
-            nameOf(policy), policy.plugin if isinstance(policy, Named) else policy
-        )
+        named = Named.of(policy)
         rules = Rules(
             destination=(named,),
             address=(named,),
@@ -269,9 +267,8 @@ _DIRECT = Route("direct", lambda request, addresses: Deferred())
 
 
 def nameOf(plugin: object) -> str:
-    """Return the name of a plugin in messages: its own, else its class's."""
-    name = getattr(plugin, "name", None)
-    return name if isinstance(name, str) and name else type(plugin).__name__
+    """Return the name of a plugin in messages, as the proxy gives it."""
+    return Named.of(plugin).name
 
 
 def _encodeText(text: str | bytes) -> bytes:

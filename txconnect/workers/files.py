@@ -24,6 +24,7 @@ import attrs
 
 from txconnect.configuration import Configuration
 from txconnect.errors import ConfigurationError
+from txconnect.plugins.places import isPlace
 from txconnect.rereading import LIMIT
 
 LARGEST = LIMIT
@@ -85,7 +86,11 @@ def _fieldTexts(configuration: Configuration, field: str) -> tuple[str, ...]:
 
 def _inChecker(text: str) -> Iterator[Span]:
     name, _, path = text.partition(":")
-    if path:
+    if isPlace(name):
+        # Its argument is read as that of any plugin, and begins after NAME.
+        start = text.find(":", len(name) + 1) + 1 or len(text)
+        yield from _itemsWithSlash(text, start, len(text))
+    elif path:
         yield len(name) + 1, len(text), path
 
 
@@ -113,7 +118,10 @@ def _inPlugin(text: str) -> Iterator[Span]:
 
 
 def _pathArguments(text: str, end: int) -> Iterator[Span]:
-    start = text.find(":") + 1 or len(text)
+    yield from _itemsWithSlash(text, text.find(":") + 1 or len(text), end)
+
+
+def _itemsWithSlash(text: str, start: int, end: int) -> Iterator[Span]:
     for item in _ITEM.finditer(text, start, end):
         # A list of items stands in a file behind the mark.
         path = item[0].strip()
@@ -127,7 +135,9 @@ _FINDERS: dict[str, Callable[[str], Iterator[Span]]] = {
     "checkers": _inChecker,
     "listeners": _inListener,
     "routes": _inRoute,
-    **dict.fromkeys(("schemes", "policies", "routers", "taps", "pair"), _inPlugin),
+    **dict.fromkeys(
+        ("schemes", "policies", "routers", "taps", "pair", "plugins"), _inPlugin
+    ),
 }
 """For each field that may name files, the function that finds them in a text."""
 

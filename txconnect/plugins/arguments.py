@@ -1,0 +1,139 @@
+r"""
+The argument of a plugin: the text after its name's colon.
+
+It is items between commas, C{key=value} items last, as in a Python call::
+
+    accesslog:/var/log/proxy.log,format=json
+
+White space around an item is dropped.  A backslash before a character that is no
+letter and no digit takes that character's meaning from it, as in the endpoint
+strings of Twisted: C{\,} is a comma within an item, C{\=} an equals sign that makes
+no key, C{\ } a space at an item's end, and C{\\} a backslash.  Before a letter or a
+digit a backslash is a mistake: a path or an expression that was pasted would lose it
+without a word.
+
+This is the one place for it.  The argument of a C{twisted.cred} checker that is
+installed is its own, whole; that of one in a file or a module is read as here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import TypeVar
+
+__all__ = ["buildFromArgument", "parseArgument", "shownText", "splitItems"]
+
+_T = TypeVar("_T")
+
+_ITEM = re.compile(r"((?:\\.|[^\\,])*)(,|\Z)", re.DOTALL)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+# A path with "=" in it, as /a=b/c, is an item and no key.
+_KEY = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(.*)", re.DOTALL)
+_WIDEST = 120
+"""The most characters of an argument that a message repeats."""
+
+
+def parseArgument(argument: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """
+    Read the argument of a plugin: see L{txconnect.plugins.arguments}.
+
+    @return: the items, and the keys with their values.
+    @raise ValueError: for an empty item, an item after a key, a key given twice,
+        or a backslash that escapes nothing.
+    """
+    items: list[str] = []
+    keys: dict[str, str] = {}
+    for item in splitItems(argument):
+        match = _KEY.fullmatch(item)
+        if match is None:
+            _addItem(items, keys, _unescape(item))
+        elif match[1] in keys:
+            raise ValueError(f"the key {match[1]!r} is given twice")
+        else:
+            keys[match[1]] = _unescape(match[2])
+    return tuple(items), keys
+
+
+def splitItems(argument: str) -> list[str]:
+    """
+    Split an argument at the commas that no backslash escapes.
+
+    @return: the items, still escaped, without the white space around them.
+    @raise ValueError: a backslash escapes nothing.
+    """
+    items: list[str] = []
+    place, more = 0, bool(argument.strip())
+    while more:
+        match = _ITEM.match(argument, place)
+        if match is None:
+            raise ValueError(r"a backslash at the end escapes nothing; write \\")
+        items.append(_stripped(match[1]))
+        place, more = match.end(), bool(match[2])
+    return items
+
+
+def _stripped(item: str) -> str:
+    kept = item.lstrip()
+    bare = kept.rstrip()
+    # A space behind an odd number of backslashes is escaped.
+    slashes = len(bare) - len(bare.rstrip("\\"))
+    return bare + kept[len(bare) : len(bare) + slashes % 2]
+
+
+def _unescape(item: str) -> str:
+    return _ESCAPE.sub(_escapedCharacter, item)
+
+
+def _escapedCharacter(match: re.Match[str]) -> str:
+    if match[1].isalnum():
+        raise ValueError(rf"\{match[1]} is no escape: a backslash itself is written \\")
+    return match[1]
+
+
+def _addItem(items: list[str], keys: dict[str, str], item: str) -> None:
+    if not item:
+        raise ValueError("an item of the argument is empty")
+    if keys:
+        # As in a Python call, which the argument becomes.
+        raise ValueError(f"{item!r} follows a key=value item; those come last")
+    items.append(item)
+
+
+def buildFromArgument(build: Callable[..., _T], argument: str, form: str) -> _T:
+    """
+    Call C{build} with the items and keys of an argument.
+
+    @param form: the correct form of the argument, for the message.
+    @raise ValueError: when the argument does not fit C{build}'s parameters.
+        Any error of C{build} itself passes through.
+    """
+    items, keys = parseArgument(argument)
+    signature = inspect.signature(build)
+    # Bound first, so that a TypeError inside C{build} is not taken for a wrong
+    # argument of the operator's.
+    try:
+        signature.bind(*items, **keys)
+    except TypeError as error:
+        near = _nearestKey(signature, keys)
+        raise ValueError(
+            f"the argument does not fit, {error}{near}; write {form}"
+        ) from None
+    return build(*items, **keys)
+
+
+def _nearestKey(signature: inspect.Signature, keys: dict[str, str]) -> str:
+    """Return a hint for a key that no parameter takes, or nothing."""
+    for key in keys:
+        if key not in signature.parameters:
+            near = get_close_matches(key, signature.parameters, 1)
+            return f" (did you mean {near[0]}=?)" if near else ""
+    return ""
+
+
+def shownText(text: str) -> str:
+    """Return an operator's own text as messages repeat it: printable, and not long."""
+    shown = text if text.isprintable() and text else ascii(text)
+    return shown if len(shown) <= _WIDEST else shown[: _WIDEST - 3] + "..."
