@@ -53,11 +53,11 @@ class Plain:
         """Nothing."""
 
 
-async def later(*arguments: Any) -> None:
+async def later(first: Any = None, *more: Any) -> None:
     """Nothing, later."""
 
 
-async def several(*arguments: Any) -> Any:
+async def several(first: Any = None, *more: Any) -> Any:
     """Something, again and again."""
     yield 1
 

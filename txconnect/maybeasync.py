@@ -28,6 +28,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txconnect.asynciotasks import startCoroutine
+
 _log = Logger()
 _T = TypeVar("_T")
 
@@ -63,7 +65,7 @@ def settle(answer: object, drop: Callable[[Any], object] | None = None) -> Any:
     @raise BaseException: the exception of an answer that has failed already.
     """
     if iscoroutine(answer):
-        answer = Deferred.fromCoroutine(answer)
+        answer = startCoroutine(answer)
     if not isinstance(answer, Deferred):
         return answer
     arrived: list[object] = []

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from inspect import iscoroutine
 from typing import Any, TypeVar
@@ -139,6 +139,8 @@ class HookCaller:
 
         def makeTimeout() -> Refused:
             reason = f"no decision within {seconds:g} seconds"
+            # A program that embeds the proxy may have no observer that tells.
+            self._logFailed(name, reason)
             return _HookTimeout(Cause.PLUGIN_TIMEOUT, reason, name)
 
         return withTimeout(self.clock, seconds, answer, makeTimeout)
@@ -153,9 +155,11 @@ class HookCaller:
             if answer.reason:
                 self.noteAllowed(policy, answer.reason)
             return
-        if type(answer) is Deny and self.isTellable(answer.cause):
+        if type(answer) is not Deny:
+            raise self.wrongAnswer(policy, answer, "Allow or Deny")
+        if self.isTellable(answer.cause):
             raise Refused(answer.cause, str(answer.reason), policy.name)
-        raise self.wrongAnswer(policy, answer, "Allow, or Deny with a cause that fits")
+        raise self.pluginFailed(policy, f"it answered Deny, but {_wrongCause(answer)}")
 
     def noteAllowed(self, policy: Named, reason: str) -> None:
         """Keep a policy's reason to allow."""
@@ -180,13 +184,20 @@ class HookCaller:
             # Closed, as it would warn when it is collected that it was never awaited.
             answer.close()
         reason = f"it answered {type(answer).__name__}, not {wanted}{hint}"
+        return self.pluginFailed(plugin, reason)
+
+    def pluginFailed(self, plugin: Named, reason: str) -> Refused:
+        """Make the refusal for what a plugin did wrong, which is logged."""
+        self._logFailed(plugin.name, reason)
+        return HookFailed(Cause.PLUGIN_ERROR, reason, plugin.name)
+
+    def _logFailed(self, name: str, reason: str) -> None:
         _log.error(
             "{name} failed over {id}: {reason}",
-            name=plugin.name,
+            name=name,
             id=self.request.id,
             reason=reason,
         )
-        return HookFailed(Cause.PLUGIN_ERROR, reason, plugin.name)
 
     def _hookFailed(self, failure: Failure, plugin: Named) -> Any:
         cancelled = self.over and failure.check(*CANCELLED)
@@ -242,10 +253,41 @@ def tellObservers(rules: Rules, event: Event) -> None:
         if observer.name in rules.watched:
             observe = partial(callTimed, observer.name, idOf(event), observe)
         try:
-            observe(event)
+            answer = observe(event)
         except BaseException:
             # A SystemExit, raised on, would leave the other tunnels unreset.
             _log.failure("observer {name} failed", name=observer.name)
+        else:
+            if answer is not None and iscoroutine(answer):
+                _dropCoroutine(observer, answer)
+
+
+def _dropCoroutine(observer: Named, answer: Coroutine[Any, Any, Any]) -> None:
+    # Closed, as it would warn when it is collected that it was never awaited.
+    answer.close()
+    _log.error(
+        "observer {name} failed: it answered with a coroutine, which nobody awaits, so "
+        "it has heard nothing; observe() is a plain def, which may start a task",
+        name=observer.name,
+    )
+
+
+def _wrongCause(answer: Deny) -> str:
+    """Return the mistake in the cause of a refusal."""
+    cause: object = answer.cause
+    if not isinstance(cause, Cause):
+        fitting = [each for each in Cause if each.status == cause and each.error]
+        near = fitting[0] if fitting else Cause.POLICY
+        return (
+            f"the cause {cause!r} is no Cause: write such as Cause.{near.name}, which "
+            f"is a {near.status}"
+        )
+    if cause.error is None:
+        return f"Cause.{cause.name} is for the log alone: no client is ever sent it"
+    return (
+        f"Cause.{cause.name} is a {cause.status}, and this proxy asks for no "
+        "credentials"
+    )
 
 
 def idOf(event: Event) -> str:
@@ -256,6 +298,15 @@ def idOf(event: Event) -> str:
 def inWords(error: BaseException | None) -> str:
     """Return an exception in words, with the hint that one well-known one needs."""
     text = f"{type(error).__name__}: {error}"
-    if isinstance(error, RuntimeError) and "await wasn't used with future" in text:
-        text += "; wrap an asyncio future with Deferred.fromFuture before awaiting it"
+    if isinstance(error, RuntimeError):
+        text += next((hint for words, hint in _HINTS.items() if words in text), "")
     return text
+
+
+_HINTS = {
+    "await wasn't used with future": "; wrap an asyncio future with Deferred.fromFuture "
+    "before awaiting it",
+    "no running event loop": "; what uses asyncio needs its reactor: twistd "
+    "--reactor=asyncio",
+}
+"""What to do about the words of an exception that says nothing of it."""
