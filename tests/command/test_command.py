@@ -439,7 +439,7 @@ def test_passwordFileIsMadeAbsolute(directory: Path) -> None:
         ("memory:bob", "--auth memory: argstring must be in format U:P:..."),
         (
             "anonymous",
-            "--auth 'anonymous': it checks IAnonymous, which no scheme reads",
+            "--auth anonymous: it checks IAnonymous, which no scheme reads",
         ),
     ],
 )

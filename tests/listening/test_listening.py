@@ -120,7 +120,9 @@ def test_badEndpointsAreOneClearLine(description: str, reason: str) -> None:
 
 
 def test_ourOwnEndpointsComplaintsStandAlone() -> None:
-    with pytest.raises(ConfigurationError, match=r"\Aproxytls: needs cert=PATH"):
+    with pytest.raises(
+        ConfigurationError, match=r"\A--listen proxytls: needs cert=PATH"
+    ):
         parseListener(MemoryReactor(), "proxytls:3128")
 
 
@@ -608,3 +610,26 @@ def test_standardEndpointsAreStillUnderstood() -> None:
     for text in ("tcp:3128:interface=127.0.0.1", "unix:/run/s:mode=600"):
         ours = parseListener(reactor, text).endpoint
         assert type(ours) is type(serverFromString(reactor, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("tpc:3128", "Unknown endpoint type: 'tpc'; did you mean tcp:?"),
+        ("proxytsl:1", "Unknown endpoint type: 'proxytsl'; did you mean proxytls:?"),
+        (
+            "tcp:3128:interfac=::1",
+            "got an unexpected keyword argument 'interfac'; did you mean interface=?",
+        ),
+        ("zzz:1", "Unknown endpoint type: 'zzz'"),
+        ("tcp:x", "invalid literal for int() with base 10: 'x'"),
+    ],
+)
+def test_wrongEndpointGetsTheNearest(text: str, reason: str) -> None:
+    """[F28] A kind and a key, whole lines."""
+    with pytest.raises(ConfigurationError) as caught:
+        parseListener(MemoryReactor(), text)
+    assert str(caught.value) == (
+        f"--listen {text!r} is no endpoint: {reason} (write such as "
+        "tcp:3128:interface=127.0.0.1, or 127.0.0.1:3128)"
+    )

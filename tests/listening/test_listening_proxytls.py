@@ -184,6 +184,47 @@ def test_badStrings(files: Files, rest: str, said: str) -> None:
         serverFromString(MemoryReactor(), described(files, rest))
 
 
+@pytest.mark.parametrize(
+    ("names", "wrong"),
+    [
+        ({"certKey": "cert", "privateKey": "key"}, None),
+        ({"certKey": "cert", "key": "key"}, None),
+        ({"cert": "cert", "certKey": "cert", "key": "key", "privateKey": "key"}, None),
+        ({"cert": "cert", "key": "key", "certKey": "key"}, "cert= and certKey="),
+        ({"privateKey": "cert", "cert": "cert", "key": "key"}, "key= and privateKey="),
+    ],
+)
+def test_namesOfSslDoAsWell(
+    files: Files, names: dict[str, str], wrong: str | None
+) -> None:
+    """[F28] Both names of an argument; two values are a mistake."""
+    own = files.options
+    files.options = {name: own[value] for name, value in names.items()}
+    files.options["clientCA"] = own["clientCA"]
+    if wrong is None:
+        assert listening(files)[0] == 3128
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        listening(files)
+    assert str(caught.value) == (
+        f"proxytls: {wrong} are two names of one argument, and have two values: give "
+        "one of them"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("clientCa", "clientCA"), ("privatekey", "privateKey"), ("certs", "cert")],
+)
+def test_wrongNameGetsTheNearest(files: Files, given: str, meant: str) -> None:
+    """[F28] As a wrong option does."""
+    with pytest.raises(ConfigurationError) as caught:
+        listening(files, f":{given}=x")
+    assert (
+        str(caught.value) == f"proxytls: there is no {given}=; did you mean {meant}=?"
+    )
+
+
 @pytest.mark.parametrize("port", ["", "x", "-1", "65536", "+1", "1.0", "٣"])
 def test_badPorts(files: Files, port: str) -> None:
     """A port is a number that there is."""

@@ -101,6 +101,8 @@ def _makeProxy(reactor: IReactorTime, pluginSet: PluginSet) -> ConnectProxy:
 def _withOptions(message: str) -> str:
     """Return a message that names an argument of the proxy, with its option."""
     for kind in (*KINDS, CHECKER):
-        if message.startswith(f"{kind.keyword} '"):
-            return message.replace(kind.keyword, kind.option, 1)
+        begins = f"{kind.keyword} '"
+        if message.startswith(begins):
+            name, _, rest = message.removeprefix(begins).partition("'")
+            return f"{kind.option} {name}{rest}"
     return message

@@ -4,6 +4,8 @@ neither C{ssl:} nor C{tls:} of Twisted can ask for.
 
 C{proxytls:PORT:cert=PATH:key=PATH:clientCA=PATH[:interface=ADDR][:backlog=N]}
 
+C{certKey=} and C{privateKey=}, as C{ssl:} calls the first two, do as well.
+
 All files are read when the string is parsed, before the program forks,
 changes its directory or drops its privileges; a new certificate is used from
 the next start on.
@@ -11,6 +13,8 @@ the next start on.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from OpenSSL import SSL
@@ -38,6 +42,9 @@ from txconnect.pem import readCertificates, readPrivateKey
 __all__ = ["ProxyTLSServerEndpoint", "clientCertificateOptions", "parseProxyTLS"]
 
 FORM = "proxytls:PORT:cert=PATH:key=PATH:clientCA=PATH[:interface=ADDRESS][:backlog=NUMBER]"
+
+_OF_SSL = {"certKey": "cert", "privateKey": "key"}
+"""The names that C{ssl:} has for arguments of C{proxytls:}."""
 
 
 @implementer(IStreamServerEndpoint)
@@ -92,9 +99,12 @@ def parseProxyTLS(
 
     @raise ConfigurationError: one sentence that names the wrong argument.
     """
-    known = {"cert", "key", "clientCA", "interface", "backlog"}
-    if unknown := sorted(set(options) - known):
-        raise ConfigurationError(f"proxytls: there is no {unknown[0]}=; write {FORM}")
+    options = _ownNames(options)
+    known = ("cert", "key", "clientCA", "interface", "backlog")
+    if unknown := sorted(set(options) - set(known)):
+        near = get_close_matches(unknown[0], (*known, *_OF_SSL), 1)
+        hint = f"; did you mean {near[0]}=?" if near else f"; write {FORM}"
+        raise ConfigurationError(f"proxytls: there is no {unknown[0]}={hint}")
     if len(arguments) != 1:
         raise ConfigurationError(f"proxytls: needs one port; write {FORM}")
     for needed in ("cert", "key", "clientCA"):
@@ -113,6 +123,25 @@ def parseProxyTLS(
         interface,
         _parseNumber("backlog", options.get("backlog", str(BACKLOG)), 1, 65535),
     )
+
+
+def _ownNames(options: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return the arguments under their own names.
+
+    @raise ConfigurationError: one is given under both of its names, with two
+        values.
+    """
+    found: dict[str, str] = {}
+    for name, value in options.items():
+        own = _OF_SSL.get(name, name)
+        if found.setdefault(own, value) != value:
+            of = next(each for each in _OF_SSL if _OF_SSL[each] == own)
+            raise ConfigurationError(
+                f"proxytls: {own}= and {of}= are two names of one argument, and have "
+                "two values: give one of them"
+            )
+    return found
 
 
 def clientCertificateOptions(

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import os
 import re
+from difflib import get_close_matches
 from ipaddress import IPv6Address, ip_address
 
 import attrs
 from twisted.internet.address import IPv4Address, IPv6Address as Address6, UNIXAddress
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
-from twisted.internet.interfaces import IAddress, IStreamServerEndpoint
+from twisted.internet.interfaces import (
+    IAddress,
+    IStreamServerEndpoint,
+    IStreamServerEndpointStringParser,
+)
+from twisted.plugin import getPlugins
 
 from txconnect.errors import ConfigurationError
 
@@ -25,6 +31,14 @@ BACKLOG = 1024
 _PARSER = re.compile(r"^[\w.<>]+\(\) ")
 _BACKLOGGED = ("tcp", "tcp6", "ssl", "unix", "proxytls")
 _ENCRYPTED = ("ssl", "tls", "proxytls")
+_UNEXPECTED = re.compile("unexpected keyword argument '(.*)'")
+_BUILT_IN = ("tcp", "ssl", "unix")
+"""The kinds of endpoint that Twisted knows without a plugin."""
+_KEYS = (
+    *("interface", "backlog", "address", "mode", "lockfile", "port", "domain", "name"),
+    *("index", "privateKey", "certKey", "sslmethod", "extraCertChain", "dhParameters"),
+)
+"""The keys of the endpoints that come with Twisted."""
 # A colon after a backslash is part of an argument, as in serverFromString.
 _PART = re.compile(r"(?:\A|:)((?:\\.|[^:\\])*)", re.DOTALL)
 _SPECIFIC = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w-]*\.[\w.-]*|localhost):([0-9]+)")
@@ -70,21 +84,35 @@ def parseListener(reactor: object, description: str) -> Listener:
     text = _addDefaults(_expandShort(description))
     try:
         endpoint = serverFromString(reactor, text)
-    except ConfigurationError:
+    except ConfigurationError as error:
         # From proxytls:, whose own sentence is better than the one below.
-        raise
+        raise ConfigurationError(f"--listen {error}") from error
     except Exception as error:
         if "systemd" in _splitParts(text)[:2] and isinstance(error, LookupError):
             raise _missingSocketError(description, error) from error
         reason = _PARSER.sub("", str(error)) or type(error).__name__
         raise ConfigurationError(
-            f"--listen {description!r} is no endpoint: {reason} (write such as "
-            f"{DEFAULT_LISTEN}, or 127.0.0.1:3128)"
+            f"--listen {description!r} is no endpoint: {reason}{_nearest(text, reason)} "
+            f"(write such as {DEFAULT_LISTEN}, or 127.0.0.1:3128)"
         ) from error
     kinds = set(_splitParts(text)[:2])
     return Listener(
         description, endpoint, bool(kinds & set(_ENCRYPTED)), "haproxy" in kinds
     )
+
+
+def _nearest(text: str, reason: str) -> str:
+    """Return the kind of endpoint, or the key, that was probably meant, or nothing."""
+    key = _UNEXPECTED.search(reason)
+    if key is not None:
+        near = get_close_matches(key[1], _KEYS, 1)
+        return f"; did you mean {near[0]}=?" if near else ""
+    kind = _splitParts(text)[0]
+    plugins = getPlugins(IStreamServerEndpointStringParser)
+    kinds = [*_BUILT_IN, *(str(plugin.prefix) for plugin in plugins)]
+    # A known kind, and something else is wrong.
+    near = [] if kind in kinds else get_close_matches(kind, kinds, 1)
+    return f"; did you mean {near[0]}:?" if near else ""
 
 
 def _missingSocketError(description: str, error: LookupError) -> ConfigurationError:
