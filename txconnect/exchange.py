@@ -42,12 +42,13 @@ from twisted.python.failure import Failure
 from txconnect.admission.answering import fieldsFor
 from txconnect.admission.decision import Admitted, Decision, Surroundings
 from txconnect.admission.events import RefusalEvents
-from txconnect.admission.hooks import inWords, tellObservers
+from txconnect.admission.hooks import ASYNC_CALLABLE, inWords, tellObservers
 from txconnect.admission.rules import Rules
 from txconnect.dialing.dialer import Dialer
 from txconnect.errors import Refused, causeOf
 from txconnect.maybeasync import GeneratorRunner, Steps, withTimeout
 from txconnect.naming import RequestIds
+from txconnect.roles import isCoroutineFunction
 from txconnect.timers import Timeouts
 from txconnect.tunnel.early import EarlyData
 from txconnect.tunnel.kernel.leaving import LeaveWatch
@@ -359,6 +360,8 @@ class Exchange:
             if tap is not None:
                 if not callable(tap):
                     raise decision.wrongAnswer(plugin, tap, "a callable or None")
+                if isCoroutineFunction(tap):
+                    raise decision.pluginFailed(plugin, ASYNC_CALLABLE)
                 taps.append((plugin.name, tap))
         factory, pair = self.rules.pairFactory, None
         if factory is not None:

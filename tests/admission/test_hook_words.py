@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from txconnect.admission.hooks import inWords
-from txconnect.interfaces import IDestinationPolicy, ITrafficObserver
+from txconnect.interfaces import IDestinationPolicy, ITrafficObserver, ITrafficTap
 from txconnect.proxy import ConnectProxy
 from txconnect.testing import RecordingObserver
 from txconnect.values import Allow, Cause, Deny, Named, TunnelRefused
@@ -154,3 +154,25 @@ def test_decisionsThatAreRightAreNotLogged(logged: Logged) -> None:
     rig.tunnel()
     assert isinstance(rig.proxy, ConnectProxy)
     assert [each for each in lines(logged) if "mine" in each] == []
+
+
+def test_tapThatAnswersWithAnAsyncDef(logged: Logged) -> None:
+    """[F61] It would be called with every chunk, and see none."""
+
+    async def see(direction: Any, data: bytes) -> None:
+        raise AssertionError("never run")
+
+    @implementer(ITrafficTap)
+    class Tapper:
+        def tap(self, tunnel: Any) -> Any:
+            return see
+
+    rig = Rig(taps=[Named("mine", Tapper())])
+    rig.serve()
+    client = rig.client(connect())
+    assert status(client) == 500
+    (event,) = rig.events.events
+    assert event.reason == (
+        "it answered with an async def, and nobody awaits it: a tap's callable is a "
+        "plain def, which may start a task"
+    )

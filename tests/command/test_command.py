@@ -354,7 +354,7 @@ def test_badOptionsAreOneLine(arguments: tuple[str, ...], reason: str) -> None:
 def test_listedUsersMustBeAskedWhoTheyAre(monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise it starts, and refuses everyone."""
     users = ("--policy", "users:alice")
-    assert complaint(*users) == "users: needs --auth or a proxytls: listener"
+    assert complaint(*users) == ("--policy users: needs --auth or a proxytls: listener")
     assert names(rules(*users, "--auth", "file:users").policies) == ["users"]
     monkeypatch.setattr(Listener, "certified", True)
     assert names(rules(*users).policies) == ["users"]

@@ -204,6 +204,43 @@ def bare(credentials):
     )
 
 
+def test_factoriesOfCredLoadFromAFile(directory: Path) -> None:
+    """[F58] An ICheckerFactory, as a package would install, or its class."""
+    (directory / "mine.py").write_text(
+        """
+from twisted.cred.checkers import FilePasswordDB
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.strcred import ICheckerFactory
+from zope.interface import implementer
+
+@implementer(ICheckerFactory)
+class Ldap:
+    authType = "ldap"
+    authHelp = argStringFormat = "Where."
+    credentialInterfaces = (IUsernamePassword,)
+    def generateChecker(self, argument):
+        if not argument.startswith("tls:"):
+            raise ValueError("say where, as tls:HOST")
+        return FilePasswordDB(argument)
+
+ldap = Ldap()
+"""
+    )
+    for name in ("ldap", "Ldap"):
+        config = ServerOptions()
+        config.parseOptions(
+            ["-n", "connectproxy", "--auth", f"./mine.py:{name}:tls:ldap.example:636"]
+        )
+        options = config.subOptions
+        assert isinstance(options, Options)
+        (named,) = options["built"].pluginSet.checkers
+        assert named.name == name
+        assert named.plugin.filename == "tls:ldap.example:636"
+        assert complaint("--auth", f"./mine.py:{name}:sesame") == (
+            f"--auth ./mine.py:{name}: say where, as tls:HOST"
+        )
+
+
 @pytest.mark.parametrize(
     ("option", "shown"),
     [

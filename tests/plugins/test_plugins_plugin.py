@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from rig import ESTABLISHED, Rig, connect
 
+from txconnect.command.startup import standingPolicies
 from txconnect.configuration import Configuration, build
 from txconnect.errors import ConfigurationError
 from txconnect.plugins import PLUGIN, loadPlugin, pluginFactory
@@ -139,6 +140,12 @@ def test_commandLineLoadsItOnce() -> None:
     assert [each.name for each in rules.observers] == ["console", "Quota"]
     assert rules.observers[1].plugin is rules.taps[0].plugin
     assert built.pluginSet.observers == rules.observers
+    assert standingPolicies(built.pluginSet) == [
+        "networks:public",
+        "ports:443",
+        "Quota",
+        "deny-hosts",
+    ]
 
 
 def test_checkerAndSchemeInOne() -> None:

@@ -146,11 +146,30 @@ def test_badCredentials(tmp_path: Path, content: str, said: str) -> None:
     assert str(path) in str(caught.value)
 
 
+def test_commasAndBarsInAPath(tmp_path: Path) -> None:
+    """[F61] Targets have the escapes that all arguments have."""
+    path = tmp_path / "a,b|c\\d"
+    path.write_text(f"user:{SECRET}\n")
+    text = str(path).replace("\\", r"\\").replace(",", r"\,").replace("|", r"\|")
+    split = splitRoute(f"http://p:1,credentials={text}|http://p:2")
+    first, second = split.targets
+    assert isinstance(first, ParentTarget) and first.credentials is not None
+    assert split.shown == "http://p:1|http://p:2"
+    with pytest.raises(ConfigurationError) as caught:
+        splitRoute(r"hosts:x=http://p:1,credentials=a\b")
+    assert str(caught.value) == (
+        r"route 'hosts:x': credentials=: \b is no escape: a backslash itself is "
+        r"written \\"
+    )
+
+
 @pytest.mark.parametrize("token", ["Bearer t0k", f"{'u' * 256}:{SECRET}", f":{SECRET}"])
 def test_credentialsThatSocksCannotTake(token: str) -> None:
     """[AU-05] What SOCKS has no place for stops the start."""
     rule = Rule(splitRoute("socks5://p:1,credentials=env:X", {"X": token}))
-    with pytest.raises(ConfigurationError, match=r"^socks5://p:1: credentials: ") as e:
+    with pytest.raises(
+        ConfigurationError, match=r"^routes: socks5://p:1: credentials: "
+    ) as e:
         Rig(routes=[rule])
     assert SECRET not in str(e.value)
 

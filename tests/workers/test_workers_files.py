@@ -21,7 +21,7 @@ from txconnect.workers.files import LARGEST, RootFiles
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with files that options may name; the current one."""
-    for name in ("users", "key", "a:b", "443", "token", "log"):
+    for name in ("users", "key", "a:b", "443", "token", "log", "a,b"):
         (tmp_path / name).write_text(f"it is {name}")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -78,6 +78,19 @@ def configured(field: str, text: str) -> Configuration:
         ("settings", "users", "users"),
         ("checkers", "htpasswd:missing", "htpasswd:missing"),
         ("pair", "./pair.py:P:./key", "./pair.py:P:<it is key>"),
+        (
+            "plugins",
+            "./all.py:P:./key,x=./users",
+            "./all.py:P:<it is key>,x=<it is users>",
+        ),
+        ("policies", r"ask:./a\,b,1", "ask:<it is a,b>,1"),
+        ("checkers", r"./my.py:C:./a\,b,1", "./my.py:C:<it is a,b>,1"),
+        ("checkers", "./my.py:C:users", "./my.py:C:users"),
+        (
+            "routes",
+            r"http://p:1,credentials=a\,b|http://q:1",
+            "http://p:1,credentials=<it is a,b>|http://q:1",
+        ),
         ("taps", "./tap.py:T:x,./key", "./tap.py:T:x,<it is key>"),
         ("routers", "ask:./token", "ask:<it is token>"),
         ("policies", "hosts:@users", "hosts:@<it is users>"),

@@ -48,6 +48,11 @@ SLOW = 0.25
 # The reactor's time is that of the wall, and may be set while a hook runs.
 stopwatch = time.monotonic
 
+ASYNC_CALLABLE = (
+    "it answered with an async def, and nobody awaits it: a tap's callable is a plain "
+    "def, which may start a task"
+)
+
 _log = Logger()
 _T = TypeVar("_T")
 

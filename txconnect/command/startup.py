@@ -151,7 +151,10 @@ def standingPolicies(rules: PluginSet) -> list[str]:
     if any(_opensPorts(policy.plugin) for policy in rules.policies):
         shown["ports"] = _OPENED
     defaults = [text for name, text in shown.items() if name not in given]
-    return [*defaults, *_givenPolicies(rules)]
+    # Behind them come those of --plugin, which is not written as a policy.
+    texts = rules.configuration.policies
+    loaded = [policy.name for policy in rules.policies[len(texts) :]]
+    return [*defaults, *_givenPolicies(rules), *loaded]
 
 
 def _givenPolicies(rules: PluginSet) -> list[str]:

@@ -100,6 +100,8 @@ def _makeProxy(reactor: IReactorTime, pluginSet: PluginSet) -> ConnectProxy:
 
 def _withOptions(message: str) -> str:
     """Return a message that names an argument of the proxy, with its option."""
+    if message.startswith("routes: "):
+        return "--route: " + message.removeprefix("routes: ")
     for kind in (*KINDS, CHECKER):
         begins = f"{kind.keyword} '"
         if message.startswith(begins):

@@ -69,12 +69,15 @@ class PluginSet:
         """
         # Found here, before the start: at run time it would look like a policy
         # that works.
-        judges = [rule.pattern for rule in self.routes]
-        judges += [policy.plugin for policy in self.policies]
-        listed = any(isinstance(judge, UsersPolicy) for judge in judges)
-        certified = any(listener.certified for listener in listeners)
-        if listed and not (self.checkers or certified):
-            raise ConfigurationError("users: needs --auth or a proxytls: listener")
+        if self.checkers or any(listener.certified for listener in listeners):
+            return
+        judges = [("--policy", policy.plugin) for policy in self.policies]
+        judges += [("--route", rule.pattern) for rule in self.routes]
+        for option, judge in judges:
+            if isinstance(judge, UsersPolicy):
+                raise ConfigurationError(
+                    f"{option} users: needs --auth or a proxytls: listener"
+                )
 
 
 def buildPluginSet(
@@ -120,7 +123,10 @@ def _loadRoutes(texts: Sequence[str], catalogue: Catalogue) -> tuple[Rule, ...]:
     # parents.
     from txconnect.routing.rules import parseRoute
 
-    return tuple(parseRoute(text, catalogue) for text in texts)
+    try:
+        return tuple(parseRoute(text, catalogue) for text in texts)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"--route: {error}") from error
 
 
 def _observersOf(

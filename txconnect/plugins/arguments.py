@@ -12,7 +12,8 @@ no key, C{\ } a space at an item's end, and C{\\} a backslash.  Before a letter 
 digit a backslash is a mistake: a path or an expression that was pasted would lose it
 without a word.
 
-This is the one place for it.  The argument of a C{twisted.cred} checker that is
+This is the one place for it; the targets of a route are split and escaped so, too,
+with bars between them.  The argument of a C{twisted.cred} checker that is
 installed is its own, whole; that of one in a file or a module is read as here.
 """
 
@@ -24,11 +25,10 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from typing import TypeVar
 
-__all__ = ["buildFromArgument", "parseArgument", "shownText", "splitItems"]
+__all__ = ["buildFromArgument", "parseArgument", "shownText", "splitItems", "unescape"]
 
 _T = TypeVar("_T")
 
-_ITEM = re.compile(r"((?:\\.|[^\\,])*)(,|\Z)", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 # A path with "=" in it, as /a=b/c, is an item and no key.
 _KEY = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(.*)", re.DOTALL)
@@ -49,25 +49,28 @@ def parseArgument(argument: str) -> tuple[tuple[str, ...], dict[str, str]]:
     for item in splitItems(argument):
         match = _KEY.fullmatch(item)
         if match is None:
-            _addItem(items, keys, _unescape(item))
+            _addItem(items, keys, unescape(item))
         elif match[1] in keys:
             raise ValueError(f"the key {match[1]!r} is given twice")
         else:
-            keys[match[1]] = _unescape(match[2])
+            keys[match[1]] = unescape(match[2])
     return tuple(items), keys
 
 
-def splitItems(argument: str) -> list[str]:
+def splitItems(argument: str, at: str = ",") -> list[str]:
     """
     Split an argument at the commas that no backslash escapes.
 
+    @param at: the character at which to split, instead of a comma.
     @return: the items, still escaped, without the white space around them.
     @raise ValueError: a backslash escapes nothing.
     """
     items: list[str] = []
+    mark = re.escape(at)
+    pattern = re.compile(rf"((?:\\.|[^\\{mark}])*)({mark}|\Z)", re.DOTALL)
     place, more = 0, bool(argument.strip())
     while more:
-        match = _ITEM.match(argument, place)
+        match = pattern.match(argument, place)
         if match is None:
             raise ValueError(r"a backslash at the end escapes nothing; write \\")
         items.append(_stripped(match[1]))
@@ -83,7 +86,12 @@ def _stripped(item: str) -> str:
     return bare + kept[len(bare) : len(bare) + slashes % 2]
 
 
-def _unescape(item: str) -> str:
+def unescape(item: str) -> str:
+    """
+    Return an item without its escapes.
+
+    @raise ValueError: a backslash escapes nothing.
+    """
     return _ESCAPE.sub(_escapedCharacter, item)
 
 

@@ -120,7 +120,10 @@ def _fits(kind: Kind, value: object) -> bool:
 def _fromObject(kind: Kind, name: str, thing: object, argument: str) -> Named:
     if kind.factory.providedBy(thing):
         return _fromFactory(kind, name, thing, argument)
-    # A class is its own factory: the argument's items are its parameters.
+    if isinstance(thing, type) and kind.factory in implementedBy(thing):
+        # A class of factories, of which no file needs more than one.
+        return _fromFactory(kind, name, _make(kind, thing), argument)
+    # Any other class is its own factory: the argument's items are its parameters.
     if isinstance(thing, type):
         form = f"{name}:ARGUMENT"
         made = _make(kind, lambda: buildFromArgument(thing, argument, form))

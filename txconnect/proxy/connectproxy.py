@@ -249,8 +249,12 @@ class ConnectProxy(MultiService):
         )
         plugins = (*standing, *asking, *checking, *rules.otherPlugins())
         rules = attrs.evolve(rules, plugins=plugins)
-        leading = _routes(listed("routes", routes))
-        return rules if leading is None else self._withRoutes(rules, leading)
+        texts = listed("routes", routes)
+        try:
+            leading = _routes(texts)
+            return rules if leading is None else self._withRoutes(rules, leading)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"routes: {error}") from error
 
     def _withRoutes(self, rules: Rules, routes: Routes) -> Rules:
         routers = routes.makeRouters(

@@ -66,11 +66,7 @@ def parseRoute(text: str, catalogue: Catalogue | None = None) -> Rule:
     split = splitRoute(text)
     if not split.pattern:
         return Rule(split)
-    try:
-        pattern = loadPlugin(POLICY, split.pattern, catalogue)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{split.label}: {error}") from error
-    return Rule(split, pattern)
+    return Rule(split, loadPlugin(POLICY, split.pattern, catalogue, split.label))
 
 
 def _checkPattern(label: str, pattern: object) -> None:

@@ -1,6 +1,9 @@
 """
 The text of a route, as an operator writes it: C{[PATTERN=]TARGET[|TARGET...]}.
 
+Targets and what follows their commas have the escapes of
+L{txconnect.plugins.arguments}.
+
 A text splits at the first C{=} that a target follows, because a pattern may
 itself hold C{=}, as in C{./rules.py:Office:zone=cet=direct}.
 
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from ipaddress import ip_address
 from typing import TypeVar, Union
 
@@ -21,6 +25,7 @@ import attrs
 from txconnect.client.proxyurl import ProxyURL
 from txconnect.client.secrets import StoredCredentials, loadCredentials
 from txconnect.errors import ConfigurationError
+from txconnect.plugins.arguments import splitItems, unescape
 from txconnect.values import IPAddress
 
 __all__ = ["Bind", "Direct", "ParentTarget", "RouteText", "Target", "splitRoute"]
@@ -135,7 +140,8 @@ def splitRoute(text: str, environ: Mapping[str, str] | None = None) -> RouteText
             raise ConfigurationError(f"{_shownName(text)} has no target: {_FORM}")
         pattern, targets = found.groups()
     label = _labelOf(pattern)
-    made = tuple(_parseTarget(label, each, environ) for each in targets.split("|"))
+    parts = _withLabel(label, lambda: splitItems(targets, "|"))
+    made = tuple(_parseTarget(label, each, environ) for each in parts)
     if len(made) > 1 and not all(isinstance(each, ParentTarget) for each in made):
         raise ConfigurationError(
             f"{label}: direct and bind: stand alone, and not among several targets: "
@@ -160,7 +166,7 @@ def _labelOf(pattern: str) -> str:
 
 
 def _parseTarget(label: str, text: str, environ: Mapping[str, str] | None) -> Target:
-    head, *items = text.split(",")
+    head, *items = _withLabel(label, lambda: splitItems(text)) or [""]
     kind = head.lower()
     if not _TARGETS_ALONE.match(text):
         raise ConfigurationError(
@@ -222,7 +228,7 @@ def _parseItems(label: str, items: list[str]) -> dict[str, str]:
         if not value or name in given:
             wrong = "is there twice" if value else "is empty"
             raise ConfigurationError(f"{label}: {name}= {wrong}")
-        given[name] = value
+        given[name] = _withLabel(f"{label}: {name}=", partial(unescape, value))
     return given
 
 

@@ -34,9 +34,12 @@ LARGEST = LIMIT
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _SEALS = ("F_SEAL_WRITE", "F_SEAL_SHRINK", "F_SEAL_GROW", "F_SEAL_SEAL")
 _PART = re.compile(r"(?:\\.|[^:\\])+", re.DOTALL)
-_ITEM = re.compile(r"[^:,=]+")
+_ITEM = re.compile(r"(?:\\.|[^:,=\\])+", re.DOTALL)
 _TARGETS = re.compile(r"(?:\A|=)(?:https?|socks5h?)://", re.IGNORECASE)
-_TARGET_FILE = re.compile(r",(?:credentials|ca|cert|key)=(?!env:)([^,|]+)")
+_TARGET_FILE = re.compile(
+    r",\s*(?:credentials|ca|cert|key)=(?!env:)((?:\\.|[^,|\\])+)", re.DOTALL
+)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 Span = tuple[int, int, str]
 """The start and the end of a path in a text, and the path."""
@@ -98,7 +101,7 @@ def _inListener(text: str) -> Iterator[Span]:
     kind, colon, _ = text.partition(":")
     for part in _PART.finditer(text, len(kind) + len(colon)):
         key, equals, value = part[0].rpartition("=")
-        path = re.sub(r"\\(.)", r"\1", value)
+        path = _ESCAPE.sub(r"\1", value)
         # A port is no file, even where one of that name exists.
         if not path.isdigit():
             yield part.start() + len(key) + len(equals), part.end(), path
@@ -110,7 +113,7 @@ def _inRoute(text: str) -> Iterator[Span]:
     targets = found.start() if found else len(text)
     yield from _pathArguments(text, targets)
     for file in _TARGET_FILE.finditer(text, targets):
-        yield *file.span(1), file[1]
+        yield *file.span(1), _ESCAPE.sub(r"\1", file[1])
 
 
 def _inPlugin(text: str) -> Iterator[Span]:
@@ -128,7 +131,7 @@ def _itemsWithSlash(text: str, start: int, end: int) -> Iterator[Span]:
         name = path.removeprefix("@")
         if "/" in name or name != path:
             begin = text.index(name, item.start())
-            yield begin, begin + len(name), name
+            yield begin, begin + len(name), _ESCAPE.sub(r"\1", name)
 
 
 _FINDERS: dict[str, Callable[[str], Iterator[Span]]] = {
