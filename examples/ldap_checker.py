@@ -6,6 +6,10 @@ proxy that does, with the directory as an endpoint string:
 
     python examples/ldap_checker.py tls:ldap.example.org:636
 
+The proxy loads it from this file, too:
+
+    txconnect --auth ./ldap_checker.py:LdapCheckerFactory:tls:ldap.example.org:636
+
 An installed package puts ``ldap = LdapCheckerFactory()`` in its
 ``twisted/plugins``, and then ``--auth ldap:tls:ldap.example.org:636`` works.
 

@@ -31,10 +31,16 @@ class PausedLoop(asyncio.SelectorEventLoop):
         return self.now
 
 
-@pytest.fixture
-def loop() -> Any:
+def eagerly(loop: Any, coroutine: Any, **more: Any) -> Any:
+    """A factory of tasks that take their first step at once, as newer Pythons have."""
+    raise AssertionError("the loop's own factory makes no task of a hook")
+
+
+@pytest.fixture(params=["plain", "debug"])
+def loop(request: Any) -> Any:
     """A loop of its own; nothing that a test began may be left in it."""
     loop = PausedLoop()
+    loop.set_debug(request.param == "debug")
     with logging() as logged:
         yield loop
         assert not asyncio.all_tasks(loop)
@@ -202,6 +208,20 @@ def test_contextIsTheTasks(loop: PausedLoop) -> None:
     async def program() -> None:
         assert await outcome(settle(hook())) == "set"
         assert variable.get("unset") == "unset"
+
+    inLoop(loop, program)
+
+
+def test_factoryOfTheLoopIsNotAsked(loop: PausedLoop) -> None:
+    """[F61] One that steps at once would take the first step twice."""
+
+    async def program() -> None:
+        loop.set_task_factory(eagerly)
+        try:
+            assert settle(_awaits(succeed(7))) == 7
+        finally:
+            loop.set_task_factory(None)
+        await turn()
 
     inLoop(loop, program)
 

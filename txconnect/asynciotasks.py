@@ -7,7 +7,7 @@ the current task, to cancel it at a time-out: without one, aiohttp fails with "T
 context manager should be used inside a task", and C{asyncio.timeout} likewise; and a
 task knows asyncio's futures alone, and ends at a Deferred with "Task got bad yield".
 So the coroutine runs in a task, and each Deferred that it awaits is a future to the
-task.
+task.  When it is given up, it gets asyncio's C{CancelledError}, as any task does.
 
 Its first step runs at once, as it does everywhere else, with the task as the current
 one: a coroutine that never waits answers without a trip through the loop.  A task of
@@ -41,7 +41,8 @@ def startCoroutine(coroutine: Coroutine[Any, Any, Any]) -> Deferred[Any]:
         return Deferred.fromCoroutine(coroutine)
     step = _TaskSteps(coroutine, loop)
     context = copy_context()
-    task = loop.create_task(step, context=context)
+    # No task of the loop's factory, which may take the first step by itself.
+    task = asyncio.Task(step, loop=loop, context=context)
     before = asyncio.current_task(loop)
     # As documented for third-party tasks, in "Extending asyncio".
     if before is not None:

@@ -354,8 +354,9 @@ class IPluginFactory(IPlugin):
     """
     The factory that a name on the command line stands for.
 
-    Do not provide this one, but the one for your kind of plugin; the helpers
-    in L{txconnect.plugins} make it from a function or a class.
+    Provide the one for your kind of plugin; the helpers in L{txconnect.plugins}
+    make it from a function or a class.  A factory that provides this one alone
+    makes objects of several roles, for C{--plugin}.
     """
 
     name: str = Attribute("The name: letters, digits, '-' and '_'.")

@@ -69,6 +69,11 @@ def complaint(*arguments: str) -> str:
         (["--policy"], "--policy: a value is missing"),
         (["-l"], "-l: a value is missing"),
         (["--open-proxy=yes"], "--open-proxy: it takes no value"),
+        (
+            ["--l"],
+            "--l may be any of --linger-limit, --linger-timeout, --listen, "
+            "--lookup-cache, --lookup-queue, --lookup-threads, --lookup-timeout",
+        ),
         (["--hea=1"], "--hea may be any of --head-limit, --head-timeout"),
         (["--half=1"], "--half may be any of --half-close, --half-closed-timeout"),
         (["ports:1"], "'ports:1' is no option; did you mean --policy ports:1?"),

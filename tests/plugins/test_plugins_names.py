@@ -155,3 +155,14 @@ def test_impossibleNamesAreRefusedWhenTheyAreDeclared(name: Any) -> None:
             f"{name!r} is no plugin name: write letters, digits, - and _, and begin "
             "with a letter or a digit"
         )
+
+
+@pytest.mark.parametrize("thing", [Named1, None, 3])
+def test_onlyFunctionsAreDecorated(thing: Any) -> None:
+    """[F61] A class would answer every request with an object of it."""
+    with pytest.raises(ValueError) as caught:
+        policyPlugin("mine", "Mine.")(thing)
+    assert str(caught.value) == (
+        f"mine: {thing!r} is no function; a class needs no decorator but @implementer, "
+        "and is loaded as it is"
+    )

@@ -40,12 +40,15 @@ def explainMistake(options: usage.Options, error: getopt.GetoptError) -> str:
     """Return the sentence for a mistake that C{getopt} has found."""
     given = error.opt
     known = [name.removesuffix("=") for name in options.longOpt]
-    option = _dashed(given)
-    if given in known or f"{given}:" in options.shortOpt:
-        takes = f"{given}=" in options.longOpt or f"{given}:" in options.shortOpt
+    isLong = error.msg.startswith("option --")
+    option = f"--{given}" if isLong else f"-{given}"
+    if isLong and given in known:
+        takes = f"{given}=" in options.longOpt
         return f"{option}: {'a value is missing' if takes else 'it takes no value'}"
-    several = sorted(name for name in known if given and name.startswith(given))
-    if several and len(given) > 1:
+    if not isLong and given in options.shortOpt:
+        return f"{option}: a value is missing"
+    several = sorted(name for name in known if isLong and name.startswith(given))
+    if several:
         return f"{option} may be any of {', '.join(map(_dashed, several))}"
     return f"{option}: there is no such option{_hint(options, given, known)}"
 

@@ -116,11 +116,9 @@ def nearest(name: str, names: Iterable[str]) -> str:
 def _explainSeveral(kind: Kind, name: str, found: list[IPluginFactory]) -> str:
     kinds = {other.noun: other for each in found for other in kindsOf(each)}
     if len(kinds) == len(found) > 1:
-        nouns = " and ".join(f"a {noun}" for noun in kinds)
+        nouns = " and ".join(each.withArticle for each in kinds.values())
         options = " or ".join(each.option for each in kinds.values())
-        return f"{name!r} is {nouns}: say which with {options}".replace(
-            "a observer", "an observer"
-        )
+        return f"{name!r} is {nouns}: say which with {options}"
     files = " and ".join(sorted(_whereDeclared(plugin) for plugin in found))
     return (
         f"{kind.noun} {name!r} is declared {len(found)} times, in {files}: "

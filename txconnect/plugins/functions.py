@@ -59,6 +59,11 @@ class _FunctionPlugin(Generic[_P, _R]):
     argumentHelp = ""
 
     def __init__(self, name: str, summary: str, function: Callable[_P, _R]) -> None:
+        if isinstance(function, type) or not callable(function):
+            raise ValueError(
+                f"{name}: {function!r} is no function; a class needs no decorator but "
+                "@implementer, and is loaded as it is"
+            )
         # For help(), and for inspect.unwrap: by it messages find the file of the
         # function, where the class would lead them here.
         functools.update_wrapper(self, function)

@@ -63,6 +63,11 @@ class Kind:
         """Return the noun as an option."""
         return "--" + self.noun
 
+    @property
+    def withArticle(self) -> str:
+        """Return the noun with its article."""
+        return f"{'an' if self.noun[0] in 'aeiou' else 'a'} {self.noun}"
+
 
 POLICY = Kind(
     "policy",

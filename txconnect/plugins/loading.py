@@ -141,8 +141,7 @@ def _refuseOther(kind: Kind, thing: object) -> None:
     for other in KINDS:
         if other.factory.providedBy(thing):
             raise ConfigurationError(
-                f"it is declared as {_withArticle(other.noun)}: give it with "
-                f"{other.option}"
+                f"it is declared as {other.withArticle}: give it with {other.option}"
             )
     if inspect.isroutine(thing) and kind.declare:
         raise ConfigurationError(
@@ -194,7 +193,3 @@ def _verify(role: Any, thing: object) -> None:
         verifyRole(role, thing)
     except ConfigurationError as error:
         raise ConfigurationError(f"{error} ({sourceOf(thing)})") from error
-
-
-def _withArticle(noun: str) -> str:
-    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
