@@ -55,7 +55,8 @@ _ONE_LINE = re.compile(rb"[\x21-\x7e][\x20-\x7e]*")
 
 _UNSAID = "unknown user or wrong password"
 """The words for a checker that refuses without saying why."""
-DEFAULT = (BasicScheme(),)
+
+_DEFAULT = (BasicScheme(),)
 """The schemes where none is given."""
 
 _REASONS = {Cause.CREDENTIALS_MISSING: ChallengeReason.MISSING}
@@ -96,13 +97,13 @@ class Authenticator:
             hold.
         """
         self.realm = realm
-        self._schemes = _schemesByName(schemes or DEFAULT)
+        self._schemes = _schemesByName(schemes or _DEFAULT)
         self._checkers = tuple(map(Named.of, checkers))
         if not self._checkers:
             raise ConfigurationError("there is no checker: no client could log in")
         for checker in self._checkers:
             _verifyNamed(ICredentialsChecker, checker)
-        checkKinds([Named.of(each) for each in schemes or DEFAULT], self._checkers)
+        checkKinds([Named.of(each) for each in schemes or _DEFAULT], self._checkers)
         # Made at once, so that a realm which no challenge can hold stops the
         # start; kept, because a scheme may fail later (see challenges).
         self._startChallenges = {

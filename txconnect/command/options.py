@@ -16,13 +16,13 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from twisted.copyright import version as twistedVersion
 from twisted.cred import strcred
 from twisted.cred.credentials import IUsernamePassword
 from twisted.internet.interfaces import IReactorCore
 from twisted.python import usage
 
 from txconnect.command.help import usageText
+from txconnect.command.helpoptions import HelpOptions
 from txconnect.command.mistakes import explainArgument, explainMistake
 from txconnect.command.settingoptions import settingParameters, settingsFrom
 from txconnect.command.terminallog import LOG_OBSERVER
@@ -30,24 +30,13 @@ from txconnect.configuration import BuiltProxy, Configuration, build
 from txconnect.configuration.configuration import MOST_WORKERS
 from txconnect.errors import ConfigurationError
 from txconnect.listening import DEFAULT_LISTEN, Exit
-from txconnect.naming import VERSION
 from txconnect.observers.terminal import lineWriter
-from txconnect.plugins import (
-    AUTH_SCHEME,
-    OBSERVER,
-    PAIR,
-    PLUGIN,
-    POLICY,
-    ROUTER,
-    TAP,
-)
-from txconnect.plugins.listing import listed, listedCheckers
 
 if TYPE_CHECKING:
     from txconnect.workers.sockets import HeldSockets
 
 
-class Options(usage.Options, strcred.AuthOptionMixin):
+class Options(HelpOptions, usage.Options, strcred.AuthOptionMixin):
     """
     The command line of C{twistd connectproxy}.
 
@@ -167,75 +156,6 @@ class Options(usage.Options, strcred.AuthOptionMixin):
             raise usage.UsageError(f"--workers: {number!r} is not 1 to {MOST_WORKERS}")
         self._workers = int(number)
 
-    def opt_help(self) -> None:
-        """
-        show this help and exit
-        """
-        usage.Options.opt_help(self)
-
-    opt_h = opt_help
-
-    def opt_help_policy(self) -> None:
-        """
-        list the installed policies and exit
-        """
-        self._writeList(listed(POLICY))
-
-    def opt_help_observer(self) -> None:
-        """
-        list the installed observers and exit
-        """
-        self._writeList(listed(OBSERVER))
-
-    def opt_help_tap(self) -> None:
-        """
-        list the installed taps and exit
-        """
-        self._writeList(listed(TAP))
-
-    def opt_help_pair(self) -> None:
-        """
-        list the installed pair factories and exit
-        """
-        self._writeList(listed(PAIR))
-
-    def opt_help_router(self) -> None:
-        """
-        list the installed routers and exit
-        """
-        self._writeList(listed(ROUTER))
-
-    def opt_help_plugin(self) -> None:
-        """
-        list everything that --plugin loads by name, and exit
-        """
-        self._writeList(listed(PLUGIN))
-
-    def opt_help_auth_scheme(self) -> None:
-        """
-        list the installed authentication schemes and exit
-        """
-        self._writeList(listed(AUTH_SCHEME))
-
-    def opt_help_auth(self) -> None:
-        """
-        list the installed checkers for --auth and exit
-        """
-        self._writeList(listedCheckers())
-
-    def opt_help_auth_type(self, authType: str) -> None:
-        """
-        describe one checker and exit
-        """
-        strcred.AuthOptionMixin.opt_help_auth_type(self, authType)
-
-    def opt_version(self) -> None:
-        """
-        show the versions and exit
-        """
-        sys.stdout.write(f"txconnect {VERSION}\nTwisted {twistedVersion}\n")
-        raise SystemExit(0)
-
     def parseArgs(self, *rest: str) -> None:
         """Refuse arguments that are not options."""
         if rest:
@@ -321,10 +241,6 @@ class Options(usage.Options, strcred.AuthOptionMixin):
 
     def _addText(self, field: str, text: str) -> None:
         self._texts.setdefault(field, []).append(text)
-
-    def _writeList(self, text: str) -> None:
-        sys.stdout.write(text)
-        raise SystemExit(0)
 
     def _makeConfiguration(self) -> Configuration:
         texts = {"listeners": [DEFAULT_LISTEN], **self._texts}

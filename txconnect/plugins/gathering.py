@@ -9,7 +9,6 @@ or C{policies 'ports:x'}.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import attrs
 
@@ -59,9 +58,11 @@ class PluginLoader:
         text = named.plugin
         if not isinstance(text, str):
             return named
-        load: Any = loadChecker if kind is CHECKER else loadPlugin
-        arguments = (text,) if kind is CHECKER else (kind, text)
-        found: Named = load(*arguments, self.catalogue, self.label(kind, text))
+        label = self.label(kind, text)
+        if kind is CHECKER:
+            found = loadChecker(text, self.catalogue, label)
+        else:
+            found = loadPlugin(kind, text, self.catalogue, label)
         # Named("staff", "hosts:*.example") has the name that it says.
         return attrs.evolve(found, name=named.name) if named is given else found
 
