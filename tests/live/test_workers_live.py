@@ -422,7 +422,10 @@ def ends(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     ("arguments", "line"),
     [
         (["--workers", "0"], "--workers: '0' is not 1 to 1024"),
-        (["--policy", "prots:1"], "--policy prots:1: policy 'prots' is not installed; "),
+        (
+            ["--policy", "prots:1"],
+            "--policy prots:1: policy 'prots' is not installed; ",
+        ),
         (["--listen", "0.0.0.0:0"], "refusing to start: 0.0.0.0:"),
         (["--observer", "accesslog:/proc/no"], "cannot start: accesslog: /proc/no: "),
         (["--listen", "stdio:"], "cannot listen: workers can share only "),
