@@ -9,7 +9,7 @@ import pytest
 from zope.interface import implementer
 
 from txconnect import ConnectProxy
-from txconnect.admission.assembling import joinedLists, withNames
+from txconnect.admission.assembling import joinedLists
 from txconnect.configuration import Configuration
 from txconnect.configuration.pluginset import buildPluginSet
 from txconnect.errors import ConfigurationError
@@ -149,7 +149,7 @@ def test_twiceTheSame(policiesOf: Makes) -> None:
 def test_threeInOrder() -> None:
     """[F14] Any number, at the place of the first; others keep theirs."""
     given = [HostsPolicy("a.test"), UsersPolicy("ada"), HostsPolicy("b.test")]
-    found = joinedLists(withNames([*given, HostsPolicy("c.test")]))
+    found = joinedLists(map(Named.of, [*given, HostsPolicy("c.test")]))
     assert [each.name for each in found] == ["hosts", "users"]
     assert found[1].plugin is given[1]
     for host in ("a.test", "b.test", "c.test"):
@@ -178,9 +178,9 @@ class Odd:
 def test_othersAreNoLists() -> None:
     """[F14] Policies of one name that are no lists must all allow, as ever."""
     both = [Odd(), anyOf(HostsPolicy("a.test")), Odd(), anyOf(HostsPolicy("b.test"))]
-    assert [each.plugin for each in joinedLists(withNames(both))] == both
+    assert [each.plugin for each in joinedLists(map(Named.of, both))] == both
     trials = [reportOnly(HostsPolicy("a.test")), reportOnly(HostsPolicy("b.test"))]
-    assert len(joinedLists(withNames(trials))) == 2
+    assert len(joinedLists(map(Named.of, trials))) == 2
 
 
 class MyHosts(HostsPolicy):
