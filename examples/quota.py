@@ -2,8 +2,11 @@
 A policy and an observer in one: so many tunnels at once for each user, and so many
 octets a day.
 
-Loaded once for both roles, ``--plugin ./quota.py:Quota:2,octets=1000000000``, or in a
-program ``ConnectProxy(reactor, policies=[quota], observers=[quota])``.
+Loaded once, in both roles::
+
+    txconnect --plugin ./quota.py:Quota:2,octets=1000000000
+
+or in a program ``ConnectProxy(reactor, plugins=[quota])``.
 
 As a policy it takes a slot for a request that it allows, and marks the request.  As an
 observer it hears of the end of every request, and frees the slot of one that is marked:

@@ -95,7 +95,7 @@ def test_rulesAreReplacedByTexts() -> None:
         (
             {"policies": ["prots:443"]},
             "policies 'prots:443': policy 'prots' is not installed; did you mean "
-            "'ports'? Installed policies: deny-hosts, hosts, networks, ports, users.",
+            "'ports'? Installed policies: clients, deny-hosts, hosts, networks, ports, users.",
         ),
         (
             {"policies": ["ports:x"]},
@@ -105,7 +105,7 @@ def test_rulesAreReplacedByTexts() -> None:
         (
             {"observers": ["accesslog"]},
             "observers 'accesslog': the argument does not fit, missing a required "
-            "argument: 'path'; write accesslog:PATH|-[,format=json|text]",
+            "argument: 'path'; write accesslog:PATH|-[,format=json|text][,events=EVENTS][,required=yes|no]",
         ),
         (
             {"checkers": ["file:none"]},
@@ -129,7 +129,7 @@ def test_rulesAreReplacedByTexts() -> None:
         (
             {"policies": [Named("staff", "prots:443")]},
             "policies 'prots:443': policy 'prots' is not installed; did you mean "
-            "'ports'? Installed policies: deny-hosts, hosts, networks, ports, users.",
+            "'ports'? Installed policies: clients, deny-hosts, hosts, networks, ports, users.",
         ),
     ],
 )

@@ -55,12 +55,12 @@ def complaint(*arguments: str) -> str:
         (
             ["--hosts", "a.example"],
             "--hosts: there is no such option; did you mean --policy "
-            "hosts:NAME|*.NAME|ADDRESS,...?",
+            "hosts:NAME|*.NAME|.NAME|ADDRESS[:PORT]|@FILE,...?",
         ),
         (
             ["--acceslog", "x"],
             "--acceslog: there is no such option; did you mean --observer "
-            "accesslog:PATH|-[,format=json|text]?",
+            "accesslog:PATH|-[,format=json|text][,events=EVENTS][,required=yes|no]?",
         ),
         (["--zzzz"], "--zzzz: there is no such option; --help lists them all"),
         (["-z"], "-z: there is no such option; --help lists them all"),
@@ -72,10 +72,13 @@ def complaint(*arguments: str) -> str:
         (
             ["--l"],
             "--l may be any of --linger-limit, --linger-timeout, --listen, "
-            "--lookup-cache, --lookup-queue, --lookup-threads, --lookup-timeout",
+            "--lookup-cache, --lookup-queue, --lookup-spare-threads, --lookup-threads, --lookup-timeout",
         ),
         (["--hea=1"], "--hea may be any of --head-limit, --head-timeout"),
-        (["--half=1"], "--half may be any of --half-close, --half-closed-timeout"),
+        (
+            ["--half=1"],
+            "--half may be any of --half-close, --half-closed-requests, --half-closed-timeout",
+        ),
         (["ports:1"], "'ports:1' is no option; did you mean --policy ports:1?"),
         (["memory:a:sesame"], "'memory' is no option; did you mean --auth memory:...?"),
         (
@@ -89,17 +92,17 @@ def complaint(*arguments: str) -> str:
         (
             ["--policy", "prots:443"],
             "--policy prots:443: policy 'prots' is not installed; did you mean 'ports'? "
-            "Installed policies: deny-hosts, hosts, networks, ports, users.",
+            "Installed policies: clients, deny-hosts, hosts, networks, ports, users.",
         ),
         (
             ["--observer", "acceslog:x"],
             "--observer acceslog:x: observer 'acceslog' is not installed; did you mean "
-            "'accesslog'? Installed observers: accesslog, counters.",
+            "'accesslog'? Installed observers: accesslog, console, counters.",
         ),
         (
             ["--plugin", "quota"],
             "--plugin quota: plugin 'quota' is not installed. Installed plugins: "
-            "accesslog, basic, counters, deny-hosts, hosts, networks, ports, users.",
+            "accesslog, basic, clients, console, counters, deny-hosts, hosts, networks, ports, sni, users.",
         ),
         (
             ["--auth", "htpaswd:/x"],
@@ -109,12 +112,12 @@ def complaint(*arguments: str) -> str:
         (
             ["--policy", "a b"],
             "--policy a b: policy 'a b' is not installed. Installed policies: "
-            "deny-hosts, hosts, networks, ports, users.",
+            "clients, deny-hosts, hosts, networks, ports, users.",
         ),
         (
             ["--policy", "\x1b[2J"],
             "--policy '\\x1b[2J': policy '\\x1b[2J' is not installed. Installed "
-            "policies: deny-hosts, hosts, networks, ports, users.",
+            "policies: clients, deny-hosts, hosts, networks, ports, users.",
         ),
     ],
 )
@@ -249,13 +252,13 @@ ldap = Ldap()
 @pytest.mark.parametrize(
     ("option", "shown"),
     [
-        ("--help-tap", "No taps installed.\n"),
+        ("--help-tap", "  sni:NAME|*.NAME,...\n      End tunnels whose TLS"),
         ("--help-pair", "No pair factories installed.\n"),
         ("--help-router", "No routers installed.\n"),
         ("--help-auth-scheme", "  basic\n      User name and password with every "),
         (
             "--help-plugin",
-            "  accesslog:PATH|-[,format=json|text]\n      (observer) Append",
+            "  accesslog:PATH|-[,format=json|text][,events=EVENTS][,required=yes|no]\n      (observer) Append",
         ),
         ("--help-auth", "  htpasswd:ARGUMENT\n      The path of the password file.\n"),
     ],

@@ -75,7 +75,7 @@ def test_messagesOfLists(tmp_path: Path) -> None:
     path.write_text("\n" * 6 + "*example.com\n")
     with pytest.raises(ConfigurationError) as caught:
         loadPlugin(POLICY, f"hosts:@{path}")
-    said = str(caught.value).replace("policy 'hosts': ", "")
+    said = str(caught.value).removeprefix(f"--policy hosts:@{path}: ")
     said = said.replace(str(path), "/etc/txconnect/hosts")
     page = text("howto/running.rst")
     assert f"{said}; the version before it stays in force\n" in page

@@ -27,10 +27,13 @@ from zope.interface import implementer
 
 from txconnect.command import Options
 from txconnect.errors import EndTunnel
+from txconnect.interfaces import IRequestHandler, ITunnelFields
+from txconnect.observers import Counters
 from txconnect.plugins import (
     KINDS,
     OBSERVER,
     PAIR,
+    PLUGIN,
     POLICY,
     ROUTER,
     TAP,
@@ -47,8 +50,10 @@ from txconnect.testing import (
     checkPairFactory,
     checkPlugin,
     checkPolicy,
+    checkRequestHandler,
     checkRouter,
     checkTap,
+    checkTunnelFields,
     decide,
     decideAsync,
     makeRequest,
@@ -95,7 +100,15 @@ def test_itsCommandLineIsAccepted(path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert options["built"].proxy is not None
 
 
+def checkRoles(one: Any) -> None:
+    """Check what C{--plugin} makes, in each of its roles."""
+    for kind in (POLICY, OBSERVER, TAP, ROUTER, PAIR):
+        if any(role.providedBy(one) for role in kind.provides):
+            CHECKS[kind](one)
+
+
 CHECKS: dict[Kind, Callable[[Any], None]] = {
+    PLUGIN: checkRoles,
     POLICY: checkPolicy,
     OBSERVER: checkObserver,
     TAP: checkTap,
@@ -145,6 +158,16 @@ def test_itPassesItsConformanceCheck(
             made = one.fromString(arguments.get(attribute, ""))
             if not hasattr(made, "_agent"):
                 checkPlugin(one, arguments.get(attribute, ""))
+            checked += 1
+        elif isinstance(one, type) and (
+            IRequestHandler.implementedBy(one) or ITunnelFields.implementedBy(one)
+        ):
+            # It has no text for the command line: a program embeds it.
+            made = one() if one.__init__ is object.__init__ else one(Counters())
+            if IRequestHandler.providedBy(made):
+                checkRequestHandler(made)
+            else:
+                checkTunnelFields(made)
             checked += 1
     source = path.read_text("utf-8")
     declares = re.search(r"@\w+Plugin\(|@implementer\(I(?!Credentials|Checker)", source)

@@ -9,7 +9,7 @@ accesslog = observerFactory(
     "Append one line for each event, by default each refusal and each closed tunnel; "
     "- is standard output; required=yes refuses what cannot be logged.",
     "txconnect.observers.accesslog:AccessLog.fromItems",
-    "PATH|-[,format=json|text][,events=open+close+refuse][,required=yes|no]",
+    "PATH|-[,format=json|text][,events=EVENTS][,required=yes|no]",
 )
 console = observerFactory(
     "console",
