@@ -169,8 +169,11 @@ def test_aFailedTapHasANameAndAnId(makeRig: MakeRig, error: type) -> None:
 def test_aVerdictIsNotWaitedFor(makeRig: MakeRig, kind: str) -> None:
     """[F54] A tap that waits enforces nothing: it has failed, and nothing passes."""
 
-    async def slow(direction: Direction, data: bytes) -> TapVerdict:
+    async def waiting() -> TapVerdict:
         return PASS
+
+    def slow(direction: Direction, data: bytes) -> object:
+        return waiting()
 
     def later(direction: Direction, data: bytes) -> object:
         return Deferred()

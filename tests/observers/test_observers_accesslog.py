@@ -21,7 +21,14 @@ from txconnect.errors import ConfigurationError
 from txconnect.interfaces import IDestinationPolicy, IReopens, ITrafficObserver
 from txconnect.observers.accesslog import AccessLog, RequiredAccessLog
 from txconnect.observers.lines import LINE
-from txconnect.values import Allow, Cause, Deny, Identity, TunnelEstablished
+from txconnect.values import (
+    Allow,
+    Cause,
+    Decision,
+    Deny,
+    Identity,
+    TunnelEstablished,
+)
 
 
 def started(path: Path | str, format: str = "json", **keywords: Any) -> AccessLog:
@@ -426,10 +433,12 @@ def test_requiredFifo(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     log = required(tmp_path / "pipe")
-    while not log.lost:
-        assert log.decide(REQUEST) == Allow()
+    decision: Decision = Allow()
+    while decision == Allow():
         log.observe(CLOSED)
-    assert isinstance(log.decide(REQUEST), Deny)
+        decision = log.decide(REQUEST)
+    assert isinstance(decision, Deny)
+    assert log.lost
     log.stopService()
     os.close(reader)
 

@@ -5,6 +5,7 @@ A tunnel that a tap has ended, in the access log and on the console.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -50,18 +51,13 @@ def test_theLineHasRuleAndReason(rule: str, detail: str, share: int) -> None:
         assert detail.startswith(fields["reason"].removesuffix("..."))
 
 
-def test_aLongReasonFitsItsLine() -> None:
+def test_aLongReasonFitsItsLine(tmp_path: Path) -> None:
     """[F54] However much of it has to be escaped."""
-    written: list[bytes] = []
-
-    def write(descriptor: int, data: bytes) -> int:
-        written.append(data)
-        return len(data)
-
-    log = AccessLog("-", write=write)
-    log._descriptor = 1
+    log = AccessLog(str(tmp_path / "log"))
+    log.startService()
     log.observe(ended(Closed.POLICY, "\N{SNOWMAN}" * 999, "\N{SNOWMAN}" * 9999))
-    (line,) = written
+    log.stopService()
+    (line,) = (tmp_path / "log").read_text("utf-8").splitlines(keepends=True)
     assert len(line) <= LINE
     assert json.loads(line)["rule"]
 

@@ -49,6 +49,7 @@ from txconnect.values import (
     Event,
     Request,
     TunnelClosed,
+    TunnelEnded,
     TunnelEstablished,
     TunnelRefused,
 )
@@ -271,8 +272,11 @@ def _renderings(format: str, events: str) -> dict[type, _Line]:
     for word in events.split("+"):
         _checkWord("events", word.strip(), _EVENTS, " with + between them")
         found[_EVENTS[word.strip()]] = renderRecord
-    if format == "json" and TunnelClosed in found:
-        found[TunnelClosed] = closedLine  # type: ignore[assignment]
+    if TunnelClosed in found:
+        if format == "json":
+            found[TunnelClosed] = closedLine  # type: ignore[assignment]
+        # By exact types: this one is a tunnel's end, too.
+        found[TunnelEnded] = found[TunnelClosed]
     return found
 
 
