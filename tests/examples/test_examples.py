@@ -145,6 +145,10 @@ def test_itPassesItsConformanceCheck(
     path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """[F50] Every plugin that an example declares, or is loaded from it."""
+    source = path.read_text("utf-8")
+    if not re.search(r"@\w+Plugin\(|@implementer\(I(?!Credentials|Checker)", source):
+        assert list(described(path)) == []
+        return
     # Their files are made here.
     monkeypatch.chdir(tmp_path)
     checked, arguments = 0, dict[str, str]()
@@ -169,9 +173,7 @@ def test_itPassesItsConformanceCheck(
             else:
                 checkTunnelFields(made)
             checked += 1
-    source = path.read_text("utf-8")
-    declares = re.search(r"@\w+Plugin\(|@implementer\(I(?!Credentials|Checker)", source)
-    assert bool(checked) == bool(declares)
+    assert checked
 
 
 def test_commandLinesAreFound() -> None:
