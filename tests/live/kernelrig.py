@@ -115,11 +115,14 @@ def reactorOf(kind: str) -> Any:
 class RealPeer(Peer):
     """A peer on a real socket."""
 
+    prompt = False
+    """Whether octets are sent at once, each write in a segment of its own."""
+
     def connectionMade(self) -> None:
         # The system would keep what follows octets that a tap holds, for its own
         # acknowledgement of them comes late.
         transport: Any = self.transport
-        if transport.getHandle().family != socket.AF_UNIX:
+        if self.prompt and transport.getHandle().family != socket.AF_UNIX:
             transport.setTcpNoDelay(True)
         super().connectionMade()
 

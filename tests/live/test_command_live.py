@@ -168,7 +168,8 @@ def test_txconnectSaysFourLinesThenOneForEachTunnel(tmp_path: Path, echo: int) -
     assert (status, out) == (-signal.SIGTERM, "")
     # [F28] A stop says so, once.
     assert re.fullmatch(
-        r"\d\d:\d\d:\d\d SIGTERM: stopping; open tunnels: 0; .*: 0\n", err
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d SIGTERM: stopping; open tunnels: 0; .*: 0\n",
+        err,
     )
 
 

@@ -83,7 +83,7 @@ def test_packageWithoutItsRegisterDoesNotStart(package: Path) -> None:
     ended = ends([*TXCONNECT, "--policy", "registered-hosts:none"], package)
     assert ended.returncode == 1
     assert ended.stderr.startswith(
-        "txconnect: policy 'registered-hosts': the register cannot be read: "
+        "txconnect: --policy registered-hosts:none: the register cannot be read: "
     )
     assert "Traceback" not in ended.stderr
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from kernelrig import KernelRig
+from kernelrig import KernelRig, RealPeer
 from relaypromises import *  # noqa: F403 - the tests themselves
 from relaypromises import MakeRig, noise
 from rig import body
@@ -38,6 +38,7 @@ def makeRig(
     """Real sockets: the kernel relay serves; chunks are sizes of its reads."""
     made: list[KernelRig] = []
     tap, reactor, legs = request.param
+    monkeypatch.setattr(RealPeer, "prompt", True)
 
     def make(chunk: Any = None, **arguments: Any) -> KernelRig:
         if chunk == 1:
