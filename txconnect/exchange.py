@@ -16,8 +16,9 @@ C{TunnelEstablished} and one C{TunnelClosed}.
 A client that leaves before its 200, by a reset, is noticed by reading on, up to the
 bound of early data, as its transport does that anyway.  Only a client that has filled
 the bound, or has sent FIN, is not read any more, and then, on a plain socket, watched
-for its leaving (L{txconnect.tunnel.kernel.leaving}).  TLS and other wrapped clients
-that have filled the bound may leave unseen until a deadline.
+for its leaving, and for a FIN that nobody reads (L{txconnect.tunnel.kernel.leaving}).
+TLS and other wrapped clients that have filled the bound may leave unseen until a
+deadline.
 
 A FIN is no leaving, unless ends are not carried: the exchange does not hear of it.  Its
 front goes on reading nothing, sends whatever the answer is, and hands the end over to
@@ -397,7 +398,7 @@ class Exchange:
 
     def _establishTunnel(self, prepared: Prepared) -> None:
         resources = self._resources
-        early = [] if self._early is None else self._takeEarly(self._early)
+        early = b"" if self._early is None else self._takeEarly(self._early)
         settings = self.rules.settings
         gate = None
         if prepared.taps:
@@ -483,7 +484,7 @@ class Exchange:
         tellObservers(self.rules, event)
         self._stream.exchangeFinished()
 
-    def _takeEarly(self, early: EarlyData) -> list[bytes]:
+    def _takeEarly(self, early: EarlyData) -> bytes:
         """Let go of the early data, and read on."""
         if early.paused:
             early.paused = False

@@ -113,8 +113,8 @@ class Settings:
     )
     halfClosedRequests: int = _describeSetting(
         64,
-        "most requests of one client address that are set up although the client has"
-        " sent FIN; a further one is refused",
+        "most requests of one client address, or of one IPv6 network of 64 bits, that are"
+        " set up although the client has sent FIN; a further one is refused",
         0,
     )
     headLimit: int = _describeSetting(16384, "largest request head, octets", 256)

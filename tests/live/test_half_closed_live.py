@@ -16,16 +16,17 @@ from typing import Any
 import pytest
 from certificates import CertificateAuthority
 from halfclosepromises import *  # noqa: F403 - the tests themselves
-from halfclosepromises import halfClosed
+from halfclosepromises import Undecided, halfClosed
 from kernelrig import KernelRig
 from loopback import ESTABLISHED, Deaf, Server, afterTheEnd, readAll, reset
 from proxyprocess import DEADLINE, DENIED, ProxyProcess, environment, eventually
-from relaypromises import MakeRig
+from relaypromises import MakeRig, noise
+from rig import connect
 from test_kernel_pairs import Pairs
 from test_tunnels import connected, head
 
 from txconnect.tunnel.kernel.paired import PairedRelay
-from txconnect.values import Cause
+from txconnect.values import Cause, Named
 
 # The promises, where a pair's halves are told of all
 
@@ -54,6 +55,48 @@ def test_aPairServes(makeRig: MakeRig) -> None:
 def test_resetBehindFin(makeRig: MakeRig) -> None:
     """[F04] [TU-05] Behind its FIN a client's reset still cancels the step."""
     rig, client, _, _ = halfClosed(makeRig, b"early")
+    client.abort()
+    rig.assertOver()
+    assert [each.cause for each in rig.events.refused] == [Cause.CLIENT_LEFT]
+    assert len(rig.proxy.halfClosed) == 0
+
+
+def test_endsBehindMuchEarlyData(makeRig: MakeRig) -> None:
+    """[F04] A FIN that waits behind more early data than is read counts as any other:
+    nobody gets around the bound by sending more."""
+    router = Undecided()
+    settings = {"halfClosedRequests": 1, "earlyDataLimit": 1000}
+    rig = makeRig(routers=[Named("undecided", router)], settings=settings)
+    destination = rig.serve()
+    early = noise(100_000)
+    clients = []
+    for _ in range(2):
+        clients.append(rig.client(connect() + early))
+        rig.flush()
+        clients[-1].end()
+        rig.flush()
+    assert len(rig.proxy.halfClosed) == 1
+    assert clients[1].received.startswith(b"HTTP/1.1 503 refused: half-closed ")
+    assert clients[1].closed
+    assert [each.cause for each in rig.events.refused] == [Cause.HALF_CLOSED]
+    # The other is served as if its octets had been read.
+    del router.asked[1]
+    router.answer()
+    rig.flush()
+    peer = destination.peers[-1]
+    assert (peer.received, peer.ended) == (early, True)
+    peer.end()
+    rig.flush()
+    assert clients[0].ended
+    rig.assertOver()
+    assert len(rig.proxy.halfClosed) == 0
+
+
+def test_resetBehindFinAndMuchEarlyData(makeRig: MakeRig) -> None:
+    """[F04] [TU-05] A reset behind such a FIN still cancels the step."""
+    settings = {"earlyDataLimit": 1000}
+    rig, client, _, _ = halfClosed(makeRig, noise(100_000), settings=settings)
+    assert len(rig.proxy.halfClosed) == 1
     client.abort()
     rig.assertOver()
     assert [each.cause for each in rig.events.refused] == [Cause.CLIENT_LEFT]

@@ -10,10 +10,11 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pytest
+from rig import logging
 from twisted.internet import asyncioreactor, epollreactor, selectreactor
 from twisted.internet.protocol import Factory, Protocol
 
@@ -54,6 +55,7 @@ class World:
         self.nested = NestedEpoll(self.reactor)
         self.watch = LeaveWatch(self.nested)
         self.left: list[str] = []
+        self.tellers = [partial(self.left.append, how) for how in ("left", "ended")]
         self.turnUntil(lambda: bool(factory.made))  # type: ignore[attr-defined]
         self.transport = factory.made[0].transport  # type: ignore[attr-defined]
 
@@ -86,8 +88,9 @@ def test_leavingIsSeenBehindAPause(
     world: World, how: str, ends: bool, data: bytes
 ) -> None:
     """[K9] [TU-05] [F04] The leaving of a client that is not read is told, once: a
-    reset, and a FIN only where that is leaving."""
-    world.watch.watch(world.transport, lambda: world.left.append("left"), ends)
+    reset, and a FIN only where that is of interest."""
+    ended = (lambda: world.left.append("ended")) if ends else None
+    world.watch.watch(world.transport, lambda: world.left.append("left"), ended)
     world.client.sendall(data)
     if "end" in how:
         world.client.shutdown(socket.SHUT_WR)
@@ -103,12 +106,12 @@ def test_leavingIsSeenBehindAPause(
     world.turnUntil(lambda: bool(world.left))
     for _ in range(5):
         world.reactor.iterate(0)
-    assert world.left == ["left"]
+    assert world.left == ["ended" if how == "end" else "left"]
 
 
 def test_dataIsNotLeaving(world: World) -> None:
     """[K9] Bytes that wait to be read are not a client that has left."""
-    world.watch.watch(world.transport, lambda: world.left.append("left"), True)
+    world.watch.watch(world.transport, *world.tellers)
     world.client.sendall(b"x" * 1000)
     for _ in range(10):
         world.reactor.iterate(0.001)
@@ -122,7 +125,7 @@ def test_noRoomToWatch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.ENOSPC, "no space left on device")
 
     monkeypatch.setattr(world.nested, "watch", full)
-    world.watch.watch(world.transport, lambda: world.left.append("left"), True)
+    world.watch.watch(world.transport, *world.tellers)
     world.client.close()
     for _ in range(5):
         world.reactor.iterate(0.001)
@@ -132,7 +135,7 @@ def test_noRoomToWatch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_unwatched(world: World) -> None:
     """[K4] Who is taken out of the epoll before it is closed is never told of."""
-    world.watch.watch(world.transport, lambda: world.left.append("left"), True)
+    world.watch.watch(world.transport, *world.tellers)
     world.watch.unwatch(world.transport)
     world.client.close()
     for _ in range(10):
@@ -149,14 +152,17 @@ def test_failureOfOneDropsNobodyElse(world: World) -> None:
     other = socket.create_connection(("127.0.0.1", world.port.getHost().port))
     made = world.port.factory.made
     world.turnUntil(lambda: len(made) == 2)
-    world.watch.watch(world.transport, fail, True)
-    world.watch.watch(made[1].transport, lambda: world.left.append("other"), True)
-    world.client.close()
-    for _ in range(5):
-        world.reactor.iterate(0.001)
-    other.close()
-    world.turnUntil(lambda: bool(world.left))
+    told = partial(world.left.append, "other")
+    world.watch.watch(world.transport, fail, fail)
+    world.watch.watch(made[1].transport, told, told)
+    with logging() as logged:
+        world.client.close()
+        for _ in range(5):
+            world.reactor.iterate(0.001)
+        other.close()
+        world.turnUntil(lambda: bool(world.left))
     assert world.left == ["other"]
+    assert len(logged.errors) == 1
     made[1].transport.abortConnection()
 
 

@@ -21,8 +21,10 @@ Therefore these requests are counted, and bounded for each client's address.
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any
 
+from txconnect.ownaddresses import unmapped
 from txconnect.settings import Settings
 from txconnect.transports import canHalfClose, wasReset
 from txconnect.tunnel.kernel.leaving import LeaveWatch
@@ -85,6 +87,21 @@ def _tlsConnection(transport: Any) -> Any:
     return handle if isinstance(handle, SSL.Connection) else None
 
 
+def _hostOf(peer: object) -> object:
+    """
+    Return the host by which a client is counted.
+
+    For an IPv6 address it is the network of 64 bits (RFC 4291, 2.5.4): one machine may
+    use as many addresses of it as it likes.
+    """
+    host = getattr(peer, "host", None)
+    try:
+        address = unmapped(ip_address(host or ""))
+    except ValueError:
+        return host
+    return address if address.version == 4 else int(address) >> 64
+
+
 class HalfClosedRequests:
     """
     The requests of one proxy whose client has sent FIN, by the client's address.
@@ -111,7 +128,7 @@ class HalfClosedRequests:
         @return: counts it no more, to be called once, before anything else watches
             the transport or closes it; L{None} if it would be over the bound.
         """
-        host = getattr(transport.getPeer(), "host", None)
+        host = _hostOf(transport.getPeer())
         count = self._counts.get(host, 0)
         if count >= most:
             return None

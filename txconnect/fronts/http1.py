@@ -22,6 +22,7 @@ another exchange.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol as Shape
 
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
@@ -170,6 +171,10 @@ class Http1Front(Protocol):
     def _noteInputEnded(self, exchange: Exchange) -> None:
         """Go on with the request of a client that has sent FIN."""
         self._inputEnded = True
+        self._countEnd(exchange)
+
+    def _countEnd(self, exchange: Exchange) -> None:
+        """Count the request of a client that has sent FIN, which need not be read yet."""
         self._forgetEnd = self._proxy.halfClosed.addRequest(
             self.transport,
             exchange.rules.settings.halfClosedRequests,
@@ -331,8 +336,10 @@ class Http1Front(Protocol):
         """See L{txconnect.exchange.ClientStream}."""
         exchange: Any = self._exchange
         self.transport.pauseProducing()
-        ends = exchange.rules.settings.halfClose != "carry"
-        self._proxy.resources.leaving.watch(self.transport, self._clientReset, ends)
+        ended = self._clientReset
+        if exchange.rules.settings.halfClose == "carry":
+            ended = partial(self._countEnd, exchange)
+        self._proxy.resources.leaving.watch(self.transport, self._clientReset, ended)
 
     def resumeReading(self) -> None:
         """See L{txconnect.exchange.ClientStream}."""

@@ -11,22 +11,22 @@ from __future__ import annotations
 
 class EarlyData:
     """
-    The early data of one request.
+    The early data of one request: one piece, because a piece for each read would cost
+    a client's single octets many times their size.
 
     @ivar paused: whether as much is held as may be; one read more may come.
     """
 
-    __slots__ = ("_held", "_size", "paused")
+    __slots__ = ("_held", "paused")
 
     def __init__(self) -> None:
-        self._held: list[bytes] = []
-        self._size = 0
+        self._held: bytes | bytearray = b""
         self.paused = False
 
     @property
     def size(self) -> int:
         """Return the number of octets held."""
-        return self._size
+        return len(self._held)
 
     def takeData(self, data: bytes, limit: int) -> bool:
         """
@@ -34,14 +34,19 @@ class EarlyData:
 
         @return: whether the client is to be paused now.
         """
-        self._held.append(data)
-        self._size += len(data)
-        if self._size < limit or self.paused:
+        # Mostly there is one read, which is kept as it came.
+        if not self._held:
+            self._held = data
+        elif isinstance(self._held, bytearray):
+            self._held += data
+        else:
+            self._held = bytearray(self._held + data)
+        if len(self._held) < limit or self.paused:
             return False
         self.paused = True
         return True
 
-    def release(self) -> list[bytes]:
-        """Return the octets held, in order, and hold them no more."""
-        held, self._held = self._held, []
-        return held
+    def release(self) -> bytes:
+        """Return the octets held, and hold them no more."""
+        held, self._held = self._held, b""
+        return bytes(held)

@@ -70,7 +70,7 @@ class Relay(Shape):
     canEndClient: bool
     canEndDestination: bool
 
-    def start(self, early: list[bytes]) -> None:
+    def start(self, early: bytes) -> None:
         """
         Begin.  The client has been sent its 200; C{early} is its early data, which
         goes to the destination before all else.

@@ -123,7 +123,7 @@ class Tunnel:
         self._undelivered = -1
         self.began = self._active = clock.seconds()
 
-    def begin(self, relay: Relay, early: list[bytes]) -> None:
+    def begin(self, relay: Relay, early: bytes) -> None:
         """Let C{relay} move bytes; the client has been sent its 200."""
         self.relay = relay
         self._registry.addTunnel(self)

@@ -221,7 +221,7 @@ class PairedRelay(KernelRelay):
         client.events = PairedLeg(legs, events, server, up, down, reactor)
         destination.events = PairedLeg(legs, events, far, down, up, reactor)
 
-    def start(self, early: list[bytes]) -> None:
+    def start(self, early: bytes) -> None:
         # The 200, then octets of the halves, then those that either leg has sent.
         if self.unsent:
             self._down.writeSink(self.unsent)

@@ -97,13 +97,13 @@ class KernelRelay:
             client.giveBack()
             raise
 
-    def start(self, early: list[bytes]) -> None:
+    def start(self, early: bytes) -> None:
         if self.unsent:
             self._down.writeSink(self.unsent)
         for data in self._down.source.held:
             self._down.takeData(data)
-        for data in early:
-            self._up.takeData(data)
+        if early:
+            self._up.takeData(early)
 
     def perform(self, action: Action) -> None:
         direction, act = _PERFORM[action]

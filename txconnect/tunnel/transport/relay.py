@@ -82,7 +82,7 @@ class TransportRelay:
         client, destination = self._client, self._destination
         return client.count + client.written + destination.count + destination.written
 
-    def start(self, early: list[bytes]) -> None:
+    def start(self, early: bytes) -> None:
         client, destination = self._client, self._destination
         # Both before a half is connected: its first write may fill a buffer.
         for side in (client, destination):
@@ -90,8 +90,8 @@ class TransportRelay:
         for side in (client, destination):
             side.connectHalf(side.transport if self._isStock else SideTransport(side))
         self._adoptClient(client)
-        for data in early:
-            client.dataReceived(data)
+        if early:
+            client.dataReceived(early)
         # Octets that it has read already have paused it; the halves may have, too.
         reading = destination.pauseReading() if self._leg.paused else None
         self._leg.adopt(destination, None if reading is None else reading.release)
