@@ -91,6 +91,7 @@ def test_unknown(client: object) -> None:
         ("1-2-3", "write a network such as"),
         ("-", "write a network such as"),
         ("[2001:db8::1]", "write 2001:db8::1"),
+        ("fe80::1%eth0", "has a zone, which is no part of a network: write fe80::1"),
         ("/etc/clients", "write @/etc/clients for a list in a file"),
         ("::ffff:10.0.0.0/104", "write the IPv4 network"),
     ],

@@ -135,6 +135,11 @@ def test_notKnowingRefuses(code: int, cause: Cause) -> None:
         (("010.0.0.0/8",), "is not a network"),
         (("10/8",), "is not a network"),
         (("::ffff:10.0.0.0/104",), "write the IPv4 network"),
+        (
+            ("fe80::1%eth0",),
+            "has a zone, which is no part of a network: write fe80::1$",
+        ),
+        (("fe80::%1/64",), "write fe80::/64$"),
         (("any", "10.0.0.0/8"), "give it alone"),
     ],
 )

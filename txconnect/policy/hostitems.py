@@ -21,7 +21,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 import attrs
 
-from txconnect.policy.itemlists import shownItem
+from txconnect.policy.itemlists import shownItem, withoutZone
 from txconnect.values import BadAuthority, IPAddress
 from txconnect.wire.authority import MAX_NAME, parseHost, parsePort
 
@@ -98,11 +98,11 @@ def _addressIn(text: str) -> IPAddress | None:
     if ":" not in text and not text[-1:].isdigit():
         return None
     try:
-        if text.startswith("[") and text.endswith("]"):
-            return IPv6Address(text[1:-1])
-        return ip_address(text)
+        inBrackets = text.startswith("[") and text.endswith("]")
+        address = IPv6Address(text[1:-1]) if inBrackets else ip_address(text)
     except ValueError:
         return None
+    return None if "%" in text else address
 
 
 def _explainBadItem(text: str) -> str:
@@ -110,7 +110,7 @@ def _explainBadItem(text: str) -> str:
     # The grammar refuses these too, in words that do not say what to write.
     if not text:
         return "it is empty; is there a comma too many?"
-    for explain in (_explainURL, _explainSlash, _explainMarks, _explainStar):
+    for explain in _EXPLANATIONS:
         words = explain(text)
         if words:
             return words
@@ -159,6 +159,15 @@ def _explainStar(text: str) -> str:
     near = "*" + rest if rest.startswith(".") else "*." + rest
     form = _orForm(near) or ", as in *.example.com"
     return f"a star is allowed only at the beginning, before a dot{form}"
+
+
+def _explainZone(text: str) -> str:
+    near = withoutZone(text)
+    form = _orForm(near) if near != text and ":" in near else ""
+    return f"a zone is no part of a host{form}" if form else ""
+
+
+_EXPLANATIONS = (_explainURL, _explainSlash, _explainMarks, _explainStar, _explainZone)
 
 
 def _explainOtherScript(text: str) -> str:

@@ -15,6 +15,7 @@ a second, once a change.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, Protocol, TypeVar
@@ -24,12 +25,13 @@ from twisted.logger import Logger
 from txconnect.errors import ConfigurationError
 from txconnect.rereading import RereadFile
 
-__all__ = ["AddsItems", "ItemList", "shownItem"]
+__all__ = ["AddsItems", "ItemList", "shownItem", "withoutZone"]
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at a file; a new version counts after two of these."""
 
 _SHOWN = 80
+_ZONE = re.compile(r"%[^\]/]*")
 _NESTED = "a file names no further file; give each in the argument"
 
 _log = Logger()
@@ -138,6 +140,16 @@ class ItemList(Generic[_Set]):
 def shownItem(item: str) -> str:
     """Return an item for a message, cut where it is too long."""
     return repr(item if len(item) <= _SHOWN else item[:_SHOWN] + "...")
+
+
+def withoutZone(item: str) -> str:
+    """
+    Return an item without the zone of an IPv6 address, C{%eth0} (RFC 4007, 11).
+
+    No request has one, and addresses are compared without it, so an item that has one
+    would cover more than it says.
+    """
+    return _ZONE.sub("", item)
 
 
 def _withAbsolutePath(item: str) -> str:

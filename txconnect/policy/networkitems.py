@@ -16,7 +16,7 @@ from ipaddress import (
     summarize_address_range,
 )
 
-from txconnect.policy.itemlists import shownItem
+from txconnect.policy.itemlists import shownItem, withoutZone
 
 __all__ = ["parseNetwork"]
 
@@ -30,7 +30,7 @@ def parseNetwork(text: str, forms: str) -> IPv4Network | IPv6Network:
     Read an item.
 
     @param forms: the right forms, for an item that is near none of them.
-    @raise ValueError: it is none, or has bits set after its prefix.
+    @raise ValueError: it is none, has bits set after its prefix, or has a zone.
     """
     try:
         network = ip_network(text)
@@ -40,6 +40,11 @@ def parseNetwork(text: str, forms: str) -> IPv4Network | IPv6Network:
     if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
         raise ValueError(
             f"{text!r} is IPv4 inside IPv6: write the IPv4 network, which covers both"
+        )
+    if "%" in text:
+        raise ValueError(
+            f"{shownItem(text)} has a zone, which is no part of a network: "
+            f"write {withoutZone(text)}"
         )
     return network
 
