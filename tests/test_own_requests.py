@@ -13,11 +13,13 @@ from zope.interface import implementer
 
 from txconnect.errors import ConfigurationError
 from txconnect.interfaces import IDestinationPolicy, IRequestHandler, ITunnelFields
+from txconnect.observers.lines import jsonLine, record
 from txconnect.testing import CHUNKS
-from txconnect.values import Answer, Cause, Deny, Named, Request
+from txconnect.values import Answer, Attempted, Cause, Deny, Named, Request
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: proxy.example\r\n\r\n"
 ADA = "Proxy-Authorization: Basic YWRhOmxvdmVsYWNl"
+WRONG = "Proxy-Authorization: Basic YWRhOndyb25n"
 
 
 @implementer(IRequestHandler)
@@ -85,12 +87,41 @@ def test_oneEvent() -> None:
     assert (event.cause, event.rule) == (Cause.ANSWERED, "page")
     assert event.reason == "GET /healthz: 200"
     assert event.request is not None and event.request.kind == "own"
+    assert event.attempted == Attempted("", "GET", "/healthz")
+
+
+@pytest.mark.parametrize(
+    ("path", "credentials", "cause", "user"),
+    [
+        ("/healthz", [ADA], Cause.ANSWERED, ""),
+        ("/other", [ADA], Cause.METHOD, ""),
+        ("/other", [], Cause.CREDENTIALS_MISSING, ""),
+        ("/other", [WRONG], Cause.CREDENTIALS_REFUSED, "ada"),
+    ],
+)
+def test_noQueryInTheEvent(
+    path: str, credentials: list[str], cause: Cause, user: str
+) -> None:
+    """[F12] [F60] A query may be a token: no event of such a request has it, however it
+    ends."""
+    target = f"{path}?token=sesame"
+    handler = Handler({"/healthz?token=sesame": Answer("well\n")})
+    rig = Rig(handlers=[handler], checkers=[users()])
+    asked(f"GET {target} HTTP/1.0", *credentials, rig=rig)
+    (event,) = rig.events.refused
+    assert event.cause is cause
+    assert event.attempted == Attempted(user, "GET", f"{path}?...")
+    assert "sesame" not in event.reason
+    assert "sesame" not in jsonLine(record(event, 0.0))
 
 
 def test_longTargetInTheEvent() -> None:
     path = "/" + "x" * 3000
     rig = Rig(handlers=[Handler({path: Answer(status=204)})])
     assert asked(f"GET {path} HTTP/1.0", rig=rig).startswith(b"HTTP/1.1 204 No Content")
+    assert len(rig.events.refused[0].reason) < 220
+    rig = Rig(handlers=[Handler({"/": Answer(status=204)})])
+    assert asked(f"{path[1:]} / HTTP/1.0", rig=rig).startswith(b"HTTP/1.1 204 ")
     assert len(rig.events.refused[0].reason) < 220
 
 
@@ -246,8 +277,7 @@ def test_credentialsFirst() -> None:
     for path in ("/healthz", "/other"):
         received = asked(f"GET {path} HTTP/1.0", rig=rig)
         assert received.startswith(b"HTTP/1.1 407 ")
-    wrong = "Proxy-Authorization: Basic YWRhOndyb25n"
-    assert asked("GET /healthz HTTP/1.0", wrong, rig=rig).startswith(b"HTTP/1.1 407 ")
+    assert asked("GET /healthz HTTP/1.0", WRONG, rig=rig).startswith(b"HTTP/1.1 407 ")
     assert not handler.asked
     assert asked("GET /healthz HTTP/1.0", ADA, rig=rig).startswith(b"HTTP/1.1 200 OK")
     (request,) = handler.asked

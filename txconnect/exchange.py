@@ -446,7 +446,9 @@ class Exchange:
         self._finish(closed)
 
     def _refusalEvent(self, refused: Refused) -> TunnelRefused:
-        decision = self._decision
+        decision, attempted = self._decision, refused.attempted
+        if decision is not None:
+            attempted = decision.claims(attempted)
         return TunnelRefused(
             refused.cause,
             refused.rule,
@@ -455,7 +457,7 @@ class Exchange:
             self.request,
             self._stream.client,
             self._resources.clock.seconds() - self._began,
-            refused.attempted,
+            attempted,
             () if decision is None else tuple(decision.notes),
         )
 

@@ -13,21 +13,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import chain
 
+import attrs
 from twisted.internet.defer import Deferred
 
 from txconnect.admission.decision import Admitted, Decision
 from txconnect.admission.hooks import HookCaller
 from txconnect.errors import Answered, Refused
 from txconnect.maybeasync import Steps
-from txconnect.values import Answer, Cause, Named, Request, TunnelInfo
+from txconnect.values import Answer, Attempted, Cause, Named, Request, TunnelInfo
 from txconnect.wire.answerfields import Fields, checkedFields
+from txconnect.wire.attempted import attemptedLine
 from txconnect.wire.http1.head import CONNECT
 from txconnect.wire.responses import answerResponse
 
 __all__ = ["OwnDecision", "fieldsFor"]
 
-_TARGET = 200
-"""Most characters of a target in an event's reason."""
+_ASKED = 200
+"""Most characters of a request line in an event's reason."""
 
 
 class OwnDecision(Decision):
@@ -58,15 +60,19 @@ class OwnDecision(Decision):
         """See L{HookCaller.isTellable}: an answer of a handler's, too."""
         return cause is Cause.ANSWERED or super().isTellable(cause)
 
+    def claims(self, attempted: Attempted | None) -> Attempted:
+        """See L{Decision.claims}: the request line, as of any that is not CONNECT."""
+        user = "" if attempted is None else attempted.user
+        return attrs.evolve(_lineOf(self.request), user=user)
+
     def _ask(self, handlers: Iterable[Named]) -> Steps[None]:
         for handler in handlers:
             answer = self.askHook(handler, handler.plugin.handle, self.request)
             if isinstance(answer, Deferred):
                 answer = yield answer
             if type(answer) is Answer:
-                raise Answered(
-                    handler.name, _reason(self.request, answer), answerResponse(answer)
-                )
+                reason = _reason(_lineOf(self.request), answer)
+                raise Answered(handler.name, reason, answerResponse(answer))
             if answer is not None:
                 raise self.wrongAnswer(handler, answer, "an Answer or None")
 
@@ -75,11 +81,17 @@ def _isOpen(handler: Named) -> bool:
     return getattr(handler.plugin, "withoutCredentials", False) is True
 
 
-def _reason(request: Request, answer: Answer) -> str:
-    target = request.target
-    if len(target) > _TARGET:
-        target = target[: _TARGET - 3] + "..."
-    return f"{request.method} {target}: {answer.status}"
+def _lineOf(request: Request) -> Attempted:
+    # A query may be a secret, and the log is not for it.
+    line = attemptedLine(request.method.encode("ascii"), request.target.encode("ascii"))
+    return line or Attempted()
+
+
+def _reason(line: Attempted, answer: Answer) -> str:
+    asked = f"{line.method} {line.target}"
+    if len(asked) > _ASKED:
+        asked = asked[: _ASKED - 3] + "..."
+    return f"{asked}: {answer.status}"
 
 
 def fieldsFor(decision: HookCaller, tunnel: TunnelInfo) -> Fields:

@@ -36,6 +36,7 @@ from txconnect.errors import Refused, causeOf
 from txconnect.maybeasync import Steps, settle
 from txconnect.values import (
     Allow,
+    Attempted,
     Cause,
     Identity,
     IPAddress,
@@ -169,6 +170,15 @@ class Decision(HookCaller):
         return Admitted(
             self.request, route, tuple(addresses), tuple(self.notes), seconds
         )
+
+    def claims(self, attempted: Attempted | None) -> Attempted | None:
+        """
+        Return what the event of a refusal tells of the request beside its authority,
+        proved by nothing.
+
+        @param attempted: what the refusal itself tells of it.
+        """
+        return attempted
 
     def judgeName(self) -> Steps[None]:
         """Go on if every policy allows the name."""
