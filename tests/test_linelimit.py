@@ -49,6 +49,15 @@ def test_aPeriodBeginsWithItsFirstLine() -> None:
     assert limit.admit(1) is None
 
 
+def test_aPeriodIsOverAtItsEnd() -> None:
+    """[F15] To the second."""
+    clock = Clock()
+    limit = LineLimit(clock, lines=1, period=60)
+    limit.admit(1)
+    clock.advance(60)
+    assert limit.admit(1) == LeftOut()
+
+
 def test_aClockThatIsSetBack() -> None:
     """[F15] It silences nothing."""
     clock = Clock()

@@ -159,6 +159,14 @@ def test_badItemsStopStartUp(
     assert len(message) < 250
 
 
+def test_everyPortIsNoPort() -> None:
+    """[F31] An item with the lowest port covers that one, and opens no other."""
+    policy = HostsPolicy("a.test:1", "192.0.2.1:1")
+    for host in ("a.test", "192.0.2.1"):
+        asked = [Request(Authority.parse(f"{host}:{port}")) for port in (1, 2, 443)]
+        assert [type(policy.decide(each)) for each in asked] == [Allow, Deny, Deny]
+
+
 def test_longItemsAreCut() -> None:
     """A line without an end does not fill the log."""
     with pytest.raises(ValueError) as caught:

@@ -101,6 +101,17 @@ def test_answersThatCannotBeSent(parts: Any, said: str) -> None:
         Answer(**parts)
 
 
+@pytest.mark.parametrize("status", [200, 204, 406, 408, 599])
+def test_statusesThatCanBeSent(status: int) -> None:
+    """[F60] The first and the last, and those beside what cannot be."""
+    assert Answer(status=status).status == status
+
+
+def test_theLongestContent() -> None:
+    """[F60] A MiB, and no octet more."""
+    assert len(Answer(b"x" * 1024 * 1024).content) == CONTENT
+
+
 @pytest.mark.parametrize("content", [None, 1, bytearray(b"x"), ["x"]])
 def test_contentOfAnotherType(content: Any) -> None:
     with pytest.raises(TypeError, match="the content is text or bytes, not"):

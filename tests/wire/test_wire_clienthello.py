@@ -81,6 +81,7 @@ def test_whatFollowsInItsOwnRecordIsNotRead() -> None:
         (b"example.com.", "example.com"),
         (b"a_b.example", "a_b.example"),
         (b"localhost", "localhost"),
+        (b"a", "a"),
         (b"192.0.2.1", "192.0.2.1"),
         (b"a" * 63 + b".example", "a" * 63 + ".example"),
     ],
@@ -198,6 +199,34 @@ def test_theWholeMessageHasABound() -> None:
     assert read([many]) == said
     assert read([many[at : at + 999] for at in range(0, len(many), 999)]) == said
     assert read([many + bytes(60000)]) == said
+
+
+def test_theLengthHasThreeOctets() -> None:
+    """[F54] A high octet of the length is no mere decoration: what it announces is too
+    long, and is not read as the short message that its other octets announce."""
+    short = bytearray(message(hostName(b"a.example")))
+    short[1] = 1
+    assert "longer than 16384 octets" in str(readAll(records(bytes(short))))
+
+
+def test_refusedAtTheFirstWrongOctet() -> None:
+    """[F54] Nothing more is waited for."""
+    assert read([b"\x16"]) is None
+    assert read([b"\x16\x02"]) == NO_TLS
+    assert read([b"\x16\x03"]) is None
+
+
+def test_noMoreIsHeldThanTheBound() -> None:
+    """[F54] Of a message that is not whole at the bound, whatever comes at once; one
+    octet ahead of it more may come."""
+    content = b"\x01" + (MOST - 9).to_bytes(3) + bytes(MOST - 9)
+    many = records(content, (4000,) * 4)
+    assert read([many[: MOST - 1]]) is None
+    assert "longer than 16384" in str(read([many[:MOST]]))
+    parser = ClientHelloParser()
+    with pytest.raises(BadClientHello):
+        parser.feed(many + bytes(1_000_000))
+    assert len(parser._raw) + len(parser._message) <= MOST
 
 
 def test_aFewOctetsAreNothingYet() -> None:

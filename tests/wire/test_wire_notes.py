@@ -75,6 +75,10 @@ def test_bounds() -> None:
     """[F20] The text is bounded, and so is what comes of it."""
     with pytest.raises(BadNote, match="at most 500"):
         parseNote("x" * (LONGEST + 1))
+    longest = parseNote("x" * LONGEST).fill(VALUES)
+    assert len(longest) == LONGEST
+    whole = parseNote("%{host}" * 4).fill({**VALUES, "host": "x" * 250})
+    assert whole == "x" * 1000
     note = parseNote("%{host}" * (LONGEST // 7))
     filled = note.fill({**VALUES, "host": "x" * 253})
     assert len(filled) == 1000
