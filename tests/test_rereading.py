@@ -187,6 +187,21 @@ def test_everyFewSeconds(tmp_path: Path) -> None:
     assert watched.content == [b"two"]
 
 
+def test_noMoreLooksThanThat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[F31] However often the content is asked for, the file is looked at once in a
+    period."""
+    watched = Watched(tmp_path / "list", every=2.0)
+    looks: list[str] = []
+    look = rereading._signatureOf
+    monkeypatch.setattr(
+        rereading, "_signatureOf", lambda path: (looks.append(path), look(path))[1]
+    )
+    for _ in range(40):
+        watched.now += 0.5
+        assert watched.content == [b"one"]
+    assert len(looks) == 10
+
+
 def test_firstVersion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A first version that is missing, bad or too long is an error at once."""
     path = tmp_path / "list"
@@ -205,7 +220,7 @@ def test_firstVersion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 class Settling:
     """A file that must rest before it is read, with both its clocks."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, every: float = 1.0) -> None:
         self.path = path
         self.now = 1000.0
         # Seconds since the file's last change, by the clock of its server.
@@ -215,7 +230,7 @@ class Settling:
             path,
             parse,
             "the list",
-            every=1.0,
+            every=every,
             settle=1.0,
             seconds=lambda: self.now,
             wall=lambda: os.stat(path).st_ctime_ns / 1e9 + self.age,
@@ -264,6 +279,29 @@ def test_otherClock(settling: Settling, skew: float) -> None:
     assert settling.lookAfter(1.0) == [b"one"]
     settling.age = skew
     assert settling.lookAfter(1.0) == [b"two"]
+
+
+def test_otherClockAndManyLooks(tmp_path: Path) -> None:
+    """[F31] By this process's clock, too, it must have rested, and not only be the same
+    at two looks."""
+    settling = Settling(tmp_path / "list", every=0.25)
+    settling.write(b"two\n")
+    settling.age = -3600.0
+    for _ in range(4):
+        assert settling.lookAfter(0.25) == [b"one"]
+    assert settling.lookAfter(0.25) == [b"two"]
+
+
+def test_restlessFromFiveSecondsOn(
+    settling: Settling, logged: list[tuple[str, str]]
+) -> None:
+    """[F31] Who writes a long list in pieces is not complained about at once."""
+    for number in range(6):
+        assert logged == []
+        settling.write(b"%d\n" % number)
+        settling.age = -0.9
+        settling.lookAfter(1.0)
+    assert len(logged) == 1
 
 
 def test_restless(settling: Settling, logged: list[tuple[str, str]]) -> None:
