@@ -257,6 +257,12 @@ class Secure:
     def _said(self, directory: Path) -> str:
         return (directory / "output").read_text()
 
+    def connected(self) -> ssl.SSLSocket:
+        """Return a connection whose handshake is over."""
+        address = ("127.0.0.1", self.proxy.securePort)
+        client = socket.create_connection(address, DEADLINE)
+        return self._trust.wrap_socket(client, server_hostname="localhost")
+
     def talk(self, data: bytes) -> bytes:
         """Send octets and C{close_notify} in one piece, and return all that comes."""
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -308,6 +314,19 @@ def test_closeNotifyAheadOfTheAnswer(secure: Callable[..., Secure]) -> None:
         answer = proxy.talk(head(server.authority) + b"words")
     assert answer == ESTABLISHED + b"you said words"
     record = proxy.proxy.told(event="closed", authority=server.authority)
+    assert (record["closed"], record["up"]) == ("client", 5)
+
+
+def test_closeNotifyBehindTheAnswer(secure: Callable[..., Secure]) -> None:
+    """[F04] Behind the 200 it ends the tunnel: nothing keeps it from Twisted there."""
+    proxy = secure()
+    with Server(afterTheEnd) as server, proxy.connected() as client:
+        client.sendall(head(server.authority))
+        assert client.recv(1000) == ESTABLISHED
+        client.sendall(b"words")
+        with suppress(OSError):
+            client.unwrap()
+        record = proxy.proxy.told(event="closed", authority=server.authority)
     assert (record["closed"], record["up"]) == ("client", 5)
 
 
