@@ -52,7 +52,7 @@ from txconnect.testing import (
     scriptedLookup,
 )
 from txconnect.tunnel.pair import ProxyClient, ProxyServer
-from txconnect.values import Allow, Cause, Closed, Deny, Named
+from txconnect.values import Allow, Cause, Closed, Deny, Named, Route
 
 
 @pytest.fixture(autouse=True)
@@ -633,3 +633,47 @@ class TestSettings:
         assert pool.started
         rig.proxy.stopService()
         assert not pool.started
+
+
+class TestWrongKinds:
+    """[F57] What is no plugin, where it is given: one sentence, before any request."""
+
+    @pytest.mark.parametrize(
+        ("make", "sentence"),
+        [
+            (
+                lambda: ConnectProxyFactory([]),
+                "reactor: give a reactor first, not a value of type list",
+            ),
+            (
+                lambda: ConnectProxyFactory(MemoryNetwork(), Settings()),
+                "proxy: give a ConnectProxy, not a value of type Settings; every other "
+                "argument has its keyword",
+            ),
+            (
+                lambda: ConnectProxy(
+                    MemoryNetwork(),
+                    routes=[Route.through("gate", lambda request, addresses: None)],
+                ),
+                "routes: the Route 'gate' says where to, and not which requests: return "
+                "it from a router, and give that as routers=[...]",
+            ),
+            (
+                lambda: ConnectProxy(MemoryNetwork(), routes=[3128]),
+                "routes: an int is no route: give a text, as of --route",
+            ),
+            (
+                lambda: ConnectProxy(MemoryNetwork(), handlers=["health"]),
+                "handler 'str': it is a str, which does not provide IRequestHandler",
+            ),
+            (
+                lambda: ConnectProxy(MemoryNetwork(), tunnelFields=[("X-A", "b")]),
+                "tunnelFields 'tuple': it is a tuple, which does not provide "
+                "ITunnelFields",
+            ),
+        ],
+    )
+    def test_sentence(self, make: Any, sentence: str) -> None:
+        with pytest.raises(ConfigurationError) as caught:
+            make()
+        assert str(caught.value) == sentence

@@ -122,7 +122,7 @@ def test_asyncObserverStopsTheStart() -> None:
     with pytest.raises(ConfigurationError) as caught:
         ConnectProxy(MemoryNetwork(), observers=[decorated])
     assert str(caught.value) == (
-        "'watch': its observe is an async def, and nobody awaits it: write a plain "
+        "observer 'watch': its observe is an async def, and nobody awaits it: write a plain "
         "def, and let that start what has to wait"
     )
 
@@ -148,3 +148,100 @@ def test_hookWithoutItsInterface() -> None:
         "; it has observe(): decorate its class with @implementer(ITrafficObserver)"
     )
     assert "\n" not in text
+
+
+@implementer(IDestinationPolicy)
+class Misspelt:
+    def decied(self, request: Any) -> Any:
+        return Allow()
+
+
+@implementer(IDestinationPolicy)
+class WithoutParameter:
+    def decide(self) -> Any:
+        return Allow()
+
+
+@implementer(IDestinationPolicy)
+class WithTwo:
+    def decide(self, request: Any, more: Any) -> Any:
+        return Allow()
+
+
+@implementer(IDestinationPolicy)
+class WithNumber:
+    decide = 3
+
+
+@implementer(IAuthScheme)
+class Empty:
+    pass
+
+
+def bare(request: Any) -> Any:
+    return Allow()
+
+
+@pytest.mark.parametrize(
+    ("role", "plugin", "sentence"),
+    [
+        (
+            IDestinationPolicy,
+            Misspelt(),
+            "it has no decide(request), which IDestinationPolicy asks for; is 'decied' "
+            "meant to be it?",
+        ),
+        (
+            IDestinationPolicy,
+            WithoutParameter(),
+            "its decide() takes too few arguments: it is called as decide(request)",
+        ),
+        (
+            IDestinationPolicy,
+            WithTwo(),
+            "its decide(request, more) needs too many arguments: it is called as "
+            "decide(request)",
+        ),
+        (
+            IDestinationPolicy,
+            WithNumber(),
+            "its decide is an int; it is called as decide(request)",
+        ),
+        (
+            IAuthScheme,
+            Empty(),
+            "it has no name and no challenge(reason, realm) and no parse(attempt), "
+            "which IAuthScheme asks for",
+        ),
+        (
+            ITrafficTap,
+            None,
+            "it is None, which does not provide ITrafficTap",
+        ),
+        (
+            ITrafficTap,
+            "sni:secret",
+            "it is a str, which does not provide ITrafficTap",
+        ),
+        (
+            IDestinationPolicy,
+            bare,
+            "it is a bare function, which does not provide IDestinationPolicy: decorate "
+            "it with @policyPlugin(NAME, SUMMARY) of txconnect",
+        ),
+        (
+            IReopens,
+            bare,
+            "it is a bare function, which does not provide IReopens",
+        ),
+        (
+            ITrafficObserver,
+            Plain,
+            "it is the class Plain, which does not provide ITrafficObserver; it has "
+            "observe(): decorate its class with @implementer(ITrafficObserver)",
+        ),
+    ],
+)
+def test_wordsForWhatIsNoPlugin(role: Any, plugin: object, sentence: str) -> None:
+    """[F57] One sentence, without zope's own and without an address in memory."""
+    assert refusal(role, plugin) == sentence

@@ -1,19 +1,28 @@
 """
 Roles: whether an object is what its interface says.
 
-zope's own verification looks at names and parameters.  Added here is what it cannot
-see: a hook that is an C{async def} where nobody awaits the answer, which would be
-called, do nothing, and look as if it worked.
+zope's own verification looks at names and parameters; its findings are put into plain
+sentences.  Added here is what it cannot see: a hook that is an C{async def} where nobody
+awaits the answer, which would be called, do nothing, and look as if it worked.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from types import FunctionType, MethodType
+from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker
 from zope.interface import Interface, implementedBy
-from zope.interface.exceptions import Invalid
+from zope.interface.exceptions import (
+    BrokenImplementation,
+    BrokenMethodImplementation,
+    Invalid,
+)
+from zope.interface.interface import Method
 from zope.interface.verify import verifyObject
 
 from txconnect.errors import ConfigurationError
@@ -28,7 +37,13 @@ from txconnect.interfaces import (
     ITrafficTap,
 )
 
-__all__ = ["ROLES", "isCoroutineFunction", "missingRole", "verifyRole"]
+__all__ = [
+    "ROLES",
+    "describedValue",
+    "isCoroutineFunction",
+    "missingRole",
+    "verifyRole",
+]
 
 ROLES: dict[type[Interface], str] = {
     IDestinationPolicy: "decide",
@@ -51,6 +66,22 @@ _AT_ONCE: dict[type[Interface], tuple[str, ...]] = {
 }
 """The hooks whose answers nobody waits for."""
 
+_DECORATORS: dict[type[Interface], str] = {
+    IDestinationPolicy: "policyPlugin",
+    IAddressPolicy: "addressPolicyPlugin",
+    IRouter: "routerPlugin",
+    ITrafficObserver: "observerPlugin",
+    ITrafficTap: "tapPlugin",
+    IPairFactory: "pairPlugin",
+}
+"""The decorators that make a function serve in a role."""
+
+_MISTAKES = {
+    "implementation doesn't allow enough arguments": "takes too few arguments",
+    "implementation requires too many arguments": "needs too many arguments",
+}
+"""zope's findings about parameters, in the words of Python's own messages."""
+
 
 def verifyRole(role: type[Interface], plugin: object) -> None:
     """
@@ -59,17 +90,12 @@ def verifyRole(role: type[Interface], plugin: object) -> None:
     @param role: an interface of L{txconnect.interfaces}, or a checker's.
     @raise ConfigurationError: it cannot; in one sentence, without its name.
     """
-    if isinstance(plugin, type) and role in implementedBy(plugin):
-        raise ConfigurationError(
-            f"it is the class {plugin.__name__}: give an object of it, "
-            f"{plugin.__name__}(...)"
-        )
+    if not role.providedBy(plugin):
+        raise ConfigurationError(missingRole((role,), plugin))
     try:
         verifyObject(role, plugin)
     except Invalid as error:
-        # zope writes its messages on several lines.
-        sentence = " ".join(str(error).split())
-        raise ConfigurationError(sentence + missingRole((role,), plugin)) from None
+        raise ConfigurationError(_brokenRole(role, plugin, error)) from None
     for hook in _AT_ONCE.get(role, ()):
         if isCoroutineFunction(getattr(plugin, hook)):
             raise ConfigurationError(
@@ -78,20 +104,95 @@ def verifyRole(role: type[Interface], plugin: object) -> None:
             )
 
 
-def missingRole(roles: tuple[type[Interface], ...], plugin: object) -> str:
+def missingRole(roles: Sequence[type[Interface]], plugin: object) -> str:
     """
-    Return a hint for an object that has a role's hook and does not say that it has
-    the role, as C{"; it has decide(): ..."}; or nothing.
+    Return the sentence about an object that has none of several roles: what it is,
+    and the nearest remedy.
     """
+    names = [role.__name__ for role in roles]
+    wanted = f"provides none of {', '.join(names)}"
+    if len(names) < 3:
+        wanted = f"does not provide {' or '.join(names)}"
+    if isinstance(plugin, type):
+        if any(role in implementedBy(plugin) for role in roles):
+            return (
+                f"it is the class {plugin.__name__}: give an object of it, "
+                f"{plugin.__name__}(...)"
+            )
+        return f"it is the class {plugin.__name__}, which {wanted}" + _hookHint(
+            roles, plugin
+        )
+    if isinstance(plugin, FunctionType | MethodType | functools.partial):
+        return f"it is a bare function, which {wanted}" + _decoratorHint(roles)
+    return f"it is {describedValue(plugin)}, which {wanted}" + _hookHint(roles, plugin)
+
+
+def describedValue(value: object) -> str:
+    """
+    Return a wrong value in words, for a message.  A text is not repeated: it may hold
+    a secret.
+    """
+    if value is None or isinstance(value, bool):
+        return repr(value)
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    name = type(value).__name__
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+
+
+def _hookHint(roles: Sequence[type[Interface]], plugin: object) -> str:
     for role in roles:
         hook = ROLES.get(role)
         if hook and callable(getattr(plugin, hook, None)):
-            if not role.providedBy(plugin):
-                return (
-                    f"; it has {hook}(): decorate its class with "
-                    f"@implementer({role.__name__})"
-                )
+            return (
+                f"; it has {hook}(): decorate its class with "
+                f"@implementer({role.__name__})"
+            )
     return ""
+
+
+def _decoratorHint(roles: Sequence[type[Interface]]) -> str:
+    names = [_DECORATORS[role] for role in roles if role in _DECORATORS]
+    if not names:
+        return ""
+    shown = " or ".join(f"@{name}(NAME, SUMMARY)" for name in names)
+    return f": decorate it with {shown} of txconnect"
+
+
+def _brokenRole(role: type[Interface], plugin: object, error: Invalid) -> str:
+    """Put what zope has found into one sentence; what is missing comes first."""
+    found = getattr(error, "exceptions", (error,))
+    missing = [each.name for each in found if isinstance(each, BrokenImplementation)]
+    if missing:
+        forms = " and no ".join(map(_formOf, missing))
+        near = get_close_matches(_nameOf(missing[0]), dir(plugin), 1)
+        hint = f"; is {near[0]!r} meant to be it?" if near else ""
+        return f"it has no {forms}, which {role.__name__} asks for{hint}"
+    if isinstance(found[0], BrokenMethodImplementation):
+        return _brokenHook(plugin, found[0])
+    return " ".join(str(error).split())
+
+
+def _nameOf(attribute: object) -> str:
+    return str(getattr(attribute, "__name__", attribute))
+
+
+def _formOf(attribute: object) -> str:
+    called = attribute.getSignatureString() if isinstance(attribute, Method) else ""
+    return f"{_nameOf(attribute)}{called}"
+
+
+def _brokenHook(plugin: object, found: BrokenMethodImplementation) -> str:
+    method: Any = found.method
+    name = method.__name__
+    own = getattr(plugin, name)
+    called = f"{name}{method.getSignatureString()}"
+    try:
+        written = f"{name}{_withoutTypes(inspect.signature(own))}"
+    except (TypeError, ValueError):
+        return f"its {name} is {describedValue(own)}; it is called as {called}"
+    mistake = _MISTAKES.get(str(found.mess), str(found.mess))
+    return f"its {written} {mistake}: it is called as {called}"
 
 
 def isCoroutineFunction(hook: Callable[..., object]) -> bool:
@@ -102,3 +203,9 @@ def isCoroutineFunction(hook: Callable[..., object]) -> bool:
         for test in (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
         for each in (hook, type(hook).__call__)
     )
+
+
+def _withoutTypes(signature: inspect.Signature) -> inspect.Signature:
+    empty = inspect.Parameter.empty
+    plain = [each.replace(annotation=empty) for each in signature.parameters.values()]
+    return signature.replace(parameters=plain, return_annotation=empty)

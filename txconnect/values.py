@@ -425,6 +425,16 @@ class TunnelEstablished:
 
     tunnel: TunnelInfo
 
+    @property
+    def request(self) -> Request:
+        """Return the request of the tunnel."""
+        return self.tunnel.request
+
+    @property
+    def id(self) -> str:
+        """Return the id of the request."""
+        return self.tunnel.request.id
+
 
 @attrs.frozen
 class TunnelClosed:
@@ -448,6 +458,16 @@ class TunnelClosed:
     down: int
     seconds: float
     reason: Closed
+
+    @property
+    def request(self) -> Request:
+        """Return the request of the tunnel."""
+        return self.tunnel.request
+
+    @property
+    def id(self) -> str:
+        """Return the id of the request."""
+        return self.tunnel.request.id
 
 
 @attrs.frozen

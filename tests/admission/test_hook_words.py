@@ -76,8 +76,17 @@ def test_denyWithAWrongCause(cause: Any, mistake: str, logged: Logged) -> None:
 
 
 def test_wrongTypeIsSaidWithTheRightOnes(logged: Logged) -> None:
-    """[F61] Without a word about causes."""
-    assert reasonFor(None)[0] == "it answered NoneType, not Allow or Deny"
+    """[F61] Without a word about causes; the usual slips with their remedy."""
+    wanted = "not Allow or Deny"
+    for answer, words in (
+        (None, f"None, {wanted}: one of its ways ends without a return"),
+        (True, f"True, {wanted}"),
+        (Allow, f"the class Allow, {wanted}: write Allow(...)"),
+        (Deny, f"the class Deny, {wanted}: write Deny(...)"),
+        ("allow", f"a str, {wanted}"),
+        (OSError(), f"an OSError, {wanted}"),
+    ):
+        assert reasonFor(answer)[0] == f"it answered {words}"
 
 
 def test_timeoutOfAHookIsLogged(logged: Logged) -> None:

@@ -78,3 +78,11 @@ def test_interfaces() -> None:
     assert verifyObject(ITrafficObserver, counters)
     assert verifyObject(IService, counters)
     assert counters.name is None
+
+
+def test_everyEventHasItsRequest() -> None:
+    """An observer that keeps something for each request needs no case for its key."""
+    for event in (TunnelEstablished(TUNNEL), CLOSED, REFUSED):
+        assert event.request is not None
+        assert event.id == event.request.id
+    assert UNPARSED.request is None and UNPARSED.id

@@ -4,6 +4,9 @@ The argument of a plugin: items, keys, and C{\} before what would split them.
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -81,3 +84,19 @@ def test_messagesRepeatALittleOfAnArgument() -> None:
     assert shownText("") == "''"
     assert shownText("a\x1b[2J") == r"'a\x1b[2J'"
     assert shownText("x" * 500) == "x" * 117 + "..."
+
+
+@pytest.mark.parametrize(
+    ("build", "sentence"),
+    [
+        ("package.module.Class", "write package.module:Class"),
+        (":Class", "':Class' is no place of a class or function"),
+        ("package:", "'package:' is no place of a class or function"),
+        (object(), "an object makes no plugin: give a class, a function, or its place"),
+        (None, "None makes no plugin"),
+    ],
+)
+def test_declaredWithoutAClass(build: Any, sentence: str) -> None:
+    """[F57] Where it is declared, and not where it is first used."""
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        policyFactory("mine", "Mine.", build)

@@ -277,3 +277,13 @@ def test_aFileOpensNotEverything(listed: Listed, word: str) -> None:
     listed.put(f"{word}\n")
     with pytest.raises(ConfigurationError, match=f"networks:{word}"):
         NetworksPolicy(listed.item)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [HostsPolicy, DenyHostsPolicy, NetworksPolicy, ClientsPolicy],
+)
+def test_listInsteadOfItems(policy: Any) -> None:
+    """[F57] C{HostsPolicy(["a.example"])} is the usual slip."""
+    with pytest.raises(ValueError, match="an item is a text, not of type list; give"):
+        policy(["192.0.2.1"])

@@ -235,16 +235,16 @@ def test_decideAsksNoAddressOfADeniedName() -> None:
 def test_decideAsksOneStep() -> None:
     assert decide(Both(Allow("name")), at="name") == Allow("name")
     assert decide(Both(Deny("no")), at="address") == Allow("IPv4")
-    with pytest.raises(AssertionError, match="Says .* provides no IAddressPolicy"):
+    with pytest.raises(AssertionError, match="Says .* does not provide IAddressPolicy"):
         decide(Says(Allow()), at="address")
-    with pytest.raises(AssertionError, match="provides no IDestinationPolicy"):
+    with pytest.raises(AssertionError, match="does not provide IDestinationPolicy"):
         decide(SaysOfAddress(Allow()), at="name")
 
 
 def test_decideWantsAPolicy() -> None:
     """A bare function is the usual slip."""
     with pytest.raises(
-        AssertionError, match="<lambda> .* provides no policy interface"
+        AssertionError, match="<lambda> .* decorate it with @policyPlugin"
     ):
         decide(lambda request: Allow())
 
@@ -406,10 +406,10 @@ class TooFew:
 @pytest.mark.parametrize(
     ("policy", "sentence"),
     [
-        (object(), "object provides neither IDestinationPolicy nor IAddressPolicy"),
-        (Unwritten(), r"Unwritten: .*decide\(request\).* attribute was not provided"),
-        (TooFew(), "TooFew: .*doesn't allow enough arguments"),
-        (Says(None), "Says: it answered NoneType, not Allow"),
+        (object(), "does not provide IDestinationPolicy or IAddressPolicy"),
+        (Unwritten(), r"Unwritten: it has no decide\(request\), which IDest"),
+        (TooFew(), r"TooFew: its decide\(\) .*takes too few arguments"),
+        (Says(None), "Says: it answered None, not Allow"),
         (SaysOfAddress(raising), "SaysOfAddress: ZeroDivisionError"),
         (
             Says(lambda request: Allow(request.identity.user)),
@@ -455,7 +455,7 @@ def unreadable(*arguments: Any) -> Any:
 @pytest.mark.parametrize(
     ("scheme", "sentence"),
     [
-        (object(), "object: .*failed to implement interface"),
+        (object(), "object: it is an object, which does not provide I"),
         (Scheme("Two words"), "its name, 'Two words', is no token"),
         (Scheme(b"Mine"), "its name, b'Mine', is no token"),
         (Scheme(challenge=lambda realm: "Mine"), "is not one line of ASCII in bytes"),
@@ -494,7 +494,7 @@ UNCALLABLE: Any = Route("x", None)  # type: ignore[arg-type]
 @pytest.mark.parametrize(
     ("router", "sentence"),
     [
-        (object(), "object: .*failed to implement interface"),
+        (object(), "object: it is an object, which does not provide I"),
         (Routes("direct"), "it answered str, not a Route or None"),
         (Routes(lambda _: succeed(1)), "it answered int, not a Route or None"),
         (Routes(raising), "Routes raised over a sample request: ZeroDivisionError"),
@@ -528,7 +528,7 @@ async def hearLater(event: Any) -> None:
 @pytest.mark.parametrize(
     ("observer", "sentence"),
     [
-        (object(), "object: .*failed to implement interface"),
+        (object(), "object: it is an object, which does not provide I"),
         (Observes(raising), "Observes raised over TunnelRefused: ZeroDivisionError"),
         (Observes(lambda event: event.request.id), "AttributeError: 'NoneType'"),
         (Observes(hearLater), "returned something to wait for"),
@@ -628,9 +628,9 @@ def decodes(direction: Any, data: bytes) -> None:
 @pytest.mark.parametrize(
     ("tap", "sentence"),
     [
-        (object(), "object: .*failed to implement interface"),
+        (object(), "object: it is an object, which does not provide I"),
         (Taps(5), "it answered int, not a callable or None"),
-        (AsyncTap(), "it answered coroutine, not a callable or None"),
+        (AsyncTap(), "its tap is an async def, and nobody awaits it"),
         (Taps(lambda data: None), "raised over bytes up: TypeError"),
         (Taps(waits), "something to wait for over bytes up; a verdict comes at once"),
         (Taps(failsAtTheEnd), "raised over the end up: IndexError"),
@@ -658,7 +658,7 @@ TWICE = Protocol()
 @pytest.mark.parametrize(
     ("factory", "sentence"),
     [
-        (object(), "object: .*failed to implement interface"),
+        (object(), "object: it is an object, which does not provide I"),
         (Pairs(Protocol), "it built Protocol, not a pair of protocols"),
         (Pairs(lambda: (Protocol(),)), "it built tuple, not a pair"),
         (
@@ -753,7 +753,7 @@ class Plugin:
         (Plugin(summary=" "), "", "its summary is no sentence on one line"),
         (Plugin(argumentHelp="a\nb"), "", "its argumentHelp is no text on one line"),
         (Plugin(made=None), "", "it made NoneType, which provides none of IDest"),
-        (Plugin(made=Says(None)), "", "Says: it answered NoneType"),
+        (Plugin(made=Says(None)), "", "Says: it answered None"),
         (Plugin(), "x", "mine refused the argument 'x': it takes no argument; give"),
     ],
 )

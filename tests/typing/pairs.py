@@ -11,7 +11,13 @@ from twisted.internet import reactor
 from twisted.internet.interfaces import IAddress
 from zope.interface import implementer
 
-from txconnect import ConnectProxyFactory, ProxyClient, ProxyServer, TunnelInfo
+from txconnect import (
+    ConnectProxyFactory,
+    ProxyClient,
+    ProxyServer,
+    TunnelInfo,
+    pairPlugin,
+)
 from txconnect.interfaces import IPairFactory
 
 
@@ -68,6 +74,12 @@ class Single:
         return Upper()
 
 
+@pairPlugin("upper", "Upper case.")
+def decorated(tunnel: TunnelInfo) -> tuple[Upper, ProxyClient]:
+    """A function is enough."""
+    return Upper(), ProxyClient()
+
+
 def own(factory: IPairFactory) -> None:
     """What is annotated with the interface is taken."""
     ConnectProxyFactory(reactor, pairFactory=factory)
@@ -75,4 +87,5 @@ def own(factory: IPairFactory) -> None:
 
 ConnectProxyFactory(reactor, pairFactory=Upperer())
 ConnectProxyFactory(reactor, pairFactory=Plain())
+ConnectProxyFactory(reactor, pairFactory=decorated)
 ConnectProxyFactory(reactor, pairFactory=Single())  # type: ignore[arg-type]

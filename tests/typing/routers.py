@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from zope.interface import implementer
 
 from txconnect import ConnectProxyFactory, IPAddress, Request, Route
+from txconnect.client import ConnectEndpoint, Socks5Endpoint, tunnelEndpoint
 from txconnect.interfaces import IRouter
 
 GATEWAY = TCP4ClientEndpoint(reactor, "192.0.2.7", 3128)
@@ -24,6 +25,15 @@ GATEWAY = TCP4ClientEndpoint(reactor, "192.0.2.7", 3128)
 def judged(request: Request, addresses: Sequence[IPAddress]) -> TCP4ClientEndpoint:
     """Answer at once."""
     return TCP4ClientEndpoint(reactor, str(addresses[0]), request.authority.port)
+
+
+def beyond(request: Request, addresses: Sequence[IPAddress]) -> ConnectEndpoint:
+    """Answer with an endpoint of the client, through others of it and of Twisted's."""
+    gateway = ConnectEndpoint(GATEWAY, "192.0.2.8", 3128)
+    further = Socks5Endpoint(gateway, "192.0.2.9", 1080)
+    last = tunnelEndpoint(reactor, "http://p.example:3128", "a.example", 22)
+    print(last)
+    return ConnectEndpoint(further, request.authority.host, request.authority.port)
 
 
 async def later(
@@ -55,6 +65,8 @@ class Chooses:
             return Route.through("fixed", GATEWAY)
         if host == "later.example":
             return Route.through("later", later, resolves=True)
+        if host == "beyond.example":
+            return Route.through("beyond", beyond, resolves=True)
         if host == "deferred.example":
             return Route.through("deferred", deferred)
         if host == "wrong.example":

@@ -16,21 +16,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from twisted.cred.checkers import ICredentialsChecker
 from zope.interface import Interface
 
 from txconnect.admission.rules import Rules
 from txconnect.errors import ConfigurationError
 from txconnect.interfaces import (
     IAddressPolicy,
+    IAuthScheme,
     IDestinationPolicy,
     IListPolicy,
     IPairFactory,
+    IRequestHandler,
     IRouter,
     ITrafficObserver,
     ITrafficTap,
+    ITunnelFields,
     IUnresolvedPolicy,
 )
-from txconnect.roles import verifyRole
+from txconnect.roles import missingRole, verifyRole
 from txconnect.values import Named
 
 __all__ = [
@@ -196,15 +200,11 @@ def judgingAt(policies: Sequence[Named], step: type[Interface]) -> tuple[Named, 
 
     @raise ConfigurationError: there is none, or one is no policy.
     """
+    kinds = (IDestinationPolicy, IAddressPolicy)
     for policy in policies:
-        if not any(
-            kind.providedBy(policy.plugin)
-            for kind in (IDestinationPolicy, IAddressPolicy)
-        ):
-            raise ConfigurationError(
-                f"policy {policy.name!r} provides neither IDestinationPolicy nor "
-                f"IAddressPolicy: {policy.plugin!r}"
-            )
+        if not any(kind.providedBy(policy.plugin) for kind in kinds):
+            lacking = missingRole(kinds, policy.plugin)
+            raise ConfigurationError(f"policy {policy.name!r}: {lacking}")
     having = [each for each in policies if step.providedBy(each.plugin)]
     if not having:
         raise ConfigurationError(
@@ -226,5 +226,22 @@ def verifiedPlugins(
         try:
             verifyRole(interface, each.plugin)
         except ConfigurationError as error:
-            raise ConfigurationError(f"{each.name!r}: {error}") from None
+            noun = _NOUNS.get(interface, "plugin")
+            raise ConfigurationError(f"{noun} {each.name!r}: {error}") from None
     return given
+
+
+_NOUNS: dict[type[Interface], str] = {
+    IDestinationPolicy: "policy",
+    IAddressPolicy: "policy",
+    IUnresolvedPolicy: "policy",
+    IRouter: "router",
+    ITrafficObserver: "observer",
+    ITrafficTap: "tap",
+    IPairFactory: "pair factory",
+    IRequestHandler: "handler",
+    ITunnelFields: "tunnelFields",
+    IAuthScheme: "scheme",
+    ICredentialsChecker: "checker",
+}
+"""The kinds of plugins in messages."""

@@ -28,6 +28,7 @@ from twisted.python.failure import Failure
 from txconnect.admission.rules import Rules
 from txconnect.errors import EndTunnel, Refused
 from txconnect.maybeasync import CANCELLED, settle, withTimeout
+from txconnect.roles import describedValue
 from txconnect.values import (
     Allow,
     Cause,
@@ -182,13 +183,11 @@ class HookCaller:
 
         @param wanted: the right type, in words.
         """
-        hint = ""
-        if asyncio.isfuture(answer):
-            hint = "; wrap an asyncio future with Deferred.fromFuture"
+        hint = _answerHint(answer)
         if iscoroutine(answer):
             # Closed, as it would warn when it is collected that it was never awaited.
             answer.close()
-        reason = f"it answered {type(answer).__name__}, not {wanted}{hint}"
+        reason = f"it answered {describedValue(answer)}, not {wanted}{hint}"
         return self.pluginFailed(plugin, reason)
 
     def pluginFailed(self, plugin: Named, reason: str) -> Refused:
@@ -214,6 +213,18 @@ class HookCaller:
         failed = HookFailed(Cause.PLUGIN_ERROR, inWords(failure.value), plugin.name)
         failed.error = failure.value
         raise failed
+
+
+def _answerHint(answer: object) -> str:
+    """Return the remedy for an answer of a wrong type, where one is probable."""
+    if answer is None:
+        return ": one of its ways ends without a return"
+    if asyncio.isfuture(answer):
+        return "; wrap an asyncio future with Deferred.fromFuture"
+    for made in (Allow, Deny, Route):
+        if answer is made:
+            return f": write {made.__name__}(...)"
+    return ""
 
 
 class _HookTimeout(HookFailed):

@@ -340,7 +340,8 @@ def _verifyNamed(interface: type[Interface], named: Named) -> None:
     try:
         verifyRole(interface, named.plugin)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{named.name!r}: {error}") from None
+        noun = "scheme" if interface is IAuthScheme else "checker"
+        raise ConfigurationError(f"{noun} {named.name!r}: {error}") from None
 
 
 def _challenge(scheme: IAuthScheme, reason: ChallengeReason, realm: str) -> bytes:

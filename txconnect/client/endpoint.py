@@ -8,6 +8,7 @@ or another of these, for a chain of proxies.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
@@ -29,6 +30,9 @@ from txconnect.client.destination import makeDestination
 from txconnect.client.negotiation import Negotiation, globalClock
 from txconnect.wire.http1.connect import checkField
 
+if TYPE_CHECKING:
+    from txconnect.values import AnyEndpoint
+
 __all__ = ["ConnectEndpoint"]
 
 
@@ -44,7 +48,7 @@ class ConnectEndpoint:
 
     def __init__(
         self,
-        proxyEndpoint: IStreamClientEndpoint,
+        proxyEndpoint: AnyEndpoint,
         host: str | bytes,
         port: int,
         *,

@@ -26,7 +26,7 @@ endpoint's C{connect}::
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol as Shape
+from typing import TYPE_CHECKING, Protocol as Shape
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectingCancelledError, NoProtocol
@@ -36,7 +36,6 @@ from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
     IReactorTime,
-    IStreamClientEndpoint,
 )
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
@@ -46,6 +45,9 @@ from txconnect.client.errors import ProxyError, ProxyTimeout
 from txconnect.client.proxynames import nameEndpoint, nameInError, nameTransport
 from txconnect.client.tunnelprotocol import ProxyConnection, TunnelProtocol
 from txconnect.wire.authority import Authority
+
+if TYPE_CHECKING:
+    from txconnect.values import AnyEndpoint
 
 __all__ = ["Negotiation", "NegotiationTransport", "ProxyNegotiator"]
 
@@ -155,7 +157,7 @@ class Negotiation:
 
     def __init__(
         self,
-        proxyEndpoint: IStreamClientEndpoint,
+        proxyEndpoint: AnyEndpoint,
         negotiator: ProxyNegotiator,
         factory: IProtocolFactory,
         timeout: float | None,

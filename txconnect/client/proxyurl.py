@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Union
+from typing import TYPE_CHECKING, Union
 from urllib.parse import unquote_to_bytes
 
 import attrs
@@ -29,6 +29,9 @@ from txconnect.client.secrets import StoredCredentials
 from txconnect.client.socks import Socks5Endpoint
 from txconnect.wire.authority import Authority, BadAuthority, parseHost, parsePort
 from txconnect.wire.grammar import findControl
+
+if TYPE_CHECKING:
+    from txconnect.values import AnyEndpoint
 
 __all__ = [
     "SCHEMES",
@@ -205,7 +208,7 @@ def tunnelEndpoint(
     host: str | bytes,
     port: int,
     *,
-    proxyEndpoint: IStreamClientEndpoint | None = None,
+    proxyEndpoint: AnyEndpoint | None = None,
     credentials: object = None,
     headers: Sequence[tuple[bytes, bytes]] = (),
     timeout: float = 30.0,

@@ -10,6 +10,8 @@ The protocol itself is L{txconnect.wire.socks5}, without any I/O.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IProtocol,
@@ -31,6 +33,9 @@ from txconnect.wire.socks5 import (
     SocksRefusal,
     encodeLogin,
 )
+
+if TYPE_CHECKING:
+    from txconnect.values import AnyEndpoint
 
 __all__ = ["Socks5Endpoint", "SocksRefused"]
 
@@ -72,7 +77,7 @@ class Socks5Endpoint:
 
     def __init__(
         self,
-        proxyEndpoint: IStreamClientEndpoint,
+        proxyEndpoint: AnyEndpoint,
         host: str | bytes,
         port: int,
         *,

@@ -27,6 +27,7 @@ from txconnect.interfaces import (
     ITapPlugin,
 )
 from txconnect.plugins.arguments import buildFromArgument
+from txconnect.roles import describedValue
 
 Build = Callable[..., object] | str
 """A class or function that makes plugins, or its place, C{"package.module:Class"}."""
@@ -51,6 +52,23 @@ def checkedName(name: str) -> str:
     return name
 
 
+def _checkedBuild(build: Build) -> Build:
+    given: object = build
+    if isinstance(given, str):
+        module, colon, attribute = given.partition(":")
+        if not (module and colon and attribute):
+            raise ValueError(
+                f"{given!r} is no place of a class or function: write "
+                "package.module:Class"
+            )
+    elif not callable(given):
+        raise ValueError(
+            f"{describedValue(given)} makes no plugin: give a class, a function, or "
+            "its place, package.module:Class"
+        )
+    return build
+
+
 def _importBuild(build: Build) -> Callable[..., object]:
     if not isinstance(build, str):
         return build
@@ -65,7 +83,7 @@ class _Factory:
 
     name: str = attrs.field(converter=checkedName)
     summary: str
-    build: Build
+    build: Build = attrs.field(converter=_checkedBuild)
     argumentHelp: str = ""
 
     @property

@@ -11,10 +11,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Coroutine
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar, Union
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol
+from twisted.internet.protocol import Protocol as StreamProtocol
 from zope.interface import implementer
 
 from txconnect.interfaces import (
@@ -152,11 +153,13 @@ class FunctionRouter(_FunctionPlugin[[Request], _RouteT]):
         self.route = function
 
 
-_BuildPair = Callable[[TunnelInfo], tuple[IProtocol, IProtocol]]
+# Only a checker that knows zope sees that the second is the first.
+_Half = Union[IProtocol, StreamProtocol]
+_BuildPair = Callable[[TunnelInfo], tuple[_Half, _Half]]
 
 
 @implementer(IPairPlugin, IPairFactory)
-class FunctionPair(_FunctionPlugin[[TunnelInfo], tuple[IProtocol, IProtocol]]):
+class FunctionPair(_FunctionPlugin[[TunnelInfo], tuple[_Half, _Half]]):
     """A function as a pair factory."""
 
     def __init__(self, name: str, summary: str, function: _BuildPair) -> None:

@@ -178,12 +178,9 @@ def verifyRoles(kind: Kind, made: object) -> None:
     """
     roles = rolesOf(kind, made)
     if not roles:
-        names = [face.__name__ for face in kind.provides]
-        wanted = f"provides none of {', '.join(names)}"
-        if len(names) < 3:
-            wanted = f"does not provide {' or '.join(names)}"
-        hint = missingRole(kind.provides, made)
-        raise ConfigurationError(f"{made!r} {wanted}{hint} ({sourceOf(made)})")
+        raise ConfigurationError(
+            f"{missingRole(kind.provides, made)} ({sourceOf(made)})"
+        )
     for role in roles:
         _verify(role, made)
 

@@ -25,7 +25,7 @@ from twisted.logger import Logger
 from txconnect.errors import ConfigurationError
 from txconnect.rereading import RereadFile
 
-__all__ = ["AddsItems", "ItemList", "shownItem", "withoutZone"]
+__all__ = ["AddsItems", "ItemList", "shownItem", "strippedItem", "withoutZone"]
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at a file; a new version counts after two of these."""
@@ -152,9 +152,24 @@ def withoutZone(item: str) -> str:
     return _ZONE.sub("", item)
 
 
+def strippedItem(item: str) -> str:
+    """
+    Return an item without white space at its ends.
+
+    @raise ValueError: it is no text, such as a list of items.
+    """
+    given: object = item
+    if not isinstance(given, str):
+        raise ValueError(
+            f"an item is a text, not of type {type(given).__name__}; give each item "
+            "as an argument of its own"
+        )
+    return given.strip()
+
+
 def _withAbsolutePath(item: str) -> str:
     # Made absolute here: a daemon changes its directory.
-    item = item.strip()
+    item = strippedItem(item)
     if not item.startswith("@"):
         return item
     if item == "@":

@@ -16,7 +16,7 @@ from zope.interface import implementer
 from txconnect.errors import EXHAUSTION
 from txconnect.interfaces import IAddressPolicy, IListPolicy
 from txconnect.ownaddresses import OwnAddresses, unmapped
-from txconnect.policy.itemlists import ItemList
+from txconnect.policy.itemlists import ItemList, strippedItem
 from txconnect.policy.networkitems import parseNetwork
 from txconnect.values import Allow, Cause, Decision, Deny, IPAddress, Request
 from txconnect.wire.addresses import specialUse
@@ -92,7 +92,7 @@ class NetworksPolicy:
         @param own: the addresses of this machine.
         @raise ValueError: an item is none of these.
         """
-        texts = list(dict.fromkeys(item.strip() for item in items)) or ["public"]
+        texts = list(dict.fromkeys(map(strippedItem, items))) or ["public"]
         if "any" in texts and len(texts) > 1:
             raise ValueError("'any' allows every address already: give it alone")
         self._any = texts == ["any"]

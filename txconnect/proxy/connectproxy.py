@@ -462,8 +462,18 @@ class ConnectProxy(MultiService):
 
 
 def _provided(reactor: AnyReactor) -> Any:
-    """Return the reactor as what it is: to a type checker it may be a module."""
-    return reactor
+    """
+    Return the reactor as what it is: to a type checker it may be a module.
+
+    @raise ConfigurationError: it is something else, such as the list of policies.
+    """
+    # None is for programs that look at the rules alone.
+    given: Any = reactor
+    if given is not None and not hasattr(given, "callLater"):
+        raise ConfigurationError(
+            f"reactor: give a reactor first, not {describedKind(given)}"
+        )
+    return given
 
 
 def _checkedSettings(settings: object) -> Settings:

@@ -16,8 +16,10 @@ from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory
 from zope.interface import classImplements
 
+from txconnect.admission.assembling import describedKind
 from txconnect.dialing.dialer import Open
 from txconnect.dialing.lookups import Pool
+from txconnect.errors import ConfigurationError
 from txconnect.fronts.http1 import Http1Front
 from txconnect.fronts.opening import FirstOctets, Opening
 from txconnect.proxy.connectproxy import ConnectProxy
@@ -83,6 +85,12 @@ class ConnectProxyFactory(Factory):
     ) -> None:
         if proxy is not None and arguments:
             raise TypeError("give a proxy, or the arguments to make one, not both")
+        given: object = proxy
+        if not isinstance(given, ConnectProxy | None):
+            raise ConfigurationError(
+                f"proxy: give a ConnectProxy, not {describedKind(given)}; every other "
+                "argument has its keyword"
+            )
         self.proxy = ConnectProxy(reactor, **arguments) if proxy is None else proxy
         self._owned = proxy is None
         self._first = first

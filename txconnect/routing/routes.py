@@ -15,6 +15,7 @@ from txconnect.dialing.dialer import Dialer, Open, transportOpener
 from txconnect.dialing.lookups import Lookups
 from txconnect.errors import ConfigurationError, Refused
 from txconnect.plugins import Catalogue
+from txconnect.roles import describedValue
 from txconnect.routing.dialled import DialledEndpoint
 from txconnect.routing.failover import Failover
 from txconnect.routing.health import Health
@@ -41,10 +42,7 @@ class Routes(MultiService):
         """
         super().__init__()  # type: ignore[no-untyped-call]
         catalogue = Catalogue()
-        self.rules = tuple(
-            parseRoute(rule, catalogue) if isinstance(rule, str) else rule
-            for rule in rules
-        )
+        self.rules = tuple(_ruleOf(rule, catalogue) for rule in rules)
         for rule in self.rules:
             if IService.providedBy(rule.pattern) and rule.pattern.parent is None:
                 # MultiService refuses a second service of one name, and two
@@ -140,3 +138,19 @@ def _makeBoundRoute(target: Bind, dialer: Dialer) -> Route:
         raise Refused(refused.cause, f"{target}: {refused.reason}") from refused
 
     return Route(str(target), connectBound)
+
+
+def _ruleOf(given: Rule | str, catalogue: Catalogue) -> Rule:
+    rule: object = given
+    if isinstance(rule, Rule):
+        return rule
+    if isinstance(rule, str):
+        return parseRoute(rule, catalogue)
+    if isinstance(rule, Route):
+        raise ConfigurationError(
+            f"the Route {rule.name!r} says where to, and not which requests: return "
+            "it from a router, and give that as routers=[...]"
+        )
+    raise ConfigurationError(
+        f"{describedValue(rule)} is no route: give a text, as of --route"
+    )

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from zope.interface import Interface
-from zope.interface.exceptions import Invalid
-from zope.interface.verify import verifyObject
 
+from txconnect.errors import ConfigurationError
+from txconnect.roles import verifyRole
 from txconnect.testing.kit import nameOf
 from txconnect.values import Named
 
@@ -38,14 +38,14 @@ def requireThat(right: bool, plugin: object, complaint: str) -> None:
 
 def verifyInterface(interface: type[Interface], plugin: object) -> None:
     """
-    Check with zope that a plugin provides an interface.
+    Check that a plugin provides an interface, as the proxy does when it starts.
 
-    @raise AssertionError: with zope's sentence.
+    @raise AssertionError: with the sentence that would stop the start.
     """
     try:
-        verifyObject(interface, unwrapNamed(plugin))
-    except Invalid as invalid:
-        raise AssertionError(f"{nameOf(plugin)}: {invalid}") from invalid
+        verifyRole(interface, unwrapNamed(plugin))
+    except ConfigurationError as error:
+        raise AssertionError(f"{nameOf(plugin)}: {error}") from error
 
 
 def callHook(

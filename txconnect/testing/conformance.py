@@ -36,6 +36,7 @@ from txconnect.interfaces import (
 from txconnect.maybeasync import run, settle
 from txconnect.plugins import KINDS, PLUGIN, Kind
 from txconnect.plugins.declaring import checkedName
+from txconnect.roles import missingRole
 from txconnect.testing.complaints import (
     callHook,
     requireThat,
@@ -65,9 +66,8 @@ def checkPolicy(policy: object, requests: Iterable[Request] = REQUESTS) -> None:
         each for each in (IDestinationPolicy, IAddressPolicy) if each.providedBy(plugin)
     ]
     if not kinds:
-        raise AssertionError(
-            f"{nameOf(policy)} provides neither IDestinationPolicy nor IAddressPolicy"
-        )
+        lacking = missingRole((IDestinationPolicy, IAddressPolicy), plugin)
+        raise AssertionError(f"{nameOf(policy)}: {lacking}")
     for kind in kinds:
         verifyInterface(kind, policy)
     # Not among the kinds: it is an extra of a policy, and none without it.

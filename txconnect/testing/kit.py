@@ -23,9 +23,10 @@ from zope.interface import Interface, implementer
 from txconnect.admission.decision import Decision as ProxyDecision, Surroundings
 from txconnect.admission.hooks import HookFailed
 from txconnect.admission.rules import Rules
-from txconnect.errors import Refused
+from txconnect.errors import ConfigurationError, Refused
 from txconnect.interfaces import IAddressPolicy, IDestinationPolicy, ITrafficObserver
 from txconnect.maybeasync import Steps, run
+from txconnect.roles import missingRole, verifyRole
 from txconnect.values import (
     Allow,
     Authority,
@@ -188,10 +189,10 @@ def _judgeSteps(
     names = at != "address" and IDestinationPolicy.providedBy(asked)
     judges = at != "name" and IAddressPolicy.providedBy(asked)
     if not (names or judges):
-        raise AssertionError(
-            f"{nameOf(policy)} has no rule to ask: it provides no "
-            f"{'policy interface' if at is None else _INTERFACES[at].__name__}"
-        )
+        roles = tuple(_INTERFACES.values()) if at is None else (_INTERFACES[at],)
+        lacking = missingRole(roles, asked)
+        raise AssertionError(f"{nameOf(policy)} has no rule to ask: {lacking}")
+    _verifySteps(policy, names, judges)
     if judges and not addresses:
         raise AssertionError("there is no address to ask about")
     try:
@@ -205,6 +206,17 @@ def _judgeSteps(
         return Deny(refused.reason, refused.cause)
     # A policy has mostly one reason for all addresses of a name.
     return Allow("; ".join(dict.fromkeys(decision.reasons)))
+
+
+def _verifySteps(policy: object, names: bool, judges: bool) -> None:
+    """Verify a policy at its steps, as the proxy does when it starts."""
+    named = Named.of(policy)
+    asked = {IDestinationPolicy: names, IAddressPolicy: judges}
+    for role in (each for each, wanted in asked.items() if wanted):
+        try:
+            verifyRole(role, named.plugin)
+        except ConfigurationError as error:
+            raise AssertionError(f"{named.name}: {error}") from error
 
 
 _INTERFACES: dict[Step, type[Interface]] = {
