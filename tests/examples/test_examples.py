@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from txconnect.errors import EndTunnel
 from txconnect.interfaces import IRequestHandler, ITunnelFields
 from txconnect.observers import Counters
 from txconnect.plugins import (
+    AUTH_SCHEME,
     KINDS,
     OBSERVER,
     PAIR,
@@ -46,6 +48,8 @@ from txconnect.testing import (
     PUBLIC_ADDRESS,
     ImmediatePool,
     MemoryNetwork,
+    checkAuthScheme,
+    checkChecker,
     checkObserver,
     checkPairFactory,
     checkPlugin,
@@ -58,6 +62,7 @@ from txconnect.testing import (
     decideAsync,
     makeRequest,
     makeTunnel,
+    proxyOnMemory,
     scriptedLookup,
 )
 from txconnect.testing.peers import Peer
@@ -114,6 +119,7 @@ CHECKS: dict[Kind, Callable[[Any], None]] = {
     TAP: checkTap,
     ROUTER: checkRouter,
     PAIR: checkPairFactory,
+    AUTH_SCHEME: checkAuthScheme,
 }
 
 
@@ -179,6 +185,65 @@ def test_itPassesItsConformanceCheck(
 def test_commandLinesAreFound() -> None:
     """The test above is about something."""
     assert sum(len(list(commandsOf(path))) for path in FILES) >= 5
+
+
+# bearer_tokens.py
+
+TOKEN = "s3same-0penUp"
+
+
+def bearerTexts() -> dict[str, list[str]]:
+    """The arguments of a proxy that say what the example's command line says."""
+    (command,) = commandsOf(EXAMPLES / "bearer_tokens.py")
+    options = dict(zip(command[::2], command[1::2], strict=True))
+    keywords = {"--auth-scheme": "schemes", "--auth": "checkers"}
+    return {
+        keywords[option]: [text.replace("./", f"{EXAMPLES}/", 1)]
+        for option, text in options.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("credentials", "wanted"),
+    [
+        ("Bearer s3same-0penUp", 200),
+        ("bearer s3same-0penUp", 200),
+        ("Bearer s3same-0penU", 407),
+        ("Bearer s3same-0penUp x", 407),
+        ("Bearer", 407),
+        ("Basic czNzYW1lOg==", 407),
+        (None, 407),
+    ],
+)
+def test_bearerTokens(credentials: str | None, wanted: int) -> None:
+    fields = [] if credentials is None else [("Proxy-Authorization", credentials)]
+    with proxyOnMemory(hosts={"a.example": PUBLIC_ADDRESS}, **bearerTexts()) as net:  # type: ignore[arg-type]
+        client = net.connectThrough("a.example:443", headers=fields)
+        assert client.status == wanted
+        if wanted == 200:
+            (event,) = net.events.established
+            assert event.request.identity == Identity(
+                "ada", "TokenChecker", ("robots",)
+            )
+            return
+        challenge = client.header("Proxy-Authenticate") or ""
+        assert challenge.startswith('Bearer realm="proxy"')
+        sent = credentials is not None
+        assert challenge.endswith(', error="invalid_token"') is sent
+
+
+def test_bearerCheckers() -> None:
+    module = program("bearer_tokens")
+    checkAuthScheme(module.BearerScheme(), TOKEN.encode())
+    known = sha256(TOKEN.encode()).hexdigest()
+    identity = checkChecker(
+        module.TokenChecker(ada=known),
+        module.Token(TOKEN.encode()),
+        [module.Token(b""), module.Token(known.encode())],
+    )
+    assert identity.user == "ada"
+    with pytest.raises(ValueError, match="ada: write the token's SHA-256"):
+        module.TokenChecker(ada=TOKEN)
 
 
 # office_hours.py
