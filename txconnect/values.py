@@ -57,6 +57,11 @@ MaybeAsync = Union[_T, "Deferred[_T]", "Coroutine[Any, Any, _T]"]
 """The result of a hook: the answer itself, a Deferred, or a coroutine."""
 
 
+def _checkGroups(identity: object, field: object, groups: object) -> None:
+    if isinstance(groups, str | bytes):
+        raise TypeError("an Identity's groups are several: write ('staff',)")
+
+
 @attrs.frozen
 class Identity:
     """
@@ -67,11 +72,12 @@ class Identity:
     @ivar source: the origin of the name: the checker's name, or
         C{"certificate"}.
     @ivar groups: the groups that the checker knows the user to be in.
+    @raise TypeError: C{groups} is a text, in which every part of a name is found.
     """
 
     user: str
     source: str
-    groups: tuple[str, ...] = ()
+    groups: tuple[str, ...] = attrs.field(default=(), validator=_checkGroups)
 
 
 @attrs.frozen

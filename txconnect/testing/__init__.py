@@ -23,12 +23,11 @@ from txconnect.testing.conformance import (
     checkRouter,
     checkTap,
 )
+from txconnect.testing.deciding import decide, decideAsync
 from txconnect.testing.embedding import checkRequestHandler, checkTunnelFields
 from txconnect.testing.kit import (
     PUBLIC_ADDRESS,
     RecordingObserver,
-    decide,
-    decideAsync,
     makeRequest,
     makeTunnel,
 )

@@ -15,7 +15,7 @@ from zope.interface import Interface
 
 from txconnect.errors import ConfigurationError
 from txconnect.roles import verifyRole
-from txconnect.testing.kit import nameOf
+from txconnect.testing.kit import nameOf, serviceHint
 from txconnect.values import Named
 
 _T = TypeVar("_T")
@@ -62,4 +62,5 @@ def callHook(
     except Exception as raised:
         raise AssertionError(
             f"{nameOf(plugin)} raised over {over}: {type(raised).__name__}: {raised}"
+            f"{serviceHint(plugin)}"
         ) from raised

@@ -43,7 +43,8 @@ from txconnect.testing.complaints import (
     unwrapNamed,
     verifyInterface,
 )
-from txconnect.testing.kit import PolicyDecision, makeTunnel, nameOf
+from txconnect.testing.deciding import PolicyDecision, failureOf
+from txconnect.testing.kit import makeTunnel, nameOf
 from txconnect.testing.samples import ADDRESSES, REQUESTS, STREAMS, makeEvents
 from txconnect.testing.schemes import checkAuthScheme
 from txconnect.values import Direction, Request, Route, TapVerdict
@@ -286,35 +287,36 @@ def _checkMade(kind: Kind, factory: object, made: object) -> None:
 def _checkDecision(
     policy: object, hook: _Hook, request: Request, *more: object
 ) -> None:
-    _settleCheck(maybeDeferred(run, _judgeAnswer(policy, hook, request, *more)))
+    decision = PolicyDecision(policy, request)
+    judging = _judgeAnswer(policy, decision, hook, request, *more)
+    _settleCheck(decision, maybeDeferred(run, judging))
 
 
 def _judgeAnswer(
-    policy: object, hook: _Hook, request: Request, *more: object
+    policy: object, decision: PolicyDecision, hook: _Hook, *arguments: object
 ) -> Generator[Deferred[object], object, None]:
     """Call one hook as the proxy does; any decision passes."""
-    decision = PolicyDecision(policy, request)
     (named,) = decision.rules.destination
     try:
-        answer: object = decision.askHook(named, hook, request, *more)
+        answer: object = decision.askHook(named, hook, *arguments)
         if isinstance(answer, Deferred):
             answer = yield answer
         decision.judgeAnswer(named, answer)
     except HookFailed as failed:
-        raise AssertionError(f"{nameOf(policy)}: {failed.reason}") from failed.error
+        raise AssertionError(failureOf(policy, failed)) from failed.error
     except Refused:
         # A refusal is a decision: only HookFailed, which is one too and so
         # comes first, is the policy's mistake.
         pass
 
 
-def _settleCheck(waiting: Deferred[object]) -> None:
+def _settleCheck(decision: PolicyDecision, waiting: Deferred[object]) -> None:
     """Raise the exception of a failed check; cancel one that has not fired."""
     failed: list[Failure] = []
-    waiting.addErrback(failed.append)
     if not waiting.called:
-        waiting.cancel()
-    elif failed:
+        return decision.cancelWaiting(waiting)
+    waiting.addErrback(failed.append)
+    if failed:
         failed[0].raiseException()
 
 
@@ -331,11 +333,8 @@ def _answersOf(plugin: object, hook: _Hook, *arguments: object) -> list[object]:
 
 def _checkRoute(router: object, route: Route, request: Request) -> None:
     name: object = route.name
-    requireThat(
-        isinstance(name, str) and bool(name),
-        router,
-        f"its route's name, {name!r}, is no text",
-    )
+    named = isinstance(name, str) and bool(name)
+    requireThat(named, router, f"its route's name, {name!r}, is no text")
     requireThat(callable(route.connect), router, "its route's connect cannot be called")
     try:
         inspect.signature(route.connect).bind(request, ())

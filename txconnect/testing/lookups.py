@@ -188,6 +188,35 @@ def scriptedLookup(answers: Mapping[str, Answer]) -> ScriptedLookup:
     return ScriptedLookup(answers)
 
 
+def answersOf(hosts: Mapping[str, str | Answer]) -> dict[str, Answer]:
+    """
+    Return the answers of a look-up for names with their addresses.
+
+    @param hosts: for each name its address, a list of them, or another answer.
+    @raise TypeError: they are no mapping.
+    @raise ValueError: one is no address.
+    """
+    given: object = hosts
+    if not isinstance(given, Mapping):
+        kind = type(given).__name__
+        raise TypeError(f"hosts: give {{NAME: ADDRESS}}, not a value of type {kind}")
+    return {
+        name.removesuffix(".").lower(): _checkedAnswer(name, answer)
+        for name, answer in hosts.items()
+    }
+
+
+def _checkedAnswer(name: str, answer: str | Answer) -> Answer:
+    given = [answer] if isinstance(answer, str) else answer
+    if isinstance(given, Sequence):
+        for each in given:
+            try:
+                ip_address(each)
+            except ValueError:
+                raise ValueError(f"hosts: {each!r} of {name} is no address") from None
+    return given
+
+
 def _makeEntry(address: str, port: int, kind: int) -> _Entry:
     if ip_address(address).version == 4:
         return socket.AF_INET, kind, socket.IPPROTO_TCP, "", (address, port)

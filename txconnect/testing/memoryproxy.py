@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING
 
 from txconnect.proxy import ConnectProxy, ConnectProxyFactory
 from txconnect.testing.kit import RecordingObserver
-from txconnect.testing.lookups import Answer, ImmediatePool, scriptedLookup
+from txconnect.testing.lookups import (
+    Answer,
+    ImmediatePool,
+    answersOf,
+    scriptedLookup,
+)
 from txconnect.testing.network import MemoryNetwork
 from txconnect.testing.peers import Destination, Peer
 from txconnect.values import Authority
@@ -79,14 +84,7 @@ class MemoryProxy:
     ) -> None:
         self.network = network
         self.events = RecordingObserver()
-        self.lookup = scriptedLookup(
-            {
-                name.removesuffix(".").lower(): [answer]
-                if isinstance(answer, str)
-                else answer
-                for name, answer in hosts.items()
-            }
-        )
+        self.lookup = scriptedLookup(answersOf(hosts))
         self._destinations: dict[tuple[str, int], Destination] = {}
         given: ProxyArguments = {"getaddrinfo": self.lookup, "pool": ImmediatePool()}
         given.update(arguments)
@@ -119,7 +117,7 @@ class MemoryProxy:
         @param client: the client's address, an IP literal.
         """
         destination = self._destinationOf(target)
-        fields = [("Host", target), *headers]
+        fields = [("Host", target), *_checkedPairs(headers)]
         if user is not None:
             token = b64encode(f"{user}:{password}".encode()).decode("ascii")
             fields.append(("Proxy-Authorization", f"Basic {token}"))
@@ -142,7 +140,8 @@ class MemoryProxy:
         @param headers: the fields, C{(name, value)}.
         @param client: the client's address, an IP literal.
         """
-        return self._connect(_head(method, target, headers), client, None)
+        head = _head(method, target, _checkedPairs(headers))
+        return self._connect(head, client, None)
 
     def serve(
         self, target: str, *, banner: bytes = b"", echo: bool = False
@@ -322,6 +321,13 @@ class MemoryClient:
                 f"the proxy has not answered: all that has come is {received!r}"
             )
         return received.partition(b"\r\n\r\n")[0]
+
+
+def _checkedPairs(headers: Iterable[_Field]) -> Iterable[_Field]:
+    given: object = headers
+    if isinstance(given, Mapping | str):
+        raise TypeError("headers: give pairs, [(NAME, VALUE)]: a name may come twice")
+    return headers
 
 
 def _head(method: str, target: str, headers: Iterable[_Field]) -> bytes:
