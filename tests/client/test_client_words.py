@@ -30,8 +30,12 @@ from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 
 from txconnect.client import (
+    Basic,
+    Bearer,
     ConnectEndpoint,
     ConnectEndpointFactory,
+    Digest,
+    Password as ProxyPassword,
     ProxyEnvironment,
     ProxyURL,
     Socks5Endpoint,
@@ -247,6 +251,15 @@ def reactor() -> Any:
             )
             for headers in ({b"ab": b"c"}, [b"ab"], b"ab", 3, [(b"a", b"b", b"c")])
         ),
+        *(
+            (lambda make=make: make(b"a", "b"), "the user is text, a str, not bytes")  # type: ignore[misc]
+            for make in (Basic, Digest, ProxyPassword)
+        ),
+        *(
+            (lambda make=make: make("a", None), "the password is text, .* not NoneType")  # type: ignore[misc]
+            for make in (Basic, Digest, ProxyPassword)
+        ),
+        (lambda: Bearer(b"t"), "the token is text, a str, not bytes"),
         (
             lambda: agentFromEnvironment(reactor(), "HTTPS_PROXY=a"),  # type: ignore[arg-type]
             "the environment is a mapping such as os.environ, not str",
@@ -258,6 +271,40 @@ def test_wrongKinds(make: Any, said: str) -> None:
     with pytest.raises(TypeError, match=said) as raised:
         make()
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "host", ["a.example:443", "192.0.2.1:1", "[2001:db8::1]:443", b"a:1"]
+)
+def test_portInTheHost(host: Any) -> None:
+    """[F62] It was taken for an IPv6 address without its brackets."""
+    with pytest.raises(ValueError, match="the host has a port: give the port as an"):
+        ConnectEndpoint(Failing(OSError()), host, 443)
+
+
+@pytest.mark.parametrize("host", ["2001:db8::1", "::1", "[::1]", "::"])
+def test_noPortInTheHost(host: str) -> None:
+    endpoint = ConnectEndpoint(Failing(OSError()), host, 443)
+    assert endpoint.authority.address is not None
+
+
+@pytest.mark.parametrize(
+    ("method", "uri", "said"),
+    [
+        ("GET", b"https://a.example/", "the method is bytes, as of an Agent, not str"),
+        (b"GET", "https://a.example/", "the URI is bytes, as of an Agent, not str"),
+    ],
+)
+def test_textForAnAgent(method: Any, uri: Any, said: str) -> None:
+    """[F62] As with Twisted's Agent, and with words for it."""
+    for agent in (
+        proxyAgent(reactor(), "http://a:1"),
+        agentFromEnvironment(reactor(), {"all_proxy": "http://a:1"}),
+    ):
+        failed: list[Failure] = []
+        agent.request(method, uri).addErrback(failed.append)
+        assert failed[0].check(TypeError)
+        assert str(failed[0].value) == said
 
 
 def test_urlsInTextAreTaken() -> None:

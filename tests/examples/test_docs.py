@@ -173,7 +173,11 @@ def test_tutorialsTest(monkeypatch: pytest.MonkeyPatch) -> None:
     program["test_exampleOnly"]()
 
 
-WHOLE = runpy.run_path(str(DOCS / "howto" / "test_whole_proxy.py"))
+WHOLE = {
+    name: each
+    for file in ("whole_proxy", "asyncio_policy", "parent_by_test")
+    for name, each in runpy.run_path(str(DOCS / "howto" / f"test_{file}.py")).items()
+}
 
 
 @pytest.mark.parametrize("name", [name for name in WHOLE if name.startswith("test_")])

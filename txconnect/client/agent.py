@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IReactorTime,
@@ -64,7 +64,16 @@ class _DeferringAgent(ABC):
         headers: Headers | None = None,
         bodyProducer: IBodyProducer | None = None,
     ) -> Deferred[IResponse]:
-        """See C{IAgent}."""
+        """
+        See C{IAgent}.  A method or a URI in text fails with L{TypeError}.
+        """
+        parts: dict[str, object] = {"method": method, "URI": uri}
+        for part, given in parts.items():
+            if not isinstance(given, bytes):
+                kind = type(given).__name__
+                return fail(
+                    TypeError(f"the {part} is bytes, as of an Agent, not {kind}")
+                )
         return maybeDeferred(self._sendOrRaise, method, uri, headers, bodyProducer)
 
     @abstractmethod

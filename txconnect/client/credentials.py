@@ -130,7 +130,7 @@ class Bearer:
         @raise ValueError: when the token holds a character that no bearer token
             can have.
         """
-        if not _BEARER.fullmatch(token):
+        if not _BEARER.fullmatch(_requireText(token, "token")):
             raise ValueError(
                 "the token is empty or holds a character that no bearer token can "
                 "have: letters, digits and -._~+/ with = only at its end"
@@ -297,14 +297,22 @@ def _wasChallenged(attempt: ProxyAttempt) -> bool:
 
 def _checkUser(text: str) -> str:
     # RFC 7617, 2, and RFC 7616, 3.4.2: the first colon ends the user.
-    if ":" in text:
+    if ":" in _requireText(text, "user"):
         raise ValueError("the user holds a colon, which ends it on the wire")
     return _checkText(text, "user")
 
 
+def _requireText(text: str, part: str) -> str:
+    given: object = text
+    if not isinstance(given, str):
+        # Its kind alone: it may be the password in bytes.
+        raise TypeError(f"the {part} is text, a str, not {type(given).__name__}")
+    return given
+
+
 def _checkText(text: str, part: str) -> str:
     # RFC 7617, 2: neither part may hold a control character.
-    if findControl(text):
+    if findControl(_requireText(text, part)):
         raise ValueError(f"the {part} holds a control character")
     try:
         text.encode("utf-8")

@@ -33,6 +33,11 @@ def makeDestination(host: str | bytes, port: int) -> Authority:
     @raise BadAuthority: a L{ValueError}, for any other host or port.
     """
     text = _decodeHost(host)
+    name, colon, digits = text.rpartition(":")
+    if colon and digits.isdecimal() and (":" not in name or name.endswith("]")):
+        raise BadAuthority(
+            "the host has a port: give the port as an argument of its own"
+        )
     if ":" in text and not text.startswith("["):
         text = f"[{text}]"
     if not text.isascii():
