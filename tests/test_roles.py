@@ -17,6 +17,7 @@ from txconnect.interfaces import (
     IDestinationPolicy,
     IPairFactory,
     IReopens,
+    IRequestHandler,
     ITrafficObserver,
     ITrafficTap,
 )
@@ -245,3 +246,12 @@ def bare(request: Any) -> Any:
 def test_wordsForWhatIsNoPlugin(role: Any, plugin: object, sentence: str) -> None:
     """[F57] One sentence, without zope's own and without an address in memory."""
     assert refusal(role, plugin) == sentence
+
+
+def test_anotherRoleIsNamed() -> None:
+    """[F57] A policy among the observers, and a handler that no option takes."""
+    other = implementer(ITrafficTap, IRequestHandler)(type("Other", (), {}))()
+    assert refusal(IDestinationPolicy, other) == (
+        "it is an Other, which does not provide IDestinationPolicy; it provides "
+        "ITrafficTap and IRequestHandler"
+    )

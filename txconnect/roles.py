@@ -32,9 +32,11 @@ from txconnect.interfaces import (
     IDestinationPolicy,
     IPairFactory,
     IReopens,
+    IRequestHandler,
     IRouter,
     ITrafficObserver,
     ITrafficTap,
+    ITunnelFields,
 )
 
 __all__ = [
@@ -56,6 +58,9 @@ ROLES: dict[type[Interface], str] = {
     ICredentialsChecker: "requestAvatarId",
 }
 """Every role in which the proxy asks a plugin, each with its hook."""
+
+_KNOWN: tuple[type[Interface], ...] = (*ROLES, IRequestHandler, ITunnelFields)
+"""Every role; those of the last two only a program that embeds the proxy can give."""
 
 _AT_ONCE: dict[type[Interface], tuple[str, ...]] = {
     ITrafficObserver: ("observe",),
@@ -148,7 +153,8 @@ def _hookHint(roles: Sequence[type[Interface]], plugin: object) -> str:
                 f"; it has {hook}(): decorate its class with "
                 f"@implementer({role.__name__})"
             )
-    return ""
+    others = [each.__name__ for each in _KNOWN if each.providedBy(plugin)]
+    return f"; it provides {' and '.join(others)}" if others else ""
 
 
 def _decoratorHint(roles: Sequence[type[Interface]]) -> str:

@@ -522,3 +522,40 @@ def test_modulesAreImportedByDottedPath(
     assert "No module named 'otherpkg.missing_dependency'" in refusal(
         "otherpkg.sick:nice"
     )
+
+
+def test_fileWithoutANameListsWhatFits(tmp_path: Path) -> None:
+    """[F57] What is of the kind that the option wants, and nothing else."""
+    path = tmp_path / "several.py"
+    path.write_text(
+        HEAD
+        + """
+from txconnect import tapPlugin
+class Other: pass
+@policyPlugin("one", "One.")
+def one(request):
+    return Allow()
+@tapPlugin("two", "Two.")
+def two(tunnel):
+    return None
+"""
+    )
+    assert refusal(f"{path}").endswith(f"as {path}:NAME; it has one")
+    empty = tmp_path / "empty.py"
+    empty.write_text(HEAD)
+    assert refusal(f"{empty}").endswith(f"as {empty}:NAME")
+
+
+def test_formOfAClass(tmp_path: Path) -> None:
+    """[F57] The right form has the names of the parameters."""
+    path = tmp_path / "classes.py"
+    path.write_text(
+        HEAD
+        + """
+class Quota:
+    def __init__(self, tunnels, octets="1"):
+        raise AssertionError("never made")
+"""
+    )
+    text = refusal(f"{path}:Quota")
+    assert text.endswith("'tunnels'; write Quota:TUNNELS[,octets=OCTETS]")

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 
 from txconnect.errors import ConfigurationError
 from txconnect.plugins import POLICY, loadPlugin, parseArgument, policyFactory
-from txconnect.plugins.arguments import shownText
+from txconnect.plugins.arguments import formOf, shownText
 
 
 @pytest.mark.parametrize(
@@ -100,3 +100,48 @@ def test_declaredWithoutAClass(build: Any, sentence: str) -> None:
     """[F57] Where it is declared, and not where it is first used."""
     with pytest.raises(ValueError, match=re.escape(sentence)):
         policyFactory("mine", "Mine.", build)
+
+
+def plain() -> None:
+    """Takes nothing."""
+
+
+def required(path: str, mode: str) -> None:
+    """Takes two."""
+
+
+def optional(path: str, octets: str = "1", *, mode: str = "") -> None:
+    """Takes one, and perhaps more."""
+
+
+def allOptional(octets: str = "1", mode: str = "") -> None:
+    """Takes what it is given."""
+
+
+def several(*items: str) -> None:
+    """Takes many."""
+
+
+def keys(**parents: str) -> None:
+    """Takes any key."""
+
+
+def keyed(*, path: str) -> None:
+    """Takes one by its name."""
+
+
+@pytest.mark.parametrize(
+    ("build", "form"),
+    [
+        (plain, "mine"),
+        (required, "mine:PATH,MODE"),
+        (optional, "mine:PATH[,octets=OCTETS][,mode=MODE]"),
+        (allOptional, "mine[:octets=OCTETS][,mode=MODE]"),
+        (several, "mine:ITEMS,..."),
+        (keys, "mine:KEY=VALUE,..."),
+        (keyed, "mine:path=PATH"),
+    ],
+)
+def test_formOfParameters(build: Any, form: str) -> None:
+    """[F57] A class of a file has no argumentHelp: its parameters say as much."""
+    assert formOf("mine", build) == form

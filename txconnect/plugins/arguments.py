@@ -25,7 +25,14 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from typing import TypeVar
 
-__all__ = ["buildFromArgument", "parseArgument", "shownText", "splitItems", "unescape"]
+__all__ = [
+    "buildFromArgument",
+    "formOf",
+    "parseArgument",
+    "shownText",
+    "splitItems",
+    "unescape",
+]
 
 _T = TypeVar("_T")
 
@@ -110,11 +117,38 @@ def _addItem(items: list[str], keys: dict[str, str], item: str) -> None:
     items.append(item)
 
 
-def buildFromArgument(build: Callable[..., _T], argument: str, form: str) -> _T:
+def formOf(name: str, build: Callable[..., object]) -> str:
+    """
+    Return the form of a plugin with its argument, as its parameters have it:
+    C{Quota:TUNNELS[,octets=OCTETS]}.
+    """
+    items: list[str] = []
+    for each in inspect.signature(build).parameters.values():
+        word = each.name.upper()
+        if each.kind is each.VAR_POSITIONAL:
+            items.append(f"{word},...")
+        elif each.kind is each.VAR_KEYWORD:
+            items.append("KEY=VALUE,...")
+        elif each.default is not each.empty:
+            items.append(f"[{each.name}={word}]")
+        elif each.kind is each.KEYWORD_ONLY:
+            items.append(f"{each.name}={word}")
+        else:
+            items.append(word)
+    argument = ",".join(items).replace(",[", "[,")
+    if not argument:
+        return name
+    # All that may be left out takes its colon along.
+    return f"{name}[:{argument[1:]}" if argument[0] == "[" else f"{name}:{argument}"
+
+
+def buildFromArgument(
+    build: Callable[..., _T], argument: str, form: str | Callable[[], str]
+) -> _T:
     """
     Call C{build} with the items and keys of an argument.
 
-    @param form: the correct form of the argument, for the message.
+    @param form: the correct form of the argument, or what makes it, for the message.
     @raise ValueError: when the argument does not fit C{build}'s parameters.
         Any error of C{build} itself passes through.
     """
@@ -126,8 +160,9 @@ def buildFromArgument(build: Callable[..., _T], argument: str, form: str) -> _T:
         signature.bind(*items, **keys)
     except TypeError as error:
         near = _nearestKey(signature, keys)
+        right = form if isinstance(form, str) else form()
         raise ValueError(
-            f"the argument does not fit, {error}{near}; write {form}"
+            f"the argument does not fit, {error}{near}; write {right}"
         ) from None
     return build(*items, **keys)
 

@@ -15,13 +15,14 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any, TypeVar
 
 from zope.interface import implementedBy
 
 from txconnect.errors import ConfigurationError
-from txconnect.plugins.arguments import buildFromArgument, shownText
+from txconnect.plugins.arguments import buildFromArgument, formOf, shownText
 from txconnect.plugins.catalogue import Catalogue, nearest
 from txconnect.plugins.kinds import KINDS, Kind
 from txconnect.plugins.places import (
@@ -36,6 +37,9 @@ from txconnect.values import Named
 __all__ = ["labelOf", "loadPlugin", "rolesOf", "verifyRoles"]
 
 _T = TypeVar("_T")
+
+_MOST_SHOWN = 8
+"""The most names of a file that a message lists."""
 
 
 def loadPlugin(
@@ -88,7 +92,9 @@ def _load(kind: Kind, description: str, catalogue: Catalogue) -> Named:
         return _fromFactory(kind, where, factory, rest)
     name, _, argument = rest.partition(":")
     if not name:
-        raise ConfigurationError(f"say what in it is meant, as {where}:NAME")
+        fitting = _fittingNames(kind, importPlace(where))
+        shown = f"; it has {', '.join(fitting[:_MOST_SHOWN])}" if fitting else ""
+        raise ConfigurationError(f"say what in it is meant, as {where}:NAME{shown}")
     thing = _getAttribute(kind, importPlace(where), name)
     return _fromObject(kind, name, thing, argument)
 
@@ -103,11 +109,14 @@ def _getAttribute(kind: Kind, module: ModuleType, name: str) -> object:
     try:
         found: object = getattr(module, name)
     except AttributeError:
-        names = [each for each, value in vars(module).items() if _fits(kind, value)]
-        near = nearest(name, names)
+        near = nearest(name, _fittingNames(kind, module))
         hint = f"; did you mean {near!r}?" if near else ""
         raise ConfigurationError(f"{module.__file__} has no {name!r}{hint}") from None
     return found
+
+
+def _fittingNames(kind: Kind, module: ModuleType) -> list[str]:
+    return [each for each, value in vars(module).items() if _fits(kind, value)]
 
 
 def _fits(kind: Kind, value: object) -> bool:
@@ -125,7 +134,7 @@ def _fromObject(kind: Kind, name: str, thing: object, argument: str) -> Named:
         return _fromFactory(kind, name, _make(kind, thing), argument)
     # Any other class is its own factory: the argument's items are its parameters.
     if isinstance(thing, type):
-        form = f"{name}:ARGUMENT"
+        form = partial(formOf, name, thing)
         made = _make(kind, lambda: buildFromArgument(thing, argument, form))
         return _named(kind, name, made)
     _refuseOther(kind, thing)
