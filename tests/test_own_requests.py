@@ -223,8 +223,8 @@ def test_firstThatAnswers() -> None:
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        ("well", "it answered str, not an Answer or None"),
-        (True, "it answered bool, not an Answer or None"),
+        ("well", "it answered a str, not an Answer or None"),
+        (True, "it answered True, not an Answer or None"),
         (ZeroDivisionError("oh"), "ZeroDivisionError: oh"),
         (SystemExit(3), "SystemExit: 3"),
     ],
