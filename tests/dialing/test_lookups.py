@@ -354,6 +354,25 @@ class TestAnswers:
         assert words in refusedOf(outcome).reason
         desk.assertIdle()
 
+    @pytest.mark.parametrize(
+        ("number", "cause"),
+        [(errno.EMFILE, Cause.EXHAUSTED), (errno.ENFILE, Cause.EXHAUSTED)],
+    )
+    def test_noDescriptor(self, number: int, cause: Cause) -> None:
+        """[F16] A resolver that has no descriptor says that there is no such name;
+        the refusal says what is missing, and blames no name."""
+
+        def takeDescriptor() -> None:
+            raise OSError(number, "Too many open files")
+
+        desk = Desk({"a.example": socket.gaierror(socket.EAI_NONAME, "unknown")})
+        desk.lookups._takeDescriptor = takeDescriptor
+        outcome = desk.ask()
+        desk.pool.run()
+        assert refusedOf(outcome).cause is cause
+        assert refusedOf(outcome).reason == "the resolver failed: Too many open files"
+        desk.assertIdle()
+
     @pytest.mark.parametrize("rubbish", [5, [()], [(2, 1, 6, "", ("no address", 0))]])
     def test_rubbish(self, rubbish: Any, logged: Logged) -> None:
         """A getaddrinfo that answers rubbish is told at once, not at the

@@ -77,3 +77,16 @@ def test_dialling(proxy: ProxyProcess, tmp_path: Path) -> None:
         eventually("the warning", lambda: SHORTAGE in output.read_text())
     eventually("it is over", lambda: "free again" in output.read_text())
     proxy.end()
+
+
+def test_names(proxy: ProxyProcess) -> None:
+    """[F16] A name that cannot be looked up for want of a descriptor is no unknown
+    name, although the resolver says so."""
+    with ExitStack() as clients:
+        ports = [clients.enter_context(connected(proxy)) for _ in range(LIMIT)]
+        for client in ports:
+            client.sendall(b"CONNECT localhost:9 HTTP/1.1\r\nHost: localhost:9\r\n\r\n")
+        refused = proxy.told(cause="exhausted")
+        assert refused["status"] == 503
+        assert refused["reason"] == "the resolver failed: Too many open files"
+    proxy.end()

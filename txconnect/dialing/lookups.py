@@ -13,6 +13,7 @@ wait half a minute for a resolver.
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -68,6 +69,15 @@ class _DaemonPool(ThreadPool):
     threadFactory = staticmethod(partial(threading.Thread, daemon=True))  # type: ignore[assignment]
 
 
+def _takeDescriptor() -> None:
+    """
+    Take a file descriptor, and give it back.
+
+    @raise OSError: none is free.
+    """
+    os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+
+
 class Lookups:
     """
     Looks names up.
@@ -77,6 +87,8 @@ class Lookups:
         name in bytes (as a string it would be changed by IDNA first).
     @param pool: the threads; made here when not given.  Its results come by
         C{callFromThread}.
+    @param takeDescriptor: raises an C{OSError} when no file descriptor is free; called
+        in a thread, after a look-up that has failed.
     """
 
     _log = Logger()
@@ -87,10 +99,12 @@ class Lookups:
         settings: Settings,
         getaddrinfo: Callable[..., Iterable[AddressInfo]] = socket.getaddrinfo,
         pool: Pool | None = None,
+        takeDescriptor: Callable[[], object] = _takeDescriptor,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._getaddrinfo = getaddrinfo
+        self._takeDescriptor = takeDescriptor
         self._given = pool
         self._pool: Pool | None = None
         self._flights = Flights(reactor, settings, self._launchFlight)
@@ -187,7 +201,14 @@ class Lookups:
         # In bytes: a string would be changed by IDNA, which makes an address of
         # some names, as of a full-width digit.
         host = flight.name.encode("ascii")
-        return _uniqueAddresses(self._getaddrinfo(host, None, 0, socket.SOCK_STREAM))
+        try:
+            infos = self._getaddrinfo(host, None, 0, socket.SOCK_STREAM)
+        except socket.gaierror:
+            # Without a descriptor it can open neither /etc/hosts nor a socket to a
+            # server, and then says that there is no such name.
+            self._takeDescriptor()
+            raise
+        return _uniqueAddresses(infos)
 
     def _flightLanded(self, flight: Flight, success: bool, result: Any) -> None:
         if not self._flights.isUnderWay(flight):
