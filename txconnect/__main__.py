@@ -22,6 +22,10 @@ def main() -> None:
         from txconnect.command.passwd import main as passwd
 
         sys.exit(passwd(arguments[1:], sys.stdin, sys.stdout, sys.stderr))
+    from txconnect.client.streams import openMissingStreams
+
+    # Before a socket gets the number of a closed stream (2>&-).
+    openMissingStreams()
     # Late: importing a reactor would install it, before twistd has read which
     # one is wanted.
     from twisted.scripts.twistd import run

@@ -110,6 +110,52 @@ def complaint(*arguments: str) -> str:
             "Installed: file, htpasswd, memory, unix",
         ),
         (
+            ["--policy", "*.a.example,b.example"],
+            "--policy *.a.example,b.example: no plugin is named; did you mean "
+            "--policy hosts:*.a.example,b.example?",
+        ),
+        (
+            ["--policy", "a.example:8443"],
+            "--policy a.example:8443: there is no module 'a' on the import path (for a "
+            "file, write a/example.py:NAME with its path); did you mean --policy "
+            "hosts:a.example:8443?",
+        ),
+        (
+            ["--policy", "@hosts.list"],
+            "--policy @hosts.list: no plugin is named; did you mean --policy "
+            "hosts:@hosts.list?",
+        ),
+        (
+            ["--policy", "hosts=a.example"],
+            "--policy hosts=a.example: no plugin is named; did you mean --policy "
+            "hosts:a.example?",
+        ),
+        (
+            ["--policy", "10.0.0.0/8"],
+            "--policy 10.0.0.0/8: no plugin is named; did you mean --policy "
+            "networks:10.0.0.0/8?",
+        ),
+        (
+            ["--policy", "443"],
+            "--policy 443: policy '443' is not installed. Installed policies: clients, "
+            "deny-hosts, hosts, networks, ports, users. Did you mean --policy ports:443?",
+        ),
+        (
+            ["--policy", "ports=443"],
+            "--policy ports=443: policy 'ports=443' is not installed; did you mean "
+            "'ports'? Installed policies: clients, deny-hosts, hosts, networks, ports, "
+            "users. Did you mean --policy ports:443?",
+        ),
+        (
+            ["--policy", "./rules.py"],
+            "--policy ./rules.py: say what in it is meant, as ./rules.py:NAME",
+        ),
+        (
+            ["--observer", "access.log"],
+            "--observer access.log: no plugin is named; did you mean --observer "
+            "accesslog:access.log?",
+        ),
+        (
             ["--policy", "a b"],
             "--policy a b: policy 'a b' is not installed. Installed policies: "
             "clients, deny-hosts, hosts, networks, ports, users.",
@@ -124,6 +170,19 @@ def complaint(*arguments: str) -> str:
 def test_mistakesNameTheOptionAndTheNearest(arguments: list[str], line: str) -> None:
     """[F28] One sentence, before anything is opened."""
     assert complaint(*arguments) == line
+
+
+def test_aPasswordFileWithoutItsChecker(directory: Path) -> None:
+    """[F28] A file that is there is meant; any other text may be a password."""
+    (directory / "users").write_text("")
+    assert complaint("--auth", "users") == (
+        "--auth users: there is no checker 'users'; did you mean --auth htpasswd:users? "
+        "Installed: file, htpasswd, memory, unix"
+    )
+    assert complaint("--auth", "./users") == (
+        "--auth ./users: no plugin is named; did you mean --auth htpasswd:./users?"
+    )
+    assert "did you mean" not in complaint("--auth", "./others")
 
 
 def test_bearerWithACheckerOfPasswords(directory: Path) -> None:

@@ -126,6 +126,29 @@ def test_nobodyReadsTheTerminal(
         assert process.wait(DEADLINE) == -signal.SIGTERM
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_closedStreams(tmp_path: Path, echo: Echo, workers: str) -> None:
+    """[F22] A program that is started without standard streams serves all the same, and
+    no socket of its gets their numbers."""
+    script = 'exec "$@" <&- >&- 2>&-'
+    command = ["sh", "-c", script, "sh", sys.executable, "-m", "txconnect"]
+    process = subprocess.Popen(
+        [*command, "--listen", "unix:sock", "--workers", workers, *OPEN],
+        cwd=tmp_path,
+        env={**environment(tmp_path), "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        eventually("it listens", (tmp_path / "sock").is_socket)
+        serves(tmp_path, echo).close()
+        for number in range(3):
+            assert os.readlink(f"/proc/{process.pid}/fd/{number}") == os.devnull
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE) == -signal.SIGTERM
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_theNextLineIsTheCount(start: Start, tmp_path: Path) -> None:
     """[F22] A FIFO whose reader begins to read finds all lines, or their number."""
     fifo = tmp_path / "fifo"

@@ -25,7 +25,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
-__all__ = ["StandardStreams", "replaceClosedStreams"]
+__all__ = ["StandardStreams", "openMissingStreams", "replaceClosedStreams"]
 
 SIZE = 65536
 """Most octets of one read."""
@@ -81,17 +81,28 @@ def replaceClosedStreams() -> None:
 
     @raise ValueError: the output is closed, and what comes would be lost.
     """
+    if not openMissingStreams():
+        raise ValueError(
+            "standard output is closed, so nothing that comes could be written; to drop "
+            "it, write >/dev/null"
+        )
+
+
+def openMissingStreams() -> bool:
+    """
+    Open the null device for each standard stream that is closed.
+
+    @return: true when the output was open.
+    """
     if not _isOpen(2):
         _openNothing(2, os.O_WRONLY)
         sys.stderr = open(2, "w", closefd=False)
     if not _isOpen(0):
         _openNothing(0, os.O_RDONLY)
-    if not _isOpen(1):
-        _openNothing(1, os.O_WRONLY)
-        raise ValueError(
-            "standard output is closed, so nothing that comes could be written; to drop "
-            "it, write >/dev/null"
-        )
+    if _isOpen(1):
+        return True
+    _openNothing(1, os.O_WRONLY)
+    return False
 
 
 def _isOpen(descriptor: int) -> bool:

@@ -16,6 +16,7 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
 
 from txconnect.errors import ConfigurationError
+from txconnect.plugins.bareitems import bareHint
 from txconnect.plugins.catalogue import Catalogue, nearest
 from txconnect.plugins.kinds import CHECKER
 from txconnect.plugins.loading import labelOf, loadPlugin
@@ -80,7 +81,8 @@ def _findFactory(name: str) -> strcred.ICheckerFactory:
             return factory  # type: ignore[no-any-return]
     names = [str(factory.authType) for factory in installedCheckers()]
     near = nearest(name, names)
-    hint = f"; did you mean {near!r}?" if near else "."
+    meant = bareHint(CHECKER, name) or (f"did you mean {near!r}?" if near else "")
+    hint = f"; {meant}" if meant else "."
     if os.path.exists(name + ".py"):
         hint += f" For a file, write --auth ./{name}.py:NAME."
     raise ConfigurationError(

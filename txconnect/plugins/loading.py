@@ -23,6 +23,7 @@ from zope.interface import implementedBy
 
 from txconnect.errors import ConfigurationError
 from txconnect.plugins.arguments import buildFromArgument, formOf, shownText
+from txconnect.plugins.bareitems import bareHint
 from txconnect.plugins.catalogue import Catalogue, nearest
 from txconnect.plugins.kinds import KINDS, Kind
 from txconnect.plugins.places import (
@@ -88,15 +89,35 @@ def _load(kind: Kind, description: str, catalogue: Catalogue) -> Named:
         try:
             factory = catalogue.find(kind, where)
         except ConfigurationError as error:
-            raise ConfigurationError(f"{error}{_fileHint(kind, where)}") from None
+            meant = _bareHint(kind, description, catalogue)
+            hint = f" D{meant[1:]}" if meant else _fileHint(kind, where)
+            raise ConfigurationError(f"{error}{hint}") from None
         return _fromFactory(kind, where, factory, rest)
     name, _, argument = rest.partition(":")
     if not name:
+        if meant := _bareHint(kind, where, catalogue):
+            raise ConfigurationError(f"no plugin is named; {meant}")
         fitting = _fittingNames(kind, importPlace(where))
         shown = f"; it has {', '.join(fitting[:_MOST_SHOWN])}" if fitting else ""
         raise ConfigurationError(f"say what in it is meant, as {where}:NAME{shown}")
-    thing = _getAttribute(kind, importPlace(where), name)
+    thing = _getAttribute(kind, _importMeant(kind, where, description), name)
     return _fromObject(kind, name, thing, argument)
+
+
+def _importMeant(kind: Kind, where: str, description: str) -> ModuleType:
+    try:
+        return importPlace(where)
+    except ConfigurationError as error:
+        meant = bareHint(kind, description)
+        raise ConfigurationError(f"{error}{meant and '; '}{meant}") from None
+
+
+def _bareHint(kind: Kind, text: str, catalogue: Catalogue) -> str:
+    """Return a hint for an argument without a name, and for C{hosts=a.example}."""
+    name, equals, rest = text.partition("=")
+    if equals and name in [each.name for each in catalogue.of(kind)]:
+        return f"did you mean {kind.option} {name}:{rest}?"
+    return bareHint(kind, text)
 
 
 def _fileHint(kind: Kind, name: str) -> str:
