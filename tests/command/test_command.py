@@ -210,7 +210,11 @@ def test_defaultsAreShownAsPeopleWriteThem() -> None:
 @pytest.mark.parametrize(
     ("option", "value", "reason"),
     [
-        ("--head-timeout", "ten", "--head-timeout: 'ten' is not a number"),
+        (
+            "--head-timeout",
+            "ten",
+            "--head-timeout: 'ten' is not a number of seconds, such as 600",
+        ),
         ("--head-timeout", "0", "--head-timeout: 0.0 must be 0.001 or more"),
         ("--head-timeout", "nan", "--head-timeout: 'nan' is not finite"),
         ("--idle-timeout", "inf", "--idle-timeout: 'inf' is not finite"),

@@ -63,6 +63,21 @@ def complaint(*arguments: str) -> str:
             "accesslog:PATH|-[,format=json|text][,events=EVENTS][,required=yes|no]?",
         ),
         (["--zzzz"], "--zzzz: there is no such option; --help lists them all"),
+        (
+            ["--daemon"],
+            "--daemon: there is no such option; txconnect stays in the foreground; for a "
+            "daemon, write twistd --pidfile=FILE --logfile=FILE connectproxy [the "
+            "proxy's options]",
+        ),
+        (
+            ["--idle-timeout", "10m"],
+            "--idle-timeout: '10m' is not a number of seconds, such as 600",
+        ),
+        (
+            ["--help-auth-type", "htpaswd"],
+            "--help-auth-type htpaswd: there is no checker 'htpaswd'; did you mean "
+            "'htpasswd'? Installed: file, htpasswd, memory, unix",
+        ),
         (["-z"], "-z: there is no such option; --help lists them all"),
         (["--logfile", "x"], f"--logfile: there is no such option; {TWISTD}"),
         (["-n"], f"-n: there is no such option; {TWISTD}"),

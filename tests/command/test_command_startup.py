@@ -150,6 +150,28 @@ def test_whatToTryWouldWork(
     assert lines[3] == "  try   " + attempt
 
 
+@pytest.mark.parametrize(
+    ("policies", "host"),
+    [
+        (["hosts:*.a.example,packages.example", "ports:443"], "packages.example"),
+        (["ports:443, or an item's", "hosts:git.example:8443"], "git.example:8443"),
+        (["hosts:@hosts.list,.a.example"], "HOST"),
+        (["deny-hosts:example.org"], "example.com"),
+        (["./hosts.py:a.example"], "example.com"),
+    ],
+)
+def test_theHostToTryIsAllowed(policies: list[str], host: str) -> None:
+    """[F28] The command to try names a host of the list, where one is known."""
+    attempt = Welcome(policies).lines([(PLAIN, LOOPBACK)])[-1]
+    assert attempt == f"  try   curl -x http://127.0.0.1:3128 https://{host}/"
+
+
+def test_theReactorOfTxconnectIsEpoll() -> None:
+    """[F28] A name that an operator knows."""
+    first = Welcome(reactor="TxconnectReactor").lines([(PLAIN, LOOPBACK)])[0]
+    assert first.endswith(", epoll, 1 process)")
+
+
 def test_everyListenerIsNamed() -> None:
     listening: Any = [(PLAIN, LOOPBACK), (PLAIN, UNIXAddress(b"/run/s"))]
     first = Welcome().lines(listening)[0]

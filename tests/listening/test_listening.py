@@ -104,7 +104,7 @@ def test_pathsAreMadeAbsolute(
         ("foo", "Unknown endpoint type: 'foo'"),
         ("foo:3128", "Unknown endpoint type: 'foo'"),
         ("tcp", "missing 1 required positional argument: 'port'"),
-        ("tcp:http", "invalid literal for int() with base 10: 'http'"),
+        ("tcp:http", "'http' is no number"),
         ("tcp:3128:oops=1", "unexpected keyword argument 'oops'"),
         ("ssl:443:privateKey=/no/such.pem", "No such file"),
         ("unix", "missing 1 required positional argument: 'address'"),
@@ -115,7 +115,9 @@ def test_badEndpointsAreOneClearLine(description: str, reason: str) -> None:
         parseListener(MemoryReactor(), description)
     line = str(caught.value)
     assert f"--listen {description!r} is no endpoint: " in line
-    assert reason in line and "write such as tcp:3128" in line
+    kind = description.partition(":")[0]
+    form = {"ssl": "ssl:3129:privateKey=KEY.pem:", "unix": "unix:/run/"}
+    assert reason in line and f"write such as {form.get(kind, 'tcp:3128')}" in line
     assert "_parse" not in line and "\n" not in line
 
 
@@ -622,7 +624,17 @@ def test_standardEndpointsAreStillUnderstood() -> None:
             "got an unexpected keyword argument 'interfac'; did you mean interface=?",
         ),
         ("zzz:1", "Unknown endpoint type: 'zzz'"),
-        ("tcp:x", "invalid literal for int() with base 10: 'x'"),
+        ("tcp:x", "'x' is no number"),
+        (
+            ":3128",
+            "Unknown endpoint type: ''; did you mean tcp:3128 (all addresses) or 3128 "
+            "(this machine)?",
+        ),
+        (
+            "*:80",
+            "Unknown endpoint type: '*'; did you mean tcp:80 (all addresses) or 80 "
+            "(this machine)?",
+        ),
     ],
 )
 def test_wrongEndpointGetsTheNearest(text: str, reason: str) -> None:

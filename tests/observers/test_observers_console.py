@@ -59,6 +59,19 @@ def line(event: Any) -> str:
             "refuse 7f3a-2 127.0.0.1 -> example.com:443  403 networks: 10.0.0.5 is "
             "private-use (10.0.0.0/8)",
         ),
+        (
+            attrs.evolve(
+                REFUSED,
+                notes=(
+                    "networks: dropped 10.0.0.5: 10.0.0.5 is private-use (10.0.0.0/8)",
+                    "networks: dropped 10.0.0.6: not today",
+                    "mine: dropped 10.0.0.5: private-use",
+                ),
+            ),
+            "refuse 7f3a-2 127.0.0.1 -> example.com:443  403 networks: 10.0.0.5 is "
+            "private-use (10.0.0.0/8)  (networks: dropped 10.0.0.6: not today; mine: "
+            "dropped 10.0.0.5: private-use)",
+        ),
         (UNPARSED, "refuse 7f3a-3 ? -> ?  400 malformed-request: no"),
         (
             attrs.evolve(UNPARSED, client=IPv6Address("TCP", "::1", 5)),
@@ -89,7 +102,7 @@ def test_lines(event: Any, text: str) -> None:
     """
     [F28] One line a tunnel opened, closed or refused, with the user where it is
     known, behind the local date and time; [F12] a user that nothing proves is in
-    quotes.
+    quotes; nothing is said twice.
     """
     assert line(event) == text
 

@@ -13,6 +13,7 @@ from twisted.copyright import version as twistedVersion
 from twisted.cred import strcred
 from twisted.python import usage
 
+from txconnect.errors import ConfigurationError
 from txconnect.naming import VERSION
 from txconnect.plugins import (
     AUTH_SCHEME,
@@ -23,6 +24,8 @@ from txconnect.plugins import (
     ROUTER,
     TAP,
 )
+from txconnect.plugins.arguments import shownText
+from txconnect.plugins.checkers import findCheckerFactory
 from txconnect.plugins.listing import listed, listedCheckers
 
 __all__ = ["HelpOptions", "writeAndExit"]
@@ -97,6 +100,11 @@ class HelpOptions:
         """
         describe one checker and exit
         """
+        try:
+            findCheckerFactory(authType)
+        except ConfigurationError as error:
+            text = f"--help-auth-type {shownText(authType)}: {error}"
+            raise usage.UsageError(text) from error
         strcred.AuthOptionMixin.opt_help_auth_type(self, authType)
 
     def opt_version(self) -> None:

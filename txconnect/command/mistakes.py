@@ -33,6 +33,11 @@ _MEANT = {
     "help": "usage man ?",
 }
 """For an option, the names that other programs have for the same."""
+_DAEMON = ("daemon", "daemonize", "background", "fork", "detach", "D")
+_DAEMON_FORM = (
+    "txconnect stays in the foreground; for a daemon, write twistd --pidfile=FILE "
+    "--logfile=FILE connectproxy [the proxy's options]"
+)
 _OTHERS = {name: option for option, names in _MEANT.items() for name in names.split()}
 
 
@@ -47,6 +52,8 @@ def explainMistake(options: usage.Options, error: getopt.GetoptError) -> str:
         return f"{option}: {'a value is missing' if takes else 'it takes no value'}"
     if not isLong and given in options.shortOpt:
         return f"{option}: a value is missing"
+    if given in _DAEMON:
+        return f"{option}: there is no such option; {_DAEMON_FORM}"
     several = sorted(name for name in known if isLong and name.startswith(given))
     if several:
         return f"{option} may be any of {', '.join(map(_dashed, several))}"

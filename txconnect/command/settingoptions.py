@@ -68,7 +68,8 @@ def _convertText(field: attrs.Attribute[object], text: str) -> _Value:
     try:
         value = _CONVERTERS[kind](text)
     except ValueError:
-        wanted = "a whole number" if kind is int else "a number"
+        # All that are not whole are times.
+        wanted = "a whole number" if kind is int else "a number of seconds, such as 600"
         raise ConfigurationError(
             f"--{optionName(field.name)}: {text!r} is not {wanted}"
         ) from None

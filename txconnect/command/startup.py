@@ -7,6 +7,7 @@ L{txconnect.observers.console}'s.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import attrs
@@ -21,6 +22,8 @@ from txconnect.naming import VERSION
 _DEFAULT_POLICIES = {"ports": "ports:443", "networks": "networks:public"}
 _DEFAULTS = tuple(_DEFAULT_POLICIES.values())
 _OPENED = "ports:443, or an item's"
+_NAMED = re.compile(r"[\w-]+(?:\.[\w-]+)*(?::[0-9]+)?")
+"""An item of a list that names one host, and perhaps its port."""
 _WIDTH = 52
 """Columns before the right part of a line at start-up."""
 
@@ -119,7 +122,9 @@ class Welcome:
         # The any-address cannot be connected to everywhere; loopback can, and a
         # listener on it answers there.
         url = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
-        return f"curl {certificate}{user}-x {url} https://example.com/"
+        return (
+            f"curl {certificate}{user}-x {url} https://{_exampleHost(self.policies)}/"
+        )
 
 
 def welcome(built: BuiltProxy, reactor: str) -> Welcome:
@@ -189,5 +194,21 @@ def _twoColumns(left: str, right: str) -> str:
     return f"{left:<{_WIDTH}}  {right}"
 
 
+def _exampleHost(policies: Sequence[str]) -> str:
+    """Return a host that the lists allow, or C{HOST} where none is known by its name."""
+    items = [
+        item
+        for name, _, argument in (text.partition(":") for text in policies)
+        if name == "hosts"
+        for item in argument.split(",")
+    ]
+    if not items:
+        return "example.com"
+    return next((item for item in items if _NAMED.fullmatch(item)), "HOST")
+
+
 def _reactorName(name: str) -> str:
+    # Ours is Twisted's with one more reader; "txconnect" would tell nobody that.
+    if name == "TxconnectReactor":
+        return "epoll"
     return name.removesuffix("Reactor").lower() or "reactor unknown"

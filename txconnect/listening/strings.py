@@ -32,6 +32,13 @@ _PARSER = re.compile(r"^[\w.<>]+\(\) ")
 _BACKLOGGED = ("tcp", "tcp6", "ssl", "unix", "proxytls")
 _ENCRYPTED = ("ssl", "tls", "proxytls")
 _UNEXPECTED = re.compile("unexpected keyword argument '(.*)'")
+_NO_NUMBER = re.compile(r"invalid literal for int\(\) with base 10: (.*)")
+_EXAMPLES = {
+    "ssl": "ssl:3129:privateKey=KEY.pem:certKey=CERTIFICATE.pem",
+    "tls": "tls:DIRECTORY:port=3129",
+    "unix": "unix:/run/txconnect.sock",
+}
+"""For a kind of endpoint, a form of it that works; for the others tcp's."""
 _BUILT_IN = ("tcp", "ssl", "unix")
 """The kinds of endpoint that Twisted knows without a plugin."""
 _KEYS = (
@@ -90,15 +97,30 @@ def parseListener(reactor: object, description: str) -> Listener:
     except Exception as error:
         if "systemd" in _splitParts(text)[:2] and isinstance(error, LookupError):
             raise _missingSocketError(description, error) from error
-        reason = _PARSER.sub("", str(error)) or type(error).__name__
+        reason = _reasonText(error)
         raise ConfigurationError(
             f"--listen {description!r} is no endpoint: {reason}{_nearest(text, reason)} "
-            f"(write such as {DEFAULT_LISTEN}, or 127.0.0.1:3128)"
+            f"(write such as {_exampleFor(text)})"
         ) from error
     kinds = set(_splitParts(text)[:2])
     return Listener(
         description, endpoint, bool(kinds & set(_ENCRYPTED)), "haproxy" in kinds
     )
+
+
+def _reasonText(error: Exception) -> str:
+    """Return what a parser of Twisted's says, without the words of Python."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    number = _NO_NUMBER.fullmatch(str(error))
+    if number is not None:
+        return f"{number[1]} is no number"
+    return _PARSER.sub("", str(error)) or type(error).__name__
+
+
+def _exampleFor(text: str) -> str:
+    kind = _splitParts(text)[0]
+    return _EXAMPLES.get(kind, f"{DEFAULT_LISTEN}, or 127.0.0.1:3128")
 
 
 def _nearest(text: str, reason: str) -> str:
@@ -107,7 +129,11 @@ def _nearest(text: str, reason: str) -> str:
     if key is not None:
         near = get_close_matches(key[1], _KEYS, 1)
         return f"; did you mean {near[0]}=?" if near else ""
-    kind = _splitParts(text)[0]
+    kind, *rest = _splitParts(text)
+    if kind in ("", "*") and rest:
+        return (
+            f"; did you mean tcp:{rest[0]} (all addresses) or {rest[0]} (this machine)?"
+        )
     plugins = getPlugins(IStreamServerEndpointStringParser)
     kinds = [*_BUILT_IN, *(str(plugin.prefix) for plugin in plugins)]
     # A known kind, and something else is wrong.

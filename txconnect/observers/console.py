@@ -168,8 +168,16 @@ def _refusedText(event: TunnelRefused) -> str:
 
 
 def _notesText(event: TunnelRefused) -> str:
-    notes = "; ".join(cutText(note, 200) for note in event.notes[:8])
+    others = [note for note in event.notes[:8] if not _isRepeated(note, event)]
+    notes = "; ".join(cutText(note, 200) for note in others)
     return f"  ({printable(cutText(notes, 300))})" if notes else ""
+
+
+def _isRepeated(note: str, event: TunnelRefused) -> bool:
+    """Tell whether a note is of an address whose refusal the reason tells as well."""
+    dropped = note.removeprefix(f"{event.rule}: dropped ")
+    address, _, why = dropped.partition(": ")
+    return dropped != note and address in event.reason and why in event.reason
 
 
 def _requestText(request: Request, client: IAddress | None) -> str:

@@ -24,7 +24,7 @@ from txconnect.plugins.places import describeException, isPlace
 from txconnect.roles import verifyRole
 from txconnect.values import Named
 
-__all__ = ["installedCheckers", "loadChecker"]
+__all__ = ["findCheckerFactory", "installedCheckers", "loadChecker"]
 
 
 def loadChecker(
@@ -58,7 +58,7 @@ def installedCheckers() -> list[strcred.ICheckerFactory]:
 
 
 def _makeInstalled(name: str, argument: str) -> ICredentialsChecker:
-    factory: Any = _findFactory(name)
+    factory: Any = findCheckerFactory(name)
     if name == "file":
         # cred only warns when the file is missing.
         argument = _readablePath(argument)
@@ -75,7 +75,12 @@ def _makeInstalled(name: str, argument: str) -> ICredentialsChecker:
     return checker
 
 
-def _findFactory(name: str) -> strcred.ICheckerFactory:
+def findCheckerFactory(name: str) -> strcred.ICheckerFactory:
+    """
+    Return the installed factory of a name.
+
+    @raise ConfigurationError: there is none.
+    """
     for factory in strcred.findCheckerFactories():
         if factory.authType == name:
             return factory  # type: ignore[no-any-return]
