@@ -187,6 +187,38 @@ def test_mistakesNameTheOptionAndTheNearest(arguments: list[str], line: str) -> 
     assert complaint(*arguments) == line
 
 
+def test_filesOfTwistd(directory: Path) -> None:
+    """[F21] A log or a pidfile that cannot be is one line, not twistd's traceback."""
+
+    def twistd(*arguments: str) -> str:
+        config, said = ServerOptions(), io.StringIO()
+        with contextlib.redirect_stderr(said), pytest.raises(SystemExit) as caught:
+            config.parseOptions([*arguments, "connectproxy"])
+        assert caught.value.code == 1
+        return said.getvalue().removeprefix("twistd connectproxy: ").rstrip("\n")
+
+    for option in ("--logfile", "--pidfile"):
+        assert (
+            twistd(f"{option}=no/x") == f"{option} no/x: {directory}/no is no directory"
+        )
+        assert twistd(f"{option}={directory}") == (
+            f"{option} {directory}: it is a directory: name a file in it"
+        )
+    for fine in (
+        ["--logfile=-"],
+        ["--logfile=x.log"],
+        ["--pidfile="],
+        ["--pidfile=x.pid"],
+    ):
+        config = ServerOptions()
+        config.parseOptions([*fine, "connectproxy"])
+        assert isinstance(config.subOptions, Options)
+    # What counts is the directory that twistd changes to.
+    config = ServerOptions()
+    config.parseOptions(["--rundir=/", "--pidfile=no/x.pid", "connectproxy"])
+    assert isinstance(config.subOptions, Options)
+
+
 def test_aPasswordFileWithoutItsChecker(directory: Path) -> None:
     """[F28] A file that is there is meant; any other text may be a password."""
     (directory / "users").write_text("")

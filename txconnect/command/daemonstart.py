@@ -18,9 +18,30 @@ import select
 import sys
 from collections.abc import Callable
 
+from txconnect.errors import ConfigurationError
+
 Register = Callable[..., object]
 
 _RUNS = b"\0"
+
+
+def requireFile(option: str, path: str) -> None:
+    """
+    Verify that C{twistd} can write a file of its own; it would print a traceback.
+
+    @param option: the option that names the file.
+    @raise ConfigurationError: it is a directory, or its directory is not there or is
+        closed to this user.
+    """
+    directory = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path):
+        raise ConfigurationError(
+            f"{option} {path}: it is a directory: name a file in it"
+        )
+    if not os.path.isdir(directory):
+        raise ConfigurationError(f"{option} {path}: {directory} is no directory")
+    if not os.access(path if os.path.exists(path) else directory, os.W_OK):
+        raise ConfigurationError(f"{option} {path}: this user may not write it")
 
 
 class DaemonStart:

@@ -21,6 +21,7 @@ from twisted.cred.credentials import IUsernamePassword
 from twisted.internet.interfaces import IReactorCore
 from twisted.python import usage
 
+from txconnect.command.daemonstart import requireFile
 from txconnect.command.help import usageText
 from txconnect.command.helpoptions import HelpOptions
 from txconnect.command.mistakes import explainArgument, explainMistake
@@ -192,6 +193,7 @@ class Options(HelpOptions, usage.Options, strcred.AuthOptionMixin):
                 "--workers: there is no program to start behind twistd --chroot"
             )
         try:
+            self._requireFiles()
             self["configuration"] = self._makeConfiguration()
             self["built"] = self._buildProxy(self["configuration"])
         except ConfigurationError as error:
@@ -238,6 +240,18 @@ class Options(HelpOptions, usage.Options, strcred.AuthOptionMixin):
     def write(self) -> Callable[[str], object]:
         """Return the writer of lines for people: to the terminal, or a daemon's log."""
         return lineWriter(self.foreground)
+
+    def _requireFiles(self) -> None:
+        """Verify the paths of C{twistd}'s log, and of a daemon's pidfile."""
+        logfile, pidfile = map(self._parentOption, ("logfile", "pidfile"))
+        if logfile and logfile != "-" and not self._parentOption("syslog"):
+            requireFile("--logfile", str(logfile))
+        # Behind --rundir and --chroot the path may mean another place.
+        elsewhere = self._parentOption("chroot") or (
+            self._parentOption("rundir") not in (None, ".")
+        )
+        if pidfile and not elsewhere:
+            requireFile("--pidfile", str(pidfile))
 
     def _addText(self, field: str, text: str) -> None:
         self._texts.setdefault(field, []).append(text)
