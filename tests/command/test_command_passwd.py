@@ -207,9 +207,12 @@ def test_oneClearLine(
 
 
 def test_fileThatCannotBeWritten(path: Path) -> None:
-    """A missing directory is one line too."""
+    """A missing directory is one line too, and is told before anything is typed."""
     run = Command(str(path / "missing" / "users"), "bob", stdin="p\n")
-    assert run.status == 1 and "No such file or directory" in run.err
+    assert run.status == 1 and "is no directory; make it first" in run.err
+    # There is no password at all, and yet it is not missed.
+    run = Command(str(path.parent), "bob", stdin="")
+    assert run.status == 1 and "is a directory: name a file in it" in run.err
 
 
 @pytest.mark.parametrize(

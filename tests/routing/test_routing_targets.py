@@ -76,7 +76,14 @@ def test_values() -> None:
 MISTAKES = [
     ("", "no target"),
     ("hosts:a.example", "no target"),
-    ("hosts:a.example=", "route 'hosts:a.example' has no target"),
+    ("hosts:a.example=", "route 'hosts:a.example' has no target: "),
+    (
+        "hosts:a.example=p:3128",
+        "route 'hosts:a.example' has no target (HOST:PORT alone is none: begin it with "
+        "http://): ",
+    ),
+    ("p:3128", "a route has no target (HOST:PORT alone is none: "),
+    ("ports:22", "a route has no target: "),
     ("hosts:a.example=ftp://p:1", "route 'hosts:a.example' has no target"),
     ("hosts:a.example = direct", "route 'hosts:a.example ' has no target"),
     ("=http://p:1", "a route has no target"),

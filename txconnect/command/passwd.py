@@ -90,6 +90,7 @@ def main(
     try:
         # Now, so that nobody types a password twice for a user that is refused.
         _checkUser(user)
+        _checkPlace(path)
         new = setPassword(path, user, _askPassword(user, stdin, prompt))
     except (EOFError, KeyboardInterrupt):
         stderr.write("\ntxconnect passwd: nothing was changed\n")
@@ -102,6 +103,14 @@ def main(
         return 1
     stdout.write(f"{path}: {'added' if new else 'changed'} {user}\n")
     return 0
+
+
+def _checkPlace(path: str) -> None:
+    directory = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path):
+        raise ValueError(f"{path} is a directory: name a file in it")
+    if not os.path.isdir(directory):
+        raise ValueError(f"{path}: {directory} is no directory; make it first")
 
 
 def _askPassword(user: str, stdin: TextIO, prompt: Callable[[str], str]) -> str:

@@ -35,6 +35,7 @@ _T = TypeVar("_T")
 # The start of a target; a host may be called "direct.example".
 _TARGET = r"(?:(?:https?|socks5h?)://|direct(?=[,|]|\Z)|bind:)"
 _ROUTE = re.compile(rf"(?:(.*?)=)?({_TARGET}.*)", re.DOTALL | re.IGNORECASE)
+_ALONE = re.compile(r"(?:.*=)?(?!ports:)[\w.-]+:[0-9]{1,5}/?", re.DOTALL)
 _TARGETS_ALONE = re.compile(_TARGET, re.IGNORECASE)
 _FORM = (
     "write [PATTERN=]TARGET, a target being http://HOST:PORT, https://HOST:PORT, "
@@ -137,7 +138,12 @@ def splitRoute(text: str, environ: Mapping[str, str] | None = None) -> RouteText
     else:
         found = _ROUTE.fullmatch(text)
         if found is None or not found[1]:
-            raise ConfigurationError(f"{_shownName(text)} has no target: {_FORM}")
+            # Not repeated: whatever is in the wrong place may be a password.
+            hint = " (HOST:PORT alone is none: begin it with http://)"
+            alone = hint if _ALONE.fullmatch(text) else ""
+            raise ConfigurationError(
+                f"{_shownName(text)} has no target{alone}: {_FORM}"
+            )
         pattern, targets = found.groups()
     label = _labelOf(pattern)
     parts = _withLabel(label, lambda: splitItems(targets, "|"))
