@@ -14,9 +14,11 @@ import sys
 
 def main() -> None:
     """
-    Run C{passwd FILE USER}, if C{sys.argv} says so, or the proxy.
+    Run C{passwd FILE USER} or show the help or the version, if C{sys.argv} says so,
+    or run the proxy.
     """
     arguments = sys.argv[1:]
+    _showText(arguments)
     if arguments[:1] == ["passwd"]:
         # Here, so that a password is set without loading twistd and plugins.
         from txconnect.command.passwd import main as passwd
@@ -30,7 +32,7 @@ def main() -> None:
     # one is wanted.
     from twisted.scripts.twistd import run
 
-    from txconnect.command.terminallog import LOG_OBSERVER
+    from txconnect.command.options import LOG_OBSERVER
 
     sys.argv[:] = [
         "txconnect",
@@ -42,6 +44,22 @@ def main() -> None:
         *arguments,
     ]
     run()
+
+
+def _showText(arguments: list[str]) -> None:
+    """Show the help or the version and exit, if nothing else is asked for."""
+    # As the option of the proxy does, but without loading twistd and plugins first.
+    if arguments == ["--version"]:
+        from txconnect.command.versions import versionsText
+
+        sys.stdout.write(versionsText())
+        sys.exit(0)
+    if arguments in (["--help"], ["-h"]):
+        from txconnect.command.options import Options
+
+        options = Options()
+        options.isConsole = True
+        options.opt_help()
 
 
 if __name__ == "__main__":

@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from txconnect.wire.attempted import Attempted
 from txconnect.wire.refusals import Cause
-from txconnect.wire.responses import Relayed, Response
+
+# A refusal carries these, and makes none: settings and plugins need the exceptions,
+# and not all of HTTP with them.
+if TYPE_CHECKING:
+    from txconnect.wire.attempted import Attempted
+    from txconnect.wire.responses import Relayed, Response
 
 
 class Refused(Exception):

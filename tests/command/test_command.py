@@ -25,8 +25,9 @@ from twisted.scripts.twistd import ServerOptions
 
 import txconnect
 from txconnect import __main__
-from txconnect.command import Options, makeService, terminallog
+from txconnect.command import Options, makeService
 from txconnect.command.help import optionName
+from txconnect.command.options import LOG_OBSERVER
 from txconnect.command.startup import standingPolicies, welcome
 from txconnect.configuration import Configuration, PluginSet, pluginset, proxyService
 from txconnect.listening import Listener, ListeningService
@@ -594,9 +595,7 @@ def test_txconnectWithoutEpoll(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_txconnectSaysItsErrorsAlone(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        parsed(
-            "--policy", "prots", twistd=("-n", f"--logger={terminallog.LOG_OBSERVER}")
-        )
+        parsed("--policy", "prots", twistd=("-n", f"--logger={LOG_OBSERVER}"))
     assert caught.value.code == 1
     said = capsys.readouterr()
     assert said.out == ""
@@ -604,9 +603,7 @@ def test_txconnectSaysItsErrorsAlone(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_txconnectKnowsItsNameAfterParsing() -> None:
-    options = parsed(
-        twistd=("-n", "--pidfile=", f"--logger={terminallog.LOG_OBSERVER}")
-    )
+    options = parsed(twistd=("-n", "--pidfile=", f"--logger={LOG_OBSERVER}"))
     assert options.exit(None).program == "txconnect"
     assert options.exit(None).pidfile == ""
     assert options.getSynopsis().startswith("Usage: txconnect [options]\n")

@@ -9,24 +9,11 @@ from __future__ import annotations
 import sys
 from typing import Any, NoReturn
 
-from twisted.copyright import version as twistedVersion
 from twisted.cred import strcred
 from twisted.python import usage
 
+from txconnect.command.versions import versionsText
 from txconnect.errors import ConfigurationError
-from txconnect.naming import VERSION
-from txconnect.plugins import (
-    AUTH_SCHEME,
-    OBSERVER,
-    PAIR,
-    PLUGIN,
-    POLICY,
-    ROUTER,
-    TAP,
-)
-from txconnect.plugins.arguments import shownText
-from txconnect.plugins.checkers import findCheckerFactory
-from txconnect.plugins.listing import listed, listedCheckers
 
 __all__ = ["HelpOptions", "writeAndExit"]
 
@@ -35,6 +22,16 @@ def writeAndExit(text: str) -> NoReturn:
     """Write a text to standard output, and end the program in order."""
     sys.stdout.write(text)
     raise SystemExit(0)
+
+
+def _writeList(noun: str) -> NoReturn:
+    """Write what is installed of one kind, and exit."""
+    # Late, as the help of the options needs no plugins.
+    from txconnect.plugins import KINDS, PLUGIN
+    from txconnect.plugins.listing import listed
+
+    kinds = {kind.noun: kind for kind in (*KINDS, PLUGIN)}
+    writeAndExit(listed(kinds[noun]))
 
 
 class HelpOptions:
@@ -52,54 +49,59 @@ class HelpOptions:
         """
         list the installed policies and exit
         """
-        writeAndExit(listed(POLICY))
+        _writeList("policy")
 
     def opt_help_observer(self) -> None:
         """
         list the installed observers and exit
         """
-        writeAndExit(listed(OBSERVER))
+        _writeList("observer")
 
     def opt_help_tap(self) -> None:
         """
         list the installed taps and exit
         """
-        writeAndExit(listed(TAP))
+        _writeList("tap")
 
     def opt_help_pair(self) -> None:
         """
         list the installed pair factories and exit
         """
-        writeAndExit(listed(PAIR))
+        _writeList("pair")
 
     def opt_help_router(self) -> None:
         """
         list the installed routers and exit
         """
-        writeAndExit(listed(ROUTER))
+        _writeList("router")
 
     def opt_help_plugin(self) -> None:
         """
         list everything that --plugin loads by name, and exit
         """
-        writeAndExit(listed(PLUGIN))
+        _writeList("plugin")
 
     def opt_help_auth_scheme(self) -> None:
         """
         list the installed authentication schemes and exit
         """
-        writeAndExit(listed(AUTH_SCHEME))
+        _writeList("auth-scheme")
 
     def opt_help_auth(self) -> None:
         """
         list the installed checkers for --auth and exit
         """
+        from txconnect.plugins.listing import listedCheckers
+
         writeAndExit(listedCheckers())
 
     def opt_help_auth_type(self: Any, authType: str) -> None:
         """
         describe one checker and exit
         """
+        from txconnect.plugins.arguments import shownText
+        from txconnect.plugins.checkers import findCheckerFactory
+
         try:
             findCheckerFactory(authType)
         except ConfigurationError as error:
@@ -111,4 +113,4 @@ class HelpOptions:
         """
         show the versions and exit
         """
-        writeAndExit(f"txconnect {VERSION}\nTwisted {twistedVersion}\n")
+        writeAndExit(versionsText())

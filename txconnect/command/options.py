@@ -18,23 +18,24 @@ from typing import TYPE_CHECKING
 
 from twisted.cred import strcred
 from twisted.cred.credentials import IUsernamePassword
-from twisted.internet.interfaces import IReactorCore
 from twisted.python import usage
 
 from txconnect.command.daemonstart import requireFile
 from txconnect.command.help import usageText
 from txconnect.command.helpoptions import HelpOptions
-from txconnect.command.mistakes import explainArgument, explainMistake
 from txconnect.command.settingoptions import settingParameters, settingsFrom
-from txconnect.command.terminallog import LOG_OBSERVER
-from txconnect.configuration import BuiltProxy, Configuration, build
-from txconnect.configuration.configuration import MOST_WORKERS
 from txconnect.errors import ConfigurationError
-from txconnect.listening import DEFAULT_LISTEN, Exit
-from txconnect.observers.terminal import lineWriter
 
+# The rest is imported where it is used: the help needs no proxy.
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorCore
+
+    from txconnect.configuration import BuiltProxy, Configuration
+    from txconnect.listening import Exit
     from txconnect.workers.sockets import HeldSockets
+
+LOG_OBSERVER = "txconnect.command.terminallog.logObserver"
+"""The argument of C{twistd --logger} in C{txconnect}."""
 
 
 class Options(HelpOptions, usage.Options, strcred.AuthOptionMixin):
@@ -153,13 +154,19 @@ class Options(HelpOptions, usage.Options, strcred.AuthOptionMixin):
         the number of processes that share the listeners; 1 means no workers, only
         this process [default: 1]
         """
-        if not (re.fullmatch("[0-9]{1,4}", number) and 1 <= int(number) <= 1024):
+        from txconnect.configuration.configuration import MOST_WORKERS
+
+        if not re.fullmatch("[0-9]{1,4}", number) or not (
+            1 <= int(number) <= MOST_WORKERS
+        ):
             raise usage.UsageError(f"--workers: {number!r} is not 1 to {MOST_WORKERS}")
         self._workers = int(number)
 
     def parseArgs(self, *rest: str) -> None:
         """Refuse arguments that are not options."""
         if rest:
+            from txconnect.command.mistakes import explainArgument
+
             raise usage.UsageError(explainArgument(rest[0]))
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
@@ -176,6 +183,8 @@ class Options(HelpOptions, usage.Options, strcred.AuthOptionMixin):
             self.failed = True
             text = str(error)
             if isinstance(error.__context__, getopt.GetoptError):
+                from txconnect.command.mistakes import explainMistake
+
                 text = explainMistake(self, error.__context__)
             if not self._belowTwistd():
                 raise usage.UsageError(text) from error
@@ -217,6 +226,8 @@ class Options(HelpOptions, usage.Options, strcred.AuthOptionMixin):
 
         @param failed: of a daemon: brings a line to the process that was called.
         """
+        from txconnect.listening import Exit
+
         parent = self.parent
         # twist never leaves the foreground.
         waits = parent is not None and (self.foreground or not self._belowTwistd())
@@ -239,6 +250,8 @@ class Options(HelpOptions, usage.Options, strcred.AuthOptionMixin):
 
     def write(self) -> Callable[[str], object]:
         """Return the writer of lines for people: to the terminal, or a daemon's log."""
+        from txconnect.observers.terminal import lineWriter
+
         return lineWriter(self.foreground)
 
     def _requireFiles(self) -> None:
@@ -257,6 +270,9 @@ class Options(HelpOptions, usage.Options, strcred.AuthOptionMixin):
         self._texts.setdefault(field, []).append(text)
 
     def _makeConfiguration(self) -> Configuration:
+        from txconnect.configuration import Configuration
+        from txconnect.listening import DEFAULT_LISTEN
+
         texts = {"listeners": [DEFAULT_LISTEN], **self._texts}
         pairs = texts.pop("pair", [])
         # usage.Options would let the last of two win in silence.
@@ -273,6 +289,8 @@ class Options(HelpOptions, usage.Options, strcred.AuthOptionMixin):
     def _buildProxy(self, configuration: Configuration) -> BuiltProxy:
         # Late: importing a reactor installs one, and --reactor comes first.
         from twisted.internet import reactor
+
+        from txconnect.configuration import build
 
         held = self["held"] = self._holdSockets(reactor, configuration)
         return build(reactor, configuration, self.write(), held)

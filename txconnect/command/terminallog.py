@@ -31,9 +31,6 @@ from txconnect.observers.console import dateText
 from txconnect.observers.countedlines import CountedLines
 from txconnect.observers.terminal import peopleNote, streamOutput
 
-LOG_OBSERVER = "txconnect.command.terminallog.logObserver"
-"""The argument of C{twistd --logger} in C{txconnect}."""
-
 MOST = 1 << 16
 """The most characters of a message, as a plugin's exception may have any number."""
 
