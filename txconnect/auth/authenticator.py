@@ -189,19 +189,16 @@ class Authenticator:
         return parsed
 
     def _possibleTries(self, credentials: ICredentials) -> Iterator[_Try]:
-        text = None
-        if IBasicCredentials.providedBy(credentials):
-            text = IBasicCredentials(credentials).textForm()
         for named in self._checkers:
             name, checker = named.name, named.plugin
             if not _takesCredentials(checker, credentials):
                 continue
             yield _Try(name, checker, credentials)
             # strcred's "file:" knows its users in bytes, "memory:" in str.
-            if text is not None and IBasicCredentials not in set(
-                checker.credentialInterfaces
-            ):
-                yield _Try(name, checker, text)
+            if IBasicCredentials not in checker.credentialInterfaces:
+                text = _textOf(credentials)
+                if text is not None:
+                    yield _Try(name, checker, text)
 
 
 class _Login:
@@ -292,6 +289,13 @@ class _Login:
         # Both forms of the credentials get the same answer as a rule.
         if refusal not in self._refusals:
             self._refusals.append(refusal)
+
+
+def _textOf(credentials: ICredentials) -> ICredentials | None:
+    """Return Basic credentials with C{str} for bytes, where they can be had."""
+    if not IBasicCredentials.providedBy(credentials):
+        return None
+    return IBasicCredentials(credentials).textForm()
 
 
 def _claimedUser(credentials: object) -> str:

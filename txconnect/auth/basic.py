@@ -5,7 +5,6 @@ challenge.  The password is not judged here.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hmac
 import re
@@ -169,13 +168,16 @@ def _inUTF8(octets: bytes) -> bytes:
 
 
 def _decodeBase64(token: bytes) -> bytes:
+    try:
+        pair = binascii.a2b_base64(token, strict_mode=True)
+    except binascii.Error:
+        pair = None
+    # What encodes to the token is base64, and the only spelling of it: other bits after
+    # the last octet would be one password with many tokens.
+    if pair is not None and binascii.b2a_base64(pair, newline=False) == token:
+        return pair
     if not _BASE64.fullmatch(token):
         raise LoginFailed("the credentials are not base64")
-    try:
-        pair = base64.b64decode(token, validate=True)
-    except binascii.Error:
-        raise LoginFailed("the credentials are base64 with wrong padding") from None
-    # Bits after the last octet that are not zero: one password, many tokens.
-    if base64.b64encode(pair) != token:
-        raise LoginFailed("the credentials are not canonical base64")
-    return pair
+    if pair is None:
+        raise LoginFailed("the credentials are base64 with wrong padding")
+    raise LoginFailed("the credentials are not canonical base64")

@@ -17,16 +17,16 @@ __all__ = ["Secrets", "framesOf"]
 
 class Secrets:
     """
-    The forms in which one request's credentials may appear in a text.
+    The forms in which one request's credentials may appear in a text, made when there
+    is a text: most requests have none.
     """
 
     def __init__(self, credentials: bytes) -> None:
         """
         @param credentials: the value of C{Proxy-Authorization}.
         """
-        self._forms: set[str] = set()
-        self._addForms(credentials)
-        self._addForms(credentials.rpartition(b" ")[2])
+        self._credentials = credentials
+        self._passwords: list[bytes | str] = []
 
     def learn(self, credentials: object) -> None:
         """
@@ -34,7 +34,7 @@ class Secrets:
         """
         password = getattr(credentials, "password", None)
         if isinstance(password, (bytes, str)):
-            self._addForms(password)
+            self._passwords.append(password)
 
     def describe(self, error: BaseException | None) -> str:
         """
@@ -55,21 +55,23 @@ class Secrets:
         return "" if self._isIn(message) else message
 
     def _isIn(self, message: str) -> bool:
-        return any(form in message for form in self._forms)
+        token = self._credentials.rpartition(b" ")[2]
+        secrets = (self._credentials, token, *self._passwords)
+        forms = {form for secret in secrets for form in _formsOf(secret) if form}
+        return any(form in message for form in forms)
 
-    def _addForms(self, secret: bytes | str) -> None:
-        # A message may quote the secret as text, as repr() of str or of bytes, or
-        # decoded as Latin-1: each of these spells it differently.
-        octets = (
-            secret.encode("utf-8", "surrogatepass")
-            if isinstance(secret, str)
-            else secret
-        )
-        text = octets.decode("utf-8", "backslashreplace")
-        latin = octets.decode("latin-1")
-        plain = {text, latin, repr(octets)[2:-1]}
-        escaped = {write(one)[1:-1] for write in (repr, ascii) for one in (text, latin)}
-        self._forms |= (plain | escaped) - {""}
+
+def _formsOf(secret: bytes | str) -> set[str]:
+    # A message may quote the secret as text, as repr() of str or of bytes, or
+    # decoded as Latin-1: each of these spells it differently.
+    octets = (
+        secret.encode("utf-8", "surrogatepass") if isinstance(secret, str) else secret
+    )
+    text = octets.decode("utf-8", "backslashreplace")
+    latin = octets.decode("latin-1")
+    plain = {text, latin, repr(octets)[2:-1]}
+    escaped = {write(one)[1:-1] for write in (repr, ascii) for one in (text, latin)}
+    return plain | escaped
 
 
 def framesOf(failure: Failure) -> str:
