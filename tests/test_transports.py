@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from twisted.internet import tcp
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 
-from txconnect.transports import countUnacknowledged, countUndelivered
+from txconnect.transports import PromptWriter, countUnacknowledged, countUndelivered
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells")
 
@@ -46,6 +48,9 @@ class Reactor(Clock):
     """Watches nothing."""
 
     def addWriter(self, writer: Any) -> None:
+        pass
+
+    def removeWriter(self, writer: Any) -> None:
         pass
 
 
@@ -94,3 +99,71 @@ def test_bothTogetherAndThroughWrappers(
     wrapper = ProtocolWrapper(WrappingFactory(Factory()), Protocol())
     wrapper.makeConnection(inner)  # type: ignore[arg-type]
     assert countUndelivered(wrapper) == 1000 + countUnacknowledged(near) > 1000
+
+
+class Plain(tcp.Connection):
+    """A plain TCP transport whose socket takes so many octets at a time, or is lost."""
+
+    disconnecting = False
+
+    def __init__(self, takes: int | None) -> None:
+        FileDescriptor.__init__(self, Reactor())  # type: ignore[arg-type]
+        self.connected = 1
+        self.takes = takes
+        self.socket = None
+        self.sent: list[bytes] = []
+
+    def writeSomeData(self, data: bytes) -> Any:
+        if self.takes is None:
+            return ConnectionLost()
+        self.sent.append(bytes(data[: self.takes]))
+        return len(self.sent[-1])
+
+
+def test_promptWriterSendsAtOnce() -> None:
+    """What the socket takes is not kept for a later turn; the rest is, in order."""
+    transport = Plain(takes=3)
+    writer = PromptWriter.of(transport)
+    writer.write(b"abc")
+    assert (transport.sent, countUndelivered(transport)) == ([b"abc"], 0)
+    writer.write(b"defgh")
+    assert (transport.sent[1:], countUndelivered(transport)) == ([b"def"], 2)
+    writer.write(b"i")
+    transport.takes = 100
+    assert transport.doWrite() is None
+    assert b"".join(transport.sent) == b"abcdefghi"
+
+
+@pytest.mark.parametrize("state", ["disconnecting", "_writeDisconnecting"])
+def test_promptWriterKeepsBehindAnEnd(state: str) -> None:
+    """Once an end has been asked for, the transport alone has the order."""
+    transport = Plain(takes=100)
+    setattr(transport, state, True)
+    PromptWriter.of(transport).write(b"abc")
+    assert (transport.sent, countUndelivered(transport)) == ([], 3)
+
+
+def test_promptWriterLeavesAnErrorToTheTransport() -> None:
+    """The transport meets it in its own turn, and tells its protocol."""
+    transport = Plain(takes=None)
+    PromptWriter.of(transport).write(b"abc")
+    assert countUndelivered(transport) == 3
+    assert isinstance(transport.doWrite(), ConnectionLost)
+
+
+@pytest.mark.parametrize("state", ["connected", "_writeDisconnected"])
+def test_promptWriterSendsNothingAfterTheEnd(state: str) -> None:
+    """As with the transport's own."""
+    transport = Plain(takes=100)
+    setattr(transport, state, not getattr(transport, state))
+    PromptWriter.of(transport).write(b"abc")
+    assert (transport.sent, countUndelivered(transport)) == ([], 0)
+
+
+def test_promptWriterIsForPlainTCP() -> None:
+    """Wrappers and TLS are written to as ever."""
+    other: Any = StringTransport()
+    assert PromptWriter.of(other) is other
+    secret = Plain(takes=1)
+    secret.TLS = True
+    assert PromptWriter.of(secret) is secret

@@ -21,7 +21,7 @@ from twisted.internet import tcp
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.posixbase import PosixReactorBase
 
-from txconnect.transports import StreamTransport
+from txconnect.transports import PromptWriter, StreamTransport
 from txconnect.tunnel.kernel.clientsocket import ClientSocket
 from txconnect.tunnel.kernel.nested import NestedEpoll, SocketChannel
 from txconnect.tunnel.kernel.paired import PairedRelay
@@ -182,5 +182,5 @@ def startTransportRelay(
         pair = ProxyServer(), ProxyClient()
         join(*pair)
     relay = TransportRelay(events, client, adopt, leg, pair, gate, isStock, inputEnded)
-    client.write(answer)
+    PromptWriter.of(client).write(answer)
     return relay

@@ -16,7 +16,12 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IProtocol
 
-from txconnect.transports import StreamTransport, canHalfClose, countUndelivered
+from txconnect.transports import (
+    PromptWriter,
+    StreamTransport,
+    canHalfClose,
+    countUndelivered,
+)
 from txconnect.tunnel.relay import Pause, RelayEvents
 from txconnect.tunnel.taps import TapGate
 from txconnect.tunnel.transport.leg import Leg, Side
@@ -88,7 +93,11 @@ class TransportRelay:
         for side in (client, destination):
             side.transport.registerProducer(side.backPressure, True)
         for side in (client, destination):
-            side.connectHalf(side.transport if self._isStock else SideTransport(side))
+            side.connectHalf(
+                PromptWriter.of(side.transport)
+                if self._isStock
+                else SideTransport(side)
+            )
         self._adoptClient(client)
         if early:
             client.dataReceived(early)
