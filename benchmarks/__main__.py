@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import instructions, report
+from benchmarks.builds import ownBuild
 from benchmarks.chart import chart
 from benchmarks.conditions import machine, show
 from benchmarks.figures import Measured, problems
@@ -98,6 +99,7 @@ def conditions(chosen: argparse.Namespace, cores: Cores) -> dict[str, Any]:
     return {
         **machine(),
         "python": platform.python_version(),
+        "build": ownBuild(),
         "cores": {
             "proxy": cores.proxy,
             "two workers": sorted(cores.proxies),
@@ -143,6 +145,7 @@ def main(arguments: Sequence[str]) -> int:
         show(report.line(one))
     allowed = {name: peer.cores for name, (peer, _) in proxies.items()}
     run = report.Run(told, allowed, tuple(todo), tuple(measured))
+    print("\n".join(report.conditionLines(run)) + "\n")
     print(report.table(run))
     for problem in problems(measured):
         print(f"INVALID: {problem}")

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.callgrind import Callgrind
+from benchmarks.peers import Peer
 from benchmarks.procfs import sleeps
 from benchmarks.running import Failed, Running
 from benchmarks.units import CountedLoad, Unit
@@ -140,16 +141,24 @@ class Counting:
     """
 
     def __init__(
-        self, proxy: Running, home: Path, target: tuple[int, int], effort: Effort
+        self,
+        proxy: Running,
+        home: Path,
+        target: tuple[int, int],
+        effort: Effort,
+        peer: Peer | None = None,
     ) -> None:
         """
         @param home: the proxy's directory.
         @param target: the process id and the port of the destination.
+        @param peer: the proxy's own needs, if it has any.
         """
         self._proxy = proxy
         self._callgrind = Callgrind(home, proxy.pid)
         self._targetPid, self._targetPort = target
         self._effort = effort
+        self._fields = peer.fields if peer else ""
+        self._behind = peer.behind if peer else ()
         self._taken = time.monotonic()
 
     def count(self, unit: Unit) -> Counted:
@@ -159,7 +168,8 @@ class Counting:
         @raise Failed: they cannot be counted.
         """
         effort, address = self._effort, ("127.0.0.1", self._proxy.port)
-        with closing(CountedLoad(address, unit, self._targetPort)) as load:
+        target = self._targetPort
+        with closing(CountedLoad(address, unit, target, self._fields)) as load:
             load.prepare()
             load.do(effort.warming)
             self._callgrind.begin()
@@ -177,7 +187,7 @@ class Counting:
     def _take(self) -> Span:
         # The destination may have woken the proxy after that was looked at.
         proxy = self._proxy.pid
-        awaitRest((proxy, self._targetPid, proxy))
+        awaitRest((proxy, *self._behind, self._targetPid, *self._behind, proxy))
         instructions = self._callgrind.take()
         before, self._taken = self._taken, time.monotonic()
         return Span(instructions, self._taken - before)

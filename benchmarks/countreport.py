@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.builds import shownBuild
 from benchmarks.counting import Counted
 from benchmarks.report import aligned, csvTable
 from benchmarks.units import Unit
@@ -20,11 +21,15 @@ from benchmarks.units import Unit
 __all__ = [
     "CountRun",
     "changes",
+    "conditionLines",
+    "countCell",
     "countDocument",
     "countLine",
     "countPage",
     "countTable",
     "differences",
+    "ratioCell",
+    "worsened",
     "write",
 ]
 
@@ -32,6 +37,9 @@ NAME = "instructions"
 """The name of the files, without what tells their kind."""
 
 NONE = "–"
+
+BOUND = 0.03
+"""The change for the worse, in parts, that needs a word in the commit."""
 
 _WORK = {
     "tunnel": "open, 64 octets there and back, close",
@@ -94,6 +102,22 @@ def changes(run: CountRun, earlier: Mapping[str, Any]) -> dict[tuple[str, str], 
     return found
 
 
+def worsened(run: CountRun, earlier: Mapping[str, Any], proxy: str) -> list[str]:
+    """
+    Return a sentence for each unit of a proxy that takes more than L{BOUND} more than
+    C{earlier}, that was not counted then, or that was not counted now.
+    """
+    found = changes(run, earlier)
+    lines = []
+    for unit in run.units:
+        change = found.get((proxy, unit.name))
+        if change is None:
+            lines.append(f"{unit.name}: not counted in both runs")
+        elif change > BOUND:
+            lines.append(f"{unit.name}: {change:+.2%}, more than {BOUND:.0%}")
+    return lines
+
+
 def differences(run: CountRun, earlier: Mapping[str, Any]) -> list[str]:
     """The names of all that changes the counts and is not as it was C{earlier}."""
     names = [
@@ -113,12 +137,14 @@ def _sizes(run: CountRun) -> dict[str, dict[str, int]]:
     }
 
 
-def _cell(run: CountRun, proxy: str, unit: str) -> str:
+def countCell(run: CountRun, proxy: str, unit: str) -> str:
+    """Return the instructions of a unit."""
     counted = run.of(proxy, unit)
     return NONE if counted is None else f"{counted.each:,.0f}"
 
 
-def _ratioCell(run: CountRun, proxy: str, unit: str) -> str:
+def ratioCell(run: CountRun, proxy: str, unit: str) -> str:
+    """Return their ratio to the reference's."""
     ratio = run.ratio(proxy, unit)
     return NONE if ratio is None else f"{ratio:.2f}"
 
@@ -132,8 +158,8 @@ def countTable(run: CountRun, earlier: Mapping[str, Any] | None = None) -> str:
     """The counts, their ratios, their spreads, and changes since C{earlier}."""
     reference = run.conditions["reference"]
     kinds = {
-        "instructions": _cell,
-        f"ratio to {reference}": _ratioCell,
+        "instructions": countCell,
+        f"ratio to {reference}": ratioCell,
         "spread of the windows": _spreadCell,
     }
     parts = []
@@ -183,13 +209,16 @@ def countDocument(run: CountRun) -> dict[str, Any]:
     }
 
 
-def _conditionLines(run: CountRun) -> list[str]:
+def conditionLines(run: CountRun) -> list[str]:
+    """Return where, when and how, a line each."""
     told = run.conditions
     python = told["python"]
     return [
         f":Date: {told['date']}",
         f":Tree: {told['tree'] or 'not known'}",
-        f":Python: {python['version']}, {python['program']}; Twisted {told['twisted']}",
+        f":Machine: {told['machine']}; L2 {told['l2'] or 'not known'}",
+        f":Python: {python['version']}, {python['program']} ({shownBuild(python['build'])});"
+        f" Twisted {told['twisted']}",
         f":Counted by: callgrind of valgrind {told['valgrind']}, {told['windows']} windows",
     ]
 
@@ -201,16 +230,21 @@ def countPage(run: CountRun) -> str:
     rows = [[*head, *("ratio" for _ in first)]]
     for unit in run.units:
         work = f"{_WORK[unit.name]}; {unit.concurrency} at a time"
-        cells = (_cell(run, name, unit.name) for name in run.proxies)
-        ratios = (_ratioCell(run, name, unit.name) for name in first)
+        cells = (countCell(run, name, unit.name) for name in run.proxies)
+        ratios = (ratioCell(run, name, unit.name) for name in first)
         rows.append([unit.name, work, *cells, *ratios])
     reference = run.conditions["reference"]
     title = f"Instructions in user space (ratio: to {reference}'s)"
-    return "\n".join(_conditionLines(run)) + "\n\n" + csvTable(title, rows)
+    return "\n".join(conditionLines(run)) + "\n\n" + csvTable(title, rows)
 
 
-def write(run: CountRun, directory: Path) -> None:
-    """Write C{instructions.json} and C{instructions.inc} to C{directory}."""
+def write(run: CountRun, directory: Path, name: str = NAME, page: str = "") -> None:
+    """
+    Write C{instructions.json} and C{instructions.inc} to C{directory}.
+
+    @param name: in place of C{instructions}.
+    @param page: in place of L{countPage}.
+    """
     shown = json.dumps(countDocument(run), indent=1, ensure_ascii=False)
-    (directory / f"{NAME}.json").write_text(shown + "\n", "utf-8")
-    (directory / f"{NAME}.inc").write_text(countPage(run), "utf-8")
+    (directory / f"{name}.json").write_text(shown + "\n", "utf-8")
+    (directory / f"{name}.inc").write_text(page or countPage(run), "utf-8")

@@ -26,7 +26,15 @@ from benchmarks import countreport
 from benchmarks.callgrind import underCallgrind
 from benchmarks.conditions import machine, show
 from benchmarks.counting import FULL, QUICK, Counted, Counting, Effort
-from benchmarks.countreport import CountRun, countLine, countTable
+from benchmarks.countreport import (
+    BOUND,
+    CountRun,
+    conditionLines,
+    countLine,
+    countTable,
+    differences,
+    worsened,
+)
 from benchmarks.interpreter import Interpreter, kindOfPython, probe, treeOf
 from benchmarks.measuring import Cores
 from benchmarks.peers import (
@@ -40,12 +48,15 @@ from benchmarks.peers import (
 )
 from benchmarks.running import Failed, destinations, started
 from benchmarks.scheduling import ahead, mayRunAhead
+from benchmarks.surcharges import PLAIN, VARIANTS, surchargePage, variants
 from benchmarks.units import ALLOWED, UNITS, Unit, shortened
 
 __all__ = ["main", "options", "subjects"]
 
 DOCS = CHECKOUT / "docs" / "performance"
 OURS, REFERENCE = "txconnect", "squid"
+SURCHARGES = "surcharges"
+"""Begins the names of their files."""
 NAMES = [unit.name for unit in UNITS]
 
 
@@ -64,6 +75,18 @@ def _parser() -> argparse.ArgumentParser:
     add("--checkout", type=Path, default=CHECKOUT, help="the tree to measure [this]")
     add("--python", default=sys.executable, help="what runs txconnect [this one]")
     add("--against", type=Path, metavar="JSON", help="show the change since that run")
+    add(
+        "--check",
+        action="store_true",
+        help=f"fail if a unit of {OURS} takes {BOUND * 100:.0f} %% more than in that run"
+        " [the kept one]",
+    )
+    add(
+        "--surcharges",
+        action="store_true",
+        help="count a password, a parent, a tap and the other relay in place of"
+        " other proxies",
+    )
     add("--output", type=Path, help="directory for the JSON and the table")
     add("--docs", action="store_true", help="write them to docs/performance")
     add("--quick", action="store_true", help="one small window, to see that it works")
@@ -72,8 +95,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _misuse(chosen: argparse.Namespace) -> Iterator[str]:
     """A sentence for each option that makes no sense."""
-    for name in set(chosen.proxies) - {OURS, REFERENCE}:
-        yield f"no proxy {name!r}; there are: {OURS}, {REFERENCE}"
+    known = list(VARIANTS) if chosen.surcharges else [OURS, REFERENCE]
+    for name in set(chosen.proxies) - set(known):
+        yield f"no proxy {name!r}; there are: {', '.join(known)}"
     for name in set(chosen.units) - set(NAMES):
         yield f"no unit {name!r}; there are: {', '.join(NAMES)}"
     if chosen.windows < 1:
@@ -88,6 +112,12 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the command line behind the word C{instructions}."""
     parser = _parser()
     chosen = parser.parse_args(arguments)
+    if chosen.surcharges:
+        _chooseSurcharges(chosen, parser)
+    chosen.name = SURCHARGES if chosen.surcharges else countreport.NAME
+    chosen.reference = PLAIN if chosen.surcharges else REFERENCE
+    if chosen.check and chosen.against is None:
+        chosen.against = DOCS / f"{chosen.name}.json"
     chosen.proxies = chosen.proxies.split(",")
     chosen.units = chosen.units.split(",")
     chosen.checkout = chosen.checkout.resolve()
@@ -101,6 +131,16 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     if chosen.docs:
         chosen.output = DOCS
     return chosen
+
+
+def _chooseSurcharges(
+    chosen: argparse.Namespace, parser: argparse.ArgumentParser
+) -> None:
+    """Take what is there of them, where nothing else is chosen."""
+    if chosen.proxies == parser.get_default("proxies"):
+        chosen.proxies = ",".join(VARIANTS)
+    if chosen.units == parser.get_default("units"):
+        chosen.units = "tunnel,trip"
 
 
 def subjects(checkout: Path) -> tuple[Peer, ...]:
@@ -131,14 +171,16 @@ def counts(
         top.chmod(0o755)  # for those who change to a user of their own
         pid, ports = stack.enter_context(destinations(cores.target))
         if mayRunAhead():
-            stack.enter_context(ahead((os.getpid(), pid)))
+            behind = {one for peer, _ in proxies.values() for one in peer.behind}
+            stack.enter_context(ahead((os.getpid(), pid, *sorted(behind))))
         for name, (peer, program) in proxies.items():
             home = top / name
             home.mkdir()
             try:
                 for unit in units:
                     with started(peer, program, home, {cores.proxy}) as running:
-                        counting = Counting(running, home, (pid, ports[0]), effort)
+                        target = pid, ports[0]
+                        counting = Counting(running, home, target, effort, peer)
                         yield counting.count(unit)
             except Failed as error:
                 failed[name] = str(error)
@@ -155,12 +197,13 @@ def conditions(
         "python": {
             "version": python.version,
             "program": kindOfPython(python.program, debian),
+            "build": python.build,
         },
         "twisted": python.twisted,
         "valgrind": versionSaid((valgrind, "--version")),
         "windows": chosen.effort.windows,
         "load_ahead": mayRunAhead(),
-        "reference": REFERENCE,
+        "reference": chosen.reference,
     }
 
 
@@ -186,21 +229,52 @@ def main(arguments: Sequence[str]) -> int:
     if not mayRunAhead():
         show("Not root: on a busy machine the counts repeat less well.")
     run = _run(chosen, python, valgrind)
+    print("\n".join(conditionLines(run)) + "\n")
     print(countTable(run, earlier))
     for name, why in run.failed.items():
         print(f"INVALID: {name}: {why}")
     if chosen.output is not None:
         chosen.output.mkdir(parents=True, exist_ok=True)
-        countreport.write(run, chosen.output)
+        page = surchargePage(run) if chosen.surcharges else ""
+        countreport.write(run, chosen.output, chosen.name, page)
         show(f"written to {chosen.output}")
-    return 1 if run.failed else 0
+    worse = _checked(run, earlier, chosen) if chosen.check and earlier else []
+    for line in worse:
+        print(f"WORSE: {line}")
+    return 1 if run.failed or worse else 0
+
+
+def _checked(
+    run: CountRun, earlier: Mapping[str, Any], chosen: argparse.Namespace
+) -> list[str]:
+    """Return why the run does not pass beside an earlier one; empty: it does."""
+    if other := differences(run, earlier):
+        return [f"cannot be compared, as these differ: {', '.join(other)}"]
+    # The others are there for their ratio, and not ours to mend.
+    names = chosen.proxies if chosen.surcharges else [OURS]
+    return [
+        f"{name}, {line}" for name in names for line in worsened(run, earlier, name)
+    ]
 
 
 def _run(chosen: argparse.Namespace, python: Interpreter, valgrind: str) -> CountRun:
-    here = found(chosen.proxies, {OURS: chosen.python}, subjects(chosen.checkout))
+    if not chosen.surcharges:
+        return _countAll(chosen, python, valgrind, subjects(chosen.checkout))
+    core = Cores.of(sorted(os.sched_getaffinity(0))).target
+    with variants(chosen.python, chosen.checkout, core) as peers:
+        return _countAll(chosen, python, valgrind, peers)
+
+
+def _countAll(
+    chosen: argparse.Namespace,
+    python: Interpreter,
+    valgrind: str,
+    peers: Sequence[Peer],
+) -> CountRun:
+    here = found(chosen.proxies, {OURS: chosen.python}, peers)
     told = conditions(python, valgrind, chosen)
     told["versions"] = {
-        name: python.txconnect if name == OURS else versionOf(peer, program)
+        name: versionOf(peer, program) if name == REFERENCE else python.txconnect
         for name, (peer, program) in here.items()
     }
     failed = {name: "not installed" for name in chosen.proxies if name not in here}

@@ -12,13 +12,15 @@ import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from benchmarks.builds import VARIABLES, buildOf
 from benchmarks.running import Failed
 
 __all__ = ["Interpreter", "kindOfPython", "probe", "treeOf"]
 
 _PROBE = """
-import json, os, platform, sys
+import json, os, platform, sys, sysconfig
 import twisted, txconnect
 print(json.dumps({
     "version": platform.python_version(),
@@ -26,6 +28,7 @@ print(json.dumps({
     "twisted": twisted.__version__,
     "txconnect": txconnect.__version__,
     "source": os.path.realpath(txconnect.__file__),
+    "build": {name: sysconfig.get_config_var(name) for name in sys.argv[1:]},
 }))
 """
 
@@ -37,6 +40,7 @@ class Interpreter:
 
     @ivar program: the executable behind all links and environments.
     @ivar source: the file of the package C{txconnect}.
+    @ivar build: see L{buildOf}.
     """
 
     version: str
@@ -44,6 +48,7 @@ class Interpreter:
     twisted: str
     txconnect: str
     source: str
+    build: dict[str, Any]
 
 
 def kindOfPython(program: str, debian: bool) -> str:
@@ -67,7 +72,7 @@ def probe(program: str, checkout: Path) -> Interpreter:
     @raise Failed: it lacks Twisted, or imports another tree.
     """
     done = subprocess.run(
-        [program, "-c", _PROBE],
+        [program, "-c", _PROBE, *VARIABLES],
         cwd=checkout,
         env={**os.environ, "PYTHONPATH": str(checkout)},
         capture_output=True,
@@ -76,7 +81,8 @@ def probe(program: str, checkout: Path) -> Interpreter:
     if done.returncode:
         why = done.stderr.strip().rpartition("\n")[2]
         raise Failed(f"this Python cannot run the proxy: {why}")
-    found = Interpreter(**json.loads(done.stdout))
+    said = json.loads(done.stdout)
+    found = Interpreter(**{**said, "build": buildOf(said["build"])})
     if not Path(found.source).is_relative_to(checkout):
         raise Failed("this Python imports another tree than the one to measure")
     return found

@@ -73,13 +73,20 @@ class Load:
     """
 
     def __init__(
-        self, proxy: tuple[str, int], target: int, kind: type[Connection]
+        self,
+        proxy: tuple[str, int],
+        target: int,
+        kind: type[Connection],
+        fields: str = "",
     ) -> None:
+        """
+        @param fields: further fields of each request's head, with their ends of line.
+        """
         self.proxy = proxy
         authority = f"127.0.0.1:{target}"
         self.request = (
             f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n"
-            "User-Agent: benchmarks\r\nProxy-Connection: keep-alive\r\n\r\n"
+            f"User-Agent: benchmarks\r\nProxy-Connection: keep-alive\r\n{fields}\r\n"
         ).encode()
         self.kind = kind
         self.steps: dict[int, Callable[[], None]] = {}

@@ -73,6 +73,8 @@ class Peer:
     @ivar cores: how many cores it may use.
     @ivar descriptors: how many it needs for a tunnel.
     @ivar present: what else must hold for it to count as installed.
+    @ivar fields: further fields of each request's head, with their ends of line.
+    @ivar behind: ids of processes through which its tunnels go, too.
     """
 
     name: str
@@ -82,6 +84,8 @@ class Peer:
     cores: int = 1
     descriptors: int = 2
     present: Callable[[], bool] = lambda: True
+    fields: str = ""
+    behind: tuple[int, ...] = ()
 
 
 def txconnect(

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.builds import shownBuild
 from benchmarks.figures import (
     COLUMNS,
     Column,
@@ -28,6 +29,7 @@ from benchmarks.measuring import Work
 __all__ = [
     "Run",
     "aligned",
+    "conditionLines",
     "csvTable",
     "document",
     "line",
@@ -176,11 +178,13 @@ def _named(run: Run, proxy: str) -> str:
     return f"{proxy} {run.conditions['versions'].get(proxy, '')}".strip()
 
 
-def _conditionLines(run: Run) -> Iterable[str]:
+def conditionLines(run: Run) -> Iterable[str]:
+    """Return where, when and how, a line each."""
     told = run.conditions
     cores = ", ".join(f"{who}: {which}" for who, which in told["cores"].items())
     yield f":Date: {told['date']}"
-    yield f":Machine: {told['machine']}; {told['system']}; Python {told['python']}"
+    yield f":Machine: {told['machine']}; L2 {told['l2'] or 'not known'}; {told['system']}"
+    yield f":Python: {told['python']}; {shownBuild(told['build'])}"
     yield f":Cores by number: {cores}"
     yield f":Others' load: {told['load']} processes that could run, before it began"
     for work in run.works:
@@ -194,7 +198,7 @@ def pages(run: Run) -> str:
     """The reStructuredText that the documentation includes."""
     against = f"in brackets: times {run.reference}'s"
     parts = [
-        "\n".join(_conditionLines(run)) + "\n",
+        "\n".join(conditionLines(run)) + "\n",
         csvTable(f"What the work costs ({against})", _costRows(run)),
         csvTable("How fast it goes", _paceRows(run)),
     ]

@@ -20,6 +20,7 @@ from benchmarks.connections import OneShot, Trips
 from benchmarks.counting import FULL
 from benchmarks.instructions import counts
 from benchmarks.peers import Peer, txconnect
+from benchmarks.surcharges import writeLooks
 from benchmarks.units import ALLOWED, Unit
 
 __all__ = ["HELLO", "UNITS", "main"]
@@ -57,22 +58,12 @@ class _HelloTrips(Trips):
 
 UNITS = (Unit("tunnel", _Hello, 64, 256), Unit("trip", _HelloTrips, 64, 2048))
 
-_LOOKS = """
-from txconnect import tapPlugin
-
-@tapPlugin("looks", "Look.")
-def looks(tunnel):
-    return lambda direction, data: None
-"""
-
 
 def _subjects(directory: Path) -> dict[str, Peer]:
-    looks = directory / "looks.py"
-    looks.write_text(_LOOKS, "utf-8")
     options = {
         "no tap": (),
         "sni": ("--tap", "sni"),
-        "looks": ("--tap", f"{looks}:looks"),
+        "looks": ("--tap", writeLooks(directory)),
     }
     return {
         name: Peer(name, sys.executable, txconnect(*more, ports=ALLOWED))

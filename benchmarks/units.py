@@ -72,11 +72,14 @@ class CountedLoad(Load):
     Does a number of units of work, and waits.
     """
 
-    def __init__(self, proxy: tuple[str, int], unit: Unit, target: int) -> None:
+    def __init__(
+        self, proxy: tuple[str, int], unit: Unit, target: int, fields: str = ""
+    ) -> None:
         """
+        @param fields: as of L{Load}.
         @param target: the port of the destination of those that are allowed.
         """
-        super().__init__(proxy, REFUSED if unit.refused else target, unit.kind)
+        super().__init__(proxy, REFUSED if unit.refused else target, unit.kind, fields)
         self._unit = unit
         self._more = 0
 

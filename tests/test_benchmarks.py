@@ -463,6 +463,8 @@ def aRun(measured: tuple[Measured, ...], proxies: Mapping[str, int]) -> Run:
     conditions = {
         "date": "2026-01-02",
         "machine": "a machine",
+        "l2": "",
+        "build": {"configure": [], "opt": "-O2", "pgo": False, "lto": False},
         "system": "Linux 6",
         "python": "3.11",
         "load": 0.1,

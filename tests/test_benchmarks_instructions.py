@@ -16,8 +16,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks import __main__, counting, units
+from benchmarks import __main__, counting, instructions, units
+from benchmarks.builds import buildOf, ownBuild, shownBuild
 from benchmarks.callgrind import Callgrind, parseTotal, underCallgrind
+from benchmarks.conditions import processor, secondCache
 from benchmarks.connections import Connection
 from benchmarks.counting import Counted, Span, awaitRest
 from benchmarks.countreport import (
@@ -28,6 +30,7 @@ from benchmarks.countreport import (
     countPage,
     countTable,
     differences,
+    worsened,
     write,
 )
 from benchmarks.instructions import main, options, subjects
@@ -35,9 +38,12 @@ from benchmarks.interpreter import kindOfPython, probe, treeOf
 from benchmarks.peers import Peer, Setup
 from benchmarks.running import Failed
 from benchmarks.scheduling import ahead, mayRunAhead
+from benchmarks.surcharges import PLAIN, VARIANTS, surchargePage
 from benchmarks.units import UNITS, CountedLoad, Unit, shortened
 
 ROOT = Path(__file__).parent.parent
+KEPT = ROOT / "docs" / "performance"
+SHOWN = ("tunnel", "refusal")
 
 PROFILE = """\
 # callgrind format
@@ -403,7 +409,13 @@ def aRun(*counted: Counted, proxies: Sequence[str] = ("txconnect", "squid")) -> 
     conditions = {
         "date": "2026-01-02",
         "tree": "0123456789ab",
-        "python": {"version": "3.11.2", "program": "Debian's python3.11"},
+        "machine": "a machine",
+        "l2": "512K",
+        "python": {
+            "version": "3.11.2",
+            "program": "Debian's python3.11",
+            "build": {"configure": [], "opt": "-g -O2", "pgo": True, "lto": False},
+        },
         "twisted": "26.10.0",
         "valgrind": "3.19.0",
         "windows": 2,
@@ -456,6 +468,129 @@ def test_whatCannotBeCompared(run: CountRun) -> None:
     assert "Not comparable, as these differ: python, tunnel" in countTable(run, earlier)
 
 
+def test_worseThanKept(run: CountRun) -> None:
+    """More than three parts in a hundred are said; so is what was not counted."""
+    less = Counted("txconnect", "tunnel", 100, (48_100_000,))
+    more = Counted("txconnect", "tunnel", 100, (47_900_000,))
+    lines = [
+        worsened(run, json.loads(json.dumps(countDocument(aRun(one)))), "txconnect")
+        for one in (less, more)
+    ]
+    unknown = "refusal: not counted in both runs"
+    assert lines == [[unknown], ["tunnel: +3.34%, more than 3%", unknown]]
+
+
+def checked(run: CountRun, kept: CountRun, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The status of C{--check} for a run, beside a kept one in C{kept.json}."""
+    Path("kept.json").write_text(json.dumps(countDocument(kept)))
+    monkeypatch.setattr(instructions, "probe", lambda *_: None)
+    monkeypatch.setattr(instructions, "_run", lambda *_: run)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    return main(["--check", "--against", "kept.json"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has valgrind's counts")
+def test_checkFailsWhenWorse(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Status 1 for a worse figure of ours, and for what cannot be compared."""
+    monkeypatch.chdir(tmp_path)
+
+    def both(instructions: int) -> CountRun:
+        counts = (Counted("txconnect", n, 1, (instructions,)) for n in SHOWN)
+        return aRun(*counts, Counted("squid", "tunnel", 1, (instructions * 9,)))
+
+    assert checked(both(102), both(100), monkeypatch) == 0
+    assert checked(both(90), both(100), monkeypatch) == 0
+    assert "WORSE" not in capsys.readouterr().out
+    assert checked(both(104), both(100), monkeypatch) == 1
+    said = capsys.readouterr().out
+    assert "WORSE: txconnect, tunnel: +4.00%, more than 3%" in said
+    assert "WORSE: squid" not in said
+    other = both(100)
+    other.conditions["valgrind"] = "3.20.0"
+    assert checked(both(100), other, monkeypatch) == 1
+    assert "cannot be compared, as these differ: valgrind" in capsys.readouterr().out
+
+
+def test_checkTakesTheKeptRun() -> None:
+    """Where no other is named."""
+    assert options(["--check"]).against == KEPT / "instructions.json"
+    both = options(["--check", "--surcharges"])
+    assert both.against == KEPT / "surcharges.json"
+
+
+# --- the surcharges
+
+
+def test_surchargesAreOptions() -> None:
+    """They take the place of the proxies; the reference is the plain one."""
+    chosen = options(["--surcharges"])
+    assert chosen.proxies == list(VARIANTS)
+    assert [unit.name for unit in chosen.units] == ["tunnel", "trip"]
+    assert chosen.reference == PLAIN
+    some = options(["--surcharges", "--proxies", "plain,tap", "--units", "alone"])
+    assert (some.proxies, some.units[0].name) == (["plain", "tap"], "alone")
+    with pytest.raises(SystemExit):
+        options(["--surcharges", "--proxies", "squid"])
+
+
+def test_surchargePage(run: CountRun) -> None:
+    """A row for each, with what is asked of the proxy."""
+    run.conditions["reference"] = PLAIN
+    counted = (
+        Counted(PLAIN, "tunnel", 1, (100,)),
+        Counted("tap", "tunnel", 1, (130,)),
+    )
+    kinds = run.units[:1]
+    text = surchargePage(CountRun(run.conditions, (PLAIN, "tap"), kinds, counted))
+    assert '"nothing more","100","1.00"' in text
+    assert '"``--tap``, one that stays and only looks","130","1.30"' in text
+
+
+def test_requestsHaveFurtherFields() -> None:
+    """The fields of a proxy are in each head that asks it for a tunnel."""
+    load = CountedLoad(("127.0.0.1", 1), UNITS[0], 7, "X: y\r\n")
+    assert load.request.endswith(b"\r\nX: y\r\n\r\n")
+
+
+# --- the Python and the machine
+
+
+def test_buildSaysItsOptimizations() -> None:
+    """The flags are kept without paths; what they do not say is not claimed."""
+    told = buildOf(
+        {
+            "CONFIG_ARGS": "'--prefix=/usr' '--enable-optimizations' '--with-lto=thin'"
+            " '--with-wheel-pkg-dir=/usr/share' 'CFLAGS=-I/usr/include'",
+            "OPT": "-DNDEBUG -O3 -Wall",
+        }
+    )
+    assert told == {
+        "configure": ["--enable-optimizations", "--with-lto=thin"],
+        "opt": "-DNDEBUG -O3 -Wall",
+        "pgo": True,
+        "lto": True,
+    }
+    assert shownBuild(told) == "-O3, PGO and LTO by its flags"
+    bare = buildOf({"CONFIG_ARGS": None, "OPT": ""})
+    assert shownBuild(bare) == "no -O, neither PGO nor LTO by its flags"
+    assert set(ownBuild()) == set(told)
+
+
+def test_machineIsNamed(tmp_path: Path) -> None:
+    """The processor with its family, and the second-level cache of a core."""
+    text = "model\t: 17\nmodel name\t: AMD EPYC\ncpu family\t: 25\n\nmodel name\t: X"
+    assert processor(text) == "AMD EPYC (family 25, model 17)"
+    assert processor("Processor: v8\n") == ""
+    for index, level in enumerate(("1", "2")):
+        (tmp_path / f"index{index}").mkdir()
+        (tmp_path / f"index{index}" / "level").write_text(level + "\n")
+        (tmp_path / f"index{index}" / "size").write_text(f"{index + 1}K\n")
+    assert secondCache(tmp_path) == "2K"
+    assert secondCache(tmp_path / "none") == ""
+
+
 def test_document(run: CountRun) -> None:
     """The JSON has every window."""
     read = json.loads(json.dumps(countDocument(run)))
@@ -478,7 +613,8 @@ def test_page(run: CountRun) -> None:
     assert '"","unit","txconnect 26.1.0","squid 5.7","ratio"' in text
     assert '64 at a time","495,000","198,000","2.50"' in text
     assert ":Tree: 0123456789ab" in text
-    assert "Debian's python3.11" in text
+    assert "Debian's python3.11 (-O2, PGO by its flags); Twisted" in text
+    assert ":Machine: a machine; L2 512K" in text
     assert '"","unit"\n' in countPage(aRun(proxies=()))
 
 
