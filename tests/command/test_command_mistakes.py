@@ -162,10 +162,6 @@ def complaint(*arguments: str) -> str:
             "users. Did you mean --policy ports:443?",
         ),
         (
-            ["--policy", "./rules.py"],
-            "--policy ./rules.py: say what in it is meant, as ./rules.py:NAME",
-        ),
-        (
             ["--observer", "access.log"],
             "--observer access.log: no plugin is named; did you mean --observer "
             "accesslog:access.log?",
