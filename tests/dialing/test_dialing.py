@@ -15,11 +15,9 @@ from twisted.internet.error import ConnectBindError, UserError, getConnectError
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from txconnect.dialing.dialer import (
-    Dialer,
-    interleave,
-    transportOpener,
-)
+from txconnect.dialing.dialer import Dialer
+from txconnect.dialing.openers import transportOpener
+from txconnect.dialing.race import interleave
 from txconnect.errors import Refused, causeOf
 from txconnect.settings import Settings
 from txconnect.testing import MemoryNetwork, makeRequest

@@ -23,7 +23,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 
-from txconnect.dialing.dialer import transportOpener
+from txconnect.dialing.openers import transportOpener
 from txconnect.proxy import ConnectProxy, ConnectProxyFactory
 from txconnect.reactor import TxconnectReactor
 from txconnect.settings import Settings

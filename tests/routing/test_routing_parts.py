@@ -21,8 +21,9 @@ from zope.interface.verify import verifyObject
 
 import txconnect.routing.dialled
 from txconnect.client.errors import ProxyTimeout
-from txconnect.dialing.dialer import Dialer, transportOpener
+from txconnect.dialing.dialer import Dialer
 from txconnect.dialing.lookups import Lookups
+from txconnect.dialing.openers import transportOpener
 from txconnect.errors import Refused
 from txconnect.routing.answers import refusalForAnswer, refusalForFailure
 from txconnect.routing.dialled import DialledEndpoint

@@ -32,8 +32,9 @@ from txconnect.admission.rules import Rules
 from txconnect.auth.authenticator import Authenticator
 from txconnect.auth.basic import BasicScheme
 from txconnect.auth.certificate import certificateIdentity
-from txconnect.dialing.dialer import Dialer, Open, transportOpener
+from txconnect.dialing.dialer import Dialer
 from txconnect.dialing.lookups import Lookups, Pool
+from txconnect.dialing.openers import Open, transportOpener
 from txconnect.errors import ConfigurationError, Refused
 from txconnect.exchange import Resources
 from txconnect.fronts.accepting import AcceptGuard

@@ -17,8 +17,8 @@ from twisted.internet.protocol import Factory
 from zope.interface import classImplements
 
 from txconnect.admission.assembling import describedKind
-from txconnect.dialing.dialer import Open
 from txconnect.dialing.lookups import Pool
+from txconnect.dialing.openers import Open
 from txconnect.errors import ConfigurationError
 from txconnect.fronts.http1 import Http1Front
 from txconnect.fronts.opening import FirstOctets, Opening

@@ -26,7 +26,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txconnect.dialing.dialer import setSocketOptions
+from txconnect.dialing.openers import setSocketOptions
 from txconnect.maybeasync import settle
 from txconnect.tunnel.transport.leg import Leg
 

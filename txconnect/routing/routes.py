@@ -11,8 +11,9 @@ from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from txconnect.dialing.dialer import Dialer, Open, transportOpener
+from txconnect.dialing.dialer import Dialer
 from txconnect.dialing.lookups import Lookups
+from txconnect.dialing.openers import Open, transportOpener
 from txconnect.errors import ConfigurationError, Refused
 from txconnect.plugins import Catalogue
 from txconnect.roles import describedValue

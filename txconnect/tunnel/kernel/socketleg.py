@@ -167,7 +167,7 @@ def openSocket(
     nested: NestedEpoll, address: IPAddress, port: int, source: str | None = None
 ) -> OneResult:
     """
-    Connect to one address; see L{txconnect.dialing.dialer.Open}.
+    Connect to one address; see L{txconnect.dialing.openers.Open}.
 
     @param source: the address to connect from; L{None}: the system's choice.
     @raise OSError: at once, when that fails at once.
