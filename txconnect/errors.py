@@ -2,7 +2,7 @@
 The exceptions that end a request, a tunnel, or the start of the proxy.
 
 L{Refused} carries a row of the refusals table.  The code that knows the reason
-raises it, and one place (L{txconnect.exchange}) makes the answer and the event
+raises it, and one place (L{txconnect.exchange.exchange}) makes the answer and the event
 of it.  L{EndTunnel} is a tap's.  L{ConfigurationError} stops start-up with one line.
 """
 

@@ -177,6 +177,18 @@ class HookCaller:
             return False
         return cause.status != 407 or self.rules.authenticator is not None
 
+    def refusalFor(self, failure: Failure) -> Refused:
+        """Return the refusal of a request that ends by an exception."""
+        refused = failure.value
+        if not isinstance(refused, Refused):
+            _log.failure("{id} failed", failure, id=self.request.id)
+            return Refused(Cause.INTERNAL, inWords(refused))
+        if not self.isTellable(refused.cause):
+            # A plugin's Refused may bear any cause, such as one for the log alone.
+            reason = f"{refused.cause!r} is nothing that a client can be told here"
+            return Refused(Cause.PLUGIN_ERROR, reason, refused.rule)
+        return refused
+
     def wrongAnswer(self, plugin: Named, answer: object, wanted: str) -> Refused:
         """
         Make the refusal for an answer of a wrong type, which is logged.

@@ -5,7 +5,7 @@ Rules apart from resources: rules can be replaced as a whole while the proxy
 runs, and each exchange keeps those that it began with, so that no request is
 judged half by old ones and half by new ones.  The objects that live as long as the
 process (timers, look-ups, live tunnels) are not in here: they are the
-L{Resources<txconnect.exchange.Resources>}.
+L{Resources<txconnect.exchange.resources.Resources>}.
 
 The design had one proxy object that was passed everywhere.  Now a room's parameters
 say which part of it the room uses.

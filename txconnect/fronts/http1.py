@@ -34,7 +34,9 @@ from zope.interface import implementer
 from txconnect.admission.answering import OwnDecision
 from txconnect.admission.rules import Rules
 from txconnect.errors import Refused
-from txconnect.exchange import Exchange, Prepared, Resources
+from txconnect.exchange.exchange import Exchange
+from txconnect.exchange.preparing import Prepared
+from txconnect.exchange.resources import Resources
 from txconnect.fronts.halfclosed import (
     HalfClosedRequests,
     awaitsAnswer,
@@ -216,7 +218,7 @@ class Http1Front(Protocol):
         self.transport.abortConnection()
 
     def exchangeFinished(self) -> None:
-        """See L{txconnect.exchange.ClientStream}."""
+        """See L{ClientStream<txconnect.exchange.exchange.ClientStream>}."""
         self._exchange = None
         if self._forgetEnd is not None:
             self._answerDecided(self._forgetEnd)
@@ -328,12 +330,12 @@ class Http1Front(Protocol):
 
     @property
     def client(self) -> IAddress | None:
-        """See L{txconnect.exchange.ClientStream}."""
+        """See L{ClientStream<txconnect.exchange.exchange.ClientStream>}."""
         peer: IAddress | None = self.transport.getPeer()
         return peer
 
     def pauseReading(self) -> None:
-        """See L{txconnect.exchange.ClientStream}."""
+        """See L{ClientStream<txconnect.exchange.exchange.ClientStream>}."""
         exchange: Any = self._exchange
         self.transport.pauseProducing()
         ended = self._clientReset
@@ -342,12 +344,12 @@ class Http1Front(Protocol):
         self._proxy.resources.leaving.watch(self.transport, self._clientReset, ended)
 
     def resumeReading(self) -> None:
-        """See L{txconnect.exchange.ClientStream}."""
+        """See L{ClientStream<txconnect.exchange.exchange.ClientStream>}."""
         self._proxy.resources.leaving.unwatch(self.transport)
         self.transport.resumeProducing()
 
     def abort(self) -> None:
-        """See L{txconnect.exchange.ClientStream}."""
+        """See L{ClientStream<txconnect.exchange.exchange.ClientStream>}."""
         self.transport.abortConnection()
 
     def _clientReset(self) -> None:
@@ -355,7 +357,7 @@ class Http1Front(Protocol):
         self.transport.abortConnection()
 
     def accept(self, tunnel: Tunnel, prepared: Prepared) -> Relay:
-        """See L{txconnect.exchange.ClientStream}."""
+        """See L{ClientStream<txconnect.exchange.exchange.ClientStream>}."""
         if self._forgetEnd is not None:
             # Before the relay watches the socket.
             self._answerDecided(self._forgetEnd)
@@ -393,7 +395,7 @@ class Http1Front(Protocol):
     def refuse(self, refused: Refused, exchange: Exchange) -> None:
         """
         Send a refusal, and close after it (RFC 9112, 9.6); see
-        L{txconnect.exchange.ClientStream}.
+        L{ClientStream<txconnect.exchange.exchange.ClientStream>}.
         """
         request, rules = exchange.request, exchange.rules
         method = "" if request is None else request.method

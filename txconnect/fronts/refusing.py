@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from txconnect.errors import Answered, Refused
-from txconnect.exchange import Exchange
+from txconnect.exchange.exchange import Exchange
 from txconnect.settings import Settings
 from txconnect.transports import StreamTransport, canHalfClose
 from txconnect.values import Cause, Request

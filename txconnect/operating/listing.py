@@ -15,7 +15,7 @@ from typing import Protocol
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from txconnect.exchange import Resources
+from txconnect.exchange.resources import Resources
 from txconnect.observers.lines import cutText, peerText, printable
 from txconnect.tunnel.registry import LiveTunnel
 

@@ -36,7 +36,7 @@ from txconnect.dialing.dialer import Dialer
 from txconnect.dialing.lookups import Lookups, Pool
 from txconnect.dialing.openers import Open, transportOpener
 from txconnect.errors import ConfigurationError, Refused
-from txconnect.exchange import Resources
+from txconnect.exchange.resources import Resources
 from txconnect.fronts.accepting import AcceptGuard
 from txconnect.fronts.halfclosed import HalfClosedRequests
 from txconnect.fronts.http1 import Http1Front

@@ -3,7 +3,8 @@ One request on one client stream, from its head to its end.
 
 An exchange does the steps of a request, once, in this order: decide, reach, make
 the taps and the pair, establish or refuse.  L{Exchange._steps} is that way, from
-top to bottom.  It speaks no protocol: a front does that, and gives each exchange a
+top to bottom; L{txconnect.exchange.reaching} and L{txconnect.exchange.preparing} have
+two of them.  It speaks no protocol: a front does that, and gives each exchange a
 L{ClientStream}.  An HTTP/1.1 connection carries one at a time; a front with many
 streams on a connection holds as many.
 
@@ -31,95 +32,40 @@ each slot needed two places that give it back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-import attrs
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress, IProtocol, IReactorTime
+from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txconnect.admission.answering import fieldsFor
-from txconnect.admission.decision import Admitted, Decision, Surroundings
-from txconnect.admission.events import RefusalEvents
-from txconnect.admission.hooks import ASYNC_CALLABLE, inWords, tellObservers
+from txconnect.admission.decision import Decision
+from txconnect.admission.hooks import inWords, tellObservers
 from txconnect.admission.rules import Rules
-from txconnect.dialing.dialer import Dialer
 from txconnect.errors import Refused, causeOf
-from txconnect.maybeasync import GeneratorRunner, Steps, withTimeout
-from txconnect.naming import RequestIds
-from txconnect.roles import isCoroutineFunction
-from txconnect.timers import Timeouts
+from txconnect.exchange.preparing import Prepared, prepareTunnel
+from txconnect.exchange.reaching import reachDestination
+from txconnect.exchange.resources import Resources
+from txconnect.maybeasync import GeneratorRunner, Steps
 from txconnect.tunnel.early import EarlyData
-from txconnect.tunnel.kernel.leaving import LeaveWatch
-from txconnect.tunnel.kernel.relay import KernelResources
 from txconnect.tunnel.kernel.socketleg import SocketLeg
-from txconnect.tunnel.pair import join
-from txconnect.tunnel.registry import LiveTunnels
 from txconnect.tunnel.relay import Relay
-from txconnect.tunnel.taps import NamedTap, TapGate
 from txconnect.tunnel.transport.leg import Leg
 from txconnect.tunnel.tunnel import Tunnel
 from txconnect.values import (
     Cause,
     Closed,
     Event,
-    IPAddress,
-    Reached,
     Request,
-    Route,
     TunnelClosed,
     TunnelEstablished,
     TunnelInfo,
     TunnelRefused,
 )
-from txconnect.wire.answerfields import Fields
+
+__all__ = ["ClientStream", "Exchange"]
 
 _log = Logger()
-
-
-@attrs.frozen
-class Resources:
-    """
-    The objects that live as long as the process; the rules may change meanwhile.
-
-    @ivar clock: provides C{IReactorTime}.
-    @ivar surroundings: the part of them that decisions use.
-    @ivar dialer: reaches the addresses of the direct route.
-    @ivar refusals: sees the event of every refusal.
-    @ivar kernel: the resources of kernel relays, or L{None} where there are none.
-    @ivar leaving: watches clients whose transport is paused.
-    @ivar connectBy: connects by a router's route:
-        L{txconnect.routing.connecting.connectBy}.
-    """
-
-    clock: IReactorTime
-    surroundings: Surroundings
-    dialer: Dialer
-    ids: RequestIds
-    refusals: RefusalEvents
-    timeouts: Timeouts
-    tunnels: LiveTunnels
-    kernel: KernelResources | None
-    leaving: LeaveWatch
-    connectBy: Callable[[Route, Request, Sequence[IPAddress]], Any]
-
-
-@attrs.define
-class Prepared:
-    """
-    A destination that has answered, and the taps and the pair of its tunnel.
-
-    @ivar pair: the two halves, or L{None} for the stock ones.
-    @ivar fields: further fields of the 200.
-    """
-
-    info: TunnelInfo
-    leg: Leg | SocketLeg
-    taps: tuple[NamedTap, ...]
-    pair: tuple[IProtocol, IProtocol] | None
-    fields: Fields = ()
 
 
 class ClientStream(Protocol):
@@ -252,8 +198,7 @@ class Exchange:
     def refuse(self, refused: Refused) -> None:
         """Refuse it for a reason that its front has found."""
         if not self._finished:
-            event = self._refusalEvent(refused)
-            self._finish(self._resources.refusals.mark(event))
+            self._finishRefused(refused)
             self._stream.refuse(refused, self)
 
     def giveUp(self, cause: Cause) -> None:
@@ -263,8 +208,7 @@ class Exchange:
         @param cause: one that is never answered.
         """
         if not self._finished:
-            event = self._refusalEvent(Refused(cause))
-            self._finish(self._resources.refusals.mark(event))
+            self._finishRefused(Refused(cause))
 
     def stop(self) -> bool:
         """
@@ -284,7 +228,8 @@ class Exchange:
         clock = self._resources.clock
         admitted = yield from decision.steps()
         dialling = clock.seconds()
-        reached = yield from self._reachDestination(decision, admitted)
+        reached = yield from reachDestination(decision, admitted, self._resources)
+        self._leg = reached.leg
         info = TunnelInfo(
             admitted.request,
             reached.address,
@@ -293,119 +238,26 @@ class Exchange:
             clock.seconds() - dialling,
             admitted.notes,
         )
-        return self._prepareTapsAndPair(decision, info, reached.leg)
-
-    def _reachDestination(
-        self, decision: Decision, admitted: Admitted
-    ) -> Steps[Reached]:
-        """Connect to the destination, or by a route to it."""
-        route = admitted.route
-        if route is self._resources.surroundings.direct:
-            reached = yield self._resources.dialer.begin(
-                admitted.addresses, admitted.request.authority.port
-            )
-            self._leg = reached.leg
-            return reached  # type: ignore[no-any-return]
-        try:
-            reached = yield self._connectBy(admitted)
-            if type(reached) is not Reached or not isinstance(
-                reached.leg, (Leg, SocketLeg)
-            ):
-                kind = type(reached).__name__
-                raise TypeError(f"it answered {kind}, not Reached or an endpoint")
-            if isinstance(reached.leg, Leg) and reached.leg.transport is None:
-                raise TypeError("its leg is not connected")
-            self._leg = reached.leg
-        except Refused:
-            raise
-        except Exception as error:
-            _log.failure("{name} failed over {id}", name=route.name, id=self.id)
-            raise Refused(Cause.PLUGIN_ERROR, inWords(error), route.name) from None
-        return reached
-
-    def _connectBy(self, admitted: Admitted) -> Deferred[Reached]:
-        """Connect by a plugin's route, which may have no time-out of its own."""
-        settings, route = self.rules.settings, admitted.route
-        seconds = settings.connectTimeout
-        if route.resolves:
-            seconds += settings.lookupTimeout
-        connecting = self._resources.connectBy(
-            route, admitted.request, admitted.addresses
-        )
-        if not isinstance(connecting, Deferred):
-            return succeed(connecting)
-        connecting.addCallback(self._inTime)
-        reason = f"route {route.name}: no answer within {seconds:g} seconds"
-        return withTimeout(
-            self._resources.clock,
-            seconds,
-            connecting,
-            lambda: Refused(Cause.CONNECTION_TIMEOUT, reason),
-        )
-
-    def _inTime(self, reached: object) -> object:
-        """Reset a leg that comes when the exchange is over."""
-        if self._finished and type(reached) is Reached:
-            reached.leg.abort()
-        return reached
-
-    # After the connect and before the 200, so that a tap or a pair that raises is
-    # still a 500 to the client, and not a tunnel that breaks.
-    def _prepareTapsAndPair(
-        self, decision: Decision, info: TunnelInfo, leg: Leg | SocketLeg
-    ) -> Prepared:
-        """Make the taps and the pair, before the client is sent anything."""
-        taps: list[NamedTap] = []
-        for plugin in self.rules.taps:
-            tap = decision.callHook(plugin, plugin.plugin.tap, info)
-            if tap is not None:
-                if not callable(tap):
-                    raise decision.wrongAnswer(plugin, tap, "a callable or None")
-                if isCoroutineFunction(tap):
-                    raise decision.pluginFailed(plugin, ASYNC_CALLABLE)
-                taps.append((plugin.name, tap))
-        factory, pair = self.rules.pairFactory, None
-        if factory is not None:
-            pair = decision.callHook(factory, factory.plugin.buildPair, info)
-            if not (
-                isinstance(pair, tuple)
-                and len(pair) == 2
-                and all(IProtocol.providedBy(half) for half in pair)
-            ):
-                raise decision.wrongAnswer(factory, pair, "a pair of protocols")
-            decision.callHook(factory, join, *pair)
-        fields = fieldsFor(decision, info) if self.rules.tunnelFields else ()
-        return Prepared(info, leg, tuple(taps), pair, fields)
+        return prepareTunnel(decision, info, reached.leg)
 
     def _requestDecided(self, result: Prepared | Failure) -> None:
         self._runner = None
         if isinstance(result, Failure):
-            self.refuse(self._refusedFor(result))
+            decision: Any = self._decision
+            self.refuse(decision.refusalFor(result))
             return
         self._establishTunnel(result)
-
-    def _refusedFor(self, failure: Failure) -> Refused:
-        refused = failure.value
-        if not isinstance(refused, Refused):
-            _log.failure("{id} failed", failure, id=self.id)
-            return Refused(Cause.INTERNAL, inWords(refused))
-        decision = self._decision
-        if decision is not None and not decision.isTellable(refused.cause):
-            # A plugin's Refused may bear any cause, such as one for the log alone.
-            reason = f"{refused.cause!r} is nothing that a client can be told here"
-            return Refused(Cause.PLUGIN_ERROR, reason, refused.rule)
-        return refused
 
     def _establishTunnel(self, prepared: Prepared) -> None:
         resources = self._resources
         early = b"" if self._early is None else self._takeEarly(self._early)
-        settings = self.rules.settings
-        gate = None
-        if prepared.taps:
-            limit = settings.tapHoldLimit
-            gate = TapGate(prepared.taps, self.id, limit, resources.clock)
         tunnel = Tunnel(
-            prepared.info, resources.clock, settings, resources.tunnels, self, gate
+            prepared.info,
+            resources.clock,
+            self.rules.settings,
+            resources.tunnels,
+            self,
+            prepared.gate,
         )
         try:
             relay = self._stream.accept(tunnel, prepared)
@@ -445,21 +297,23 @@ class Exchange:
         self._tunnel = None
         self._finish(closed)
 
-    def _refusalEvent(self, refused: Refused) -> TunnelRefused:
-        decision, attempted = self._decision, refused.attempted
+    def _finishRefused(self, refused: Refused) -> None:
+        decision, resources = self._decision, self._resources
+        attempted = refused.attempted
         if decision is not None:
             attempted = decision.claims(attempted)
-        return TunnelRefused(
+        event = TunnelRefused(
             refused.cause,
             refused.rule,
             refused.reason,
             self.id,
             self.request,
             self._stream.client,
-            self._resources.clock.seconds() - self._began,
+            resources.clock.seconds() - self._began,
             attempted,
             () if decision is None else tuple(decision.notes),
         )
+        self._finish(resources.refusals.mark(event))
 
     # The one way out
 

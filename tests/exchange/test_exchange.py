@@ -20,7 +20,7 @@ from twisted.internet.protocol import Protocol
 from zope.interface import implementer
 
 from txconnect.errors import ConfigurationError
-from txconnect.exchange import Exchange
+from txconnect.exchange.exchange import Exchange
 from txconnect.fronts.http1 import Http1Front
 from txconnect.interfaces import (
     IDestinationPolicy,

@@ -1,0 +1,4 @@
+"""
+One request on one client stream: its steps (L{txconnect.exchange.exchange}), and what
+they are made of.
+"""
