@@ -272,7 +272,7 @@ def test_noSecretOutlivesTheHead() -> None:
     client, _ = rig.tunnel(early=b"early")
     (front,) = rig.proxy._fronts
     # What held them is gone.
-    assert front._parser is None
+    assert front._head is None
     assert front._exchange._early is None
     assert front._exchange._decision is None
     assert body(client) == b""

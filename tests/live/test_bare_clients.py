@@ -22,6 +22,7 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyClass
 
+from txconnect.fronts.headreading import HeadReading
 from txconnect.fronts.http1 import Http1Front
 from txconnect.proxy import ConnectProxyFactory
 from txconnect.tunnel.kernel.clientsocket import ClientSocket
@@ -213,11 +214,11 @@ def test_aProtocolThatRaises(makeRig: MakeRig, monkeypatch: pytest.MonkeyPatch) 
     rig = makeRig()
     other, destination = rig.tunnel()
 
-    def raising(front: Any, data: bytes) -> None:
+    def raising(reading: Any, data: bytes) -> None:
         raise ZeroDivisionError
 
     with logging() as logged, monkeypatch.context() as patched:
-        patched.setattr(Http1Front, "dataReceived", raising)
+        patched.setattr(HeadReading, "dataReceived", raising)
         client = rig.client(b"anything")
         rig.flush()
         assert len(logged.errors) == 1

@@ -316,7 +316,14 @@ def test_nothingIsLeftBehind(counted: Counted) -> None:
     assert (after["timers"], after["swept"]) == (0, 0)
     assert after["descriptors"] == before["descriptors"]
     assert ours(after["objects"]) == ours(before["objects"])
-    for name in ("Http1Front", "Tunnel", "Leg", "Candidate", "TransportRelay"):
+    for name in (
+        "Http1Front",
+        "HeadReading",
+        "Tunnel",
+        "Leg",
+        "Candidate",
+        "TransportRelay",
+    ):
         assert not any(
             count and kind.endswith(f".{name}")
             for kind, count in after["objects"].items()

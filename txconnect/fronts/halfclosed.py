@@ -102,6 +102,36 @@ def _hostOf(peer: object) -> object:
     return address if address.version == 4 else int(address) >> 64
 
 
+class InputEnd:
+    """
+    The end of the input of a client whose request is set up.
+
+    @param forget: counts the request no more; L{None} where it is not counted, as it
+        would be over the bound.
+    @ivar read: whether the end has been read; a paused transport has it still ahead.
+    """
+
+    __slots__ = ("_forget", "read")
+
+    def __init__(self, forget: Callable[[], None] | None) -> None:
+        self._forget = forget
+        self.read = False
+
+    @property
+    def counted(self) -> bool:
+        """Tell whether the request is within the bound, and not answered yet."""
+        return self._forget is not None
+
+    def answerDecided(self) -> None:
+        """
+        Count the request no more, and watch its client no more: before anything else
+        watches the transport or closes it.
+        """
+        forget, self._forget = self._forget, None
+        if forget is not None:
+            forget()
+
+
 class HalfClosedRequests:
     """
     The requests of one proxy whose client has sent FIN, by the client's address.
@@ -118,20 +148,18 @@ class HalfClosedRequests:
 
     def addRequest(
         self, transport: Any, most: int, reset: Callable[[], None]
-    ) -> Callable[[], None] | None:
+    ) -> InputEnd:
         """
         Count a request, unless there are enough, and watch its client.
 
         @param transport: its client's; all ports of one host count together.
         @param most: the bound.
         @param reset: called once if the client resets the connection.
-        @return: counts it no more, to be called once, before anything else watches
-            the transport or closes it; L{None} if it would be over the bound.
         """
         host = _hostOf(transport.getPeer())
         count = self._counts.get(host, 0)
         if count >= most:
-            return None
+            return InputEnd(None)
         self._leaving.watch(transport, reset)
         self._counts[host] = count + 1
 
@@ -141,4 +169,4 @@ class HalfClosedRequests:
             if not self._counts[host]:
                 del self._counts[host]
 
-        return removeRequest
+        return InputEnd(removeRequest)

@@ -5,7 +5,8 @@ The front is its transport's protocol for good, because C{transport.protocol}
 cannot be changed through TLS and other wrappers: its C{dataReceived} is rebound
 instead, so that a phase costs no test a chunk.  Its phases, in order:
 
- - the head: this class's own C{dataReceived} parses it, within a time-out;
+ - the head: L{HeadReading<txconnect.fronts.headreading.HeadReading>} parses it, within a
+   time-out;
  - early data: the exchange holds it, while it decides and dials;
  - the tunnel: the side of the transport relay gets the bytes, or the kernel relay
    reads the socket itself;
@@ -21,33 +22,24 @@ another exchange.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol as Shape
+from typing import Any
 
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txconnect.admission.answering import OwnDecision
-from txconnect.admission.rules import Rules
 from txconnect.errors import Refused
 from txconnect.exchange.exchange import Exchange
 from txconnect.exchange.preparing import Prepared
-from txconnect.exchange.resources import Resources
-from txconnect.fronts.halfclosed import (
-    HalfClosedRequests,
-    awaitsAnswer,
-    hearTLSEnd,
-    ignoreTLSEnd,
-)
+from txconnect.fronts.halfclosed import InputEnd, awaitsAnswer, hearTLSEnd, ignoreTLSEnd
 from txconnect.fronts.handshakes import brokenHandshake, lateHandshake
+from txconnect.fronts.headreading import HeadReading, hostNotes
 from txconnect.fronts.own import ownRequest
-from txconnect.fronts.ports import Ports
+from txconnect.fronts.proxypart import Proxy, tellUnserved
 from txconnect.fronts.refusing import Lingering, mayStay, responseTo
-from txconnect.timers import EqualTimeouts
 from txconnect.tunnel.choice import (
     currentTransport,
     kernelServes,
@@ -59,8 +51,6 @@ from txconnect.tunnel.relay import Relay
 from txconnect.tunnel.transport.leg import Side
 from txconnect.tunnel.tunnel import Tunnel
 from txconnect.values import Cause, Request
-from txconnect.wire.attempted import attemptedLine
-from txconnect.wire.http1.badhead import BadHead
 from txconnect.wire.http1.head import Head, HeadParser
 from txconnect.wire.http1.rendering import (
     ESTABLISHED,
@@ -69,32 +59,9 @@ from txconnect.wire.http1.rendering import (
 )
 
 
-class Proxy(Shape):
-    """
-    The part of the proxy that a front uses.
-
-    @ivar rules: the rules for the next request.
-    @ivar ports: the properties of the ports that accept.
-    @ivar halfClosed: the requests whose client has sent FIN, while they are set up.
-    """
-
-    rules: Rules
-    resources: Resources
-    ports: Ports
-    halfClosed: HalfClosedRequests
-
-    def frontMade(self, front: Any) -> None:
-        """C{front} has a connection."""
-
-    def frontLost(self, front: Any) -> None:
-        """The connection of C{front} is gone, and its exchange is over."""
-
-
 @implementer(IHalfCloseableProtocol)
 class Http1Front(Protocol):
     """One client's connection."""
-
-    _log = Logger()
 
     # Any connected stream transport, of the reactor or of a wrapper.
     transport: Any = None
@@ -102,23 +69,18 @@ class Http1Front(Protocol):
     # Thousands may be idle with their tunnels: the front's own attributes are kept out
     # of the instance's dict, which doubles in size with its sixth key.
     __slots__ = (
-        "_began",
         "_challengesKeptOpen",
         "_connection",
         "_disconnected",
         "_exchange",
-        "_forgetEnd",
-        "_headTimeouts",
+        "_head",
         "_host",
-        "_inputEnded",
+        "_inputEnd",
         "_lingering",
-        "_parser",
         "_proxy",
         "_relaying",
         "_side",
     )
-
-    _began: float
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
@@ -128,15 +90,12 @@ class Http1Front(Protocol):
         self._host: IAddress | None = None
         self._relaying = False
         self._disconnected = False
-        self._inputEnded = False
-        # While the request of a client that has sent FIN is counted.
-        self._forgetEnd: Callable[[], None] | None = None
+        self._inputEnd: InputEnd | None = None
         self._challengesKeptOpen = 0
         # The id of the first request.
         self._connection = ""
         # While a head is awaited.
-        self._parser: HeadParser | None = None
-        self._headTimeouts: EqualTimeouts | None = None
+        self._head: HeadReading | None = None
 
     # The connection
 
@@ -172,23 +131,29 @@ class Http1Front(Protocol):
 
     def _noteInputEnded(self, exchange: Exchange) -> None:
         """Go on with the request of a client that has sent FIN."""
-        self._inputEnded = True
-        self._countEnd(exchange)
+        if self._inputEnd is None:
+            self._countEnd(exchange, True)
+        else:
+            self._inputEnd.read = True
 
-    def _countEnd(self, exchange: Exchange) -> None:
-        """Count the request of a client that has sent FIN, which need not be read yet."""
-        self._forgetEnd = self._proxy.halfClosed.addRequest(
+    def _countEnd(self, exchange: Exchange, read: bool = False) -> None:
+        """
+        Count the request of a client that has sent FIN.
+
+        @param read: whether the FIN has been read.
+        """
+        end = self._inputEnd = self._proxy.halfClosed.addRequest(
             self.transport,
             exchange.rules.settings.halfClosedRequests,
             self._clientReset,
         )
-        if self._forgetEnd is None:
+        end.read = read
+        if not end.counted:
             exchange.refuse(Refused(Cause.HALF_CLOSED))
 
-    def _answerDecided(self, forgetEnd: Callable[[], None]) -> None:
-        """Count the request of a client that has sent FIN no more."""
-        self._forgetEnd = None
-        forgetEnd()
+    @property
+    def _inputEnded(self) -> bool:
+        return self._inputEnd is not None and self._inputEnd.read
 
     def writeConnectionLost(self) -> None:
         if self._side is not None:
@@ -198,7 +163,7 @@ class Http1Front(Protocol):
         if self._side is not None:
             self._side.connectionLost(reason)
         elif not self._relaying:
-            if self._parser is not None and not self._parser.started:
+            if self._head is not None and not self._head.started:
                 self._tellUnserved(brokenHandshake(self.transport, reason))
             self._giveUp(Cause.CLIENT_LEFT)
         if self._lingering is not None:
@@ -220,85 +185,19 @@ class Http1Front(Protocol):
     def exchangeFinished(self) -> None:
         """See L{ClientStream<txconnect.exchange.exchange.ClientStream>}."""
         self._exchange = None
-        if self._forgetEnd is not None:
-            self._answerDecided(self._forgetEnd)
+        if self._inputEnd is not None:
+            self._inputEnd.answerDecided()
         if self._disconnected:
             self._proxy.frontLost(self)
 
     # The head
 
     def _awaitHead(self) -> None:
-        resources, rules = self._proxy.resources, self._proxy.rules
-        self._parser = HeadParser(rules.headLimits, rules.requestRule)
-        self._began = resources.clock.seconds()
-        self._headTimeouts = resources.timeouts.ofLength(rules.settings.headTimeout)
-        self._headTimeouts.begin(self._headLate)
+        self._head = HeadReading(self, self._proxy)
+        self.dataReceived = self._head.dataReceived  # type: ignore[method-assign]
 
-    def dataReceived(self, data: bytes) -> None:
-        """Read the head; in later phases another method stands in its place."""
-        parser: Any = self._parser
-        try:
-            head = parser.feed(data)
-        except BadHead as bad:
-            attempted = attemptedLine(*(bad.requestLine or parser.requestLine))
-            self._refuseHead(Refused(bad.cause, bad.reason, attempted=attempted))
-            return
-        if head is not None:
-            self._beginExchange(head, parser)
-
-    def _headLate(self) -> None:
-        self._headTimeouts = None
-        if self._parser is not None and self._parser.started:
-            attempted = attemptedLine(*self._parser.requestLine)
-            self._refuseHead(Refused(Cause.HEAD_TIMEOUT, attempted=attempted))
-            return
-        # No request has begun: there is nothing to answer.
-        self._parser = None
-        timeout = self._proxy.rules.settings.headTimeout
-        self._tellUnserved(lateHandshake(self.transport, timeout))
-        # TLS still delivers octets that come before the client's close_notify.
-        self._beginLingering()
-        self.transport.loseConnection()
-
-    def _refuseHead(self, refused: Refused) -> None:
-        self._newExchange().refuse(refused)
-
-    def _tellUnserved(self, refused: Refused | None) -> None:
-        """Report a connection that has brought no request, if there is a reason."""
-        if refused is not None:
-            proxy = self._proxy
-            seconds = proxy.resources.clock.seconds() - self._began
-            proxy.resources.refusals.tellUnserved(
-                proxy.rules, refused, self.client, seconds
-            )
-
-    def _giveUp(self, cause: Cause) -> None:
-        """Report a client that gets no answer."""
-        if self._parser is not None and self._parser.started:
-            self._newExchange().giveUp(cause)
-        elif self._exchange is not None:
-            self._exchange.giveUp(cause)
-        self._endHead()
-
-    def _endHead(self) -> None:
-        """Wait for the head no more."""
-        # It holds early data, and the credentials.
-        self._parser = None
-        timeouts, self._headTimeouts = self._headTimeouts, None
-        if timeouts is not None:
-            timeouts.end(self._headLate)
-
-    # The exchange
-
-    def _newExchange(self) -> Exchange:
-        self._endHead()
-        exchange = self._exchange = Exchange(
-            self._proxy.rules, self._proxy.resources, self, self._began
-        )
-        self._connection = self._connection or exchange.id
-        return exchange
-
-    def _beginExchange(self, head: Head, parser: HeadParser) -> None:
+    def headRead(self, head: Head, parser: HeadParser) -> None:
+        """See L{HeadTaker<txconnect.fronts.headreading.HeadTaker>}."""
         exchange = self._newExchange()
         # Before begin(), within which a decision that never waits is over.
         self.dataReceived = exchange.earlyReceived  # type: ignore[method-assign]
@@ -325,8 +224,52 @@ class Http1Front(Protocol):
             own = ownRequest(request, parser.target)
             exchange.begin(own, head.credentials, decide=OwnDecision)
             return
-        notes = _hostNotes(head) if head.hostDiffers else ()
+        notes = hostNotes(head) if head.hostDiffers else ()
         exchange.begin(request, head.credentials, notes)
+
+    def refuseHead(self, refused: Refused) -> None:
+        """See L{HeadTaker<txconnect.fronts.headreading.HeadTaker>}."""
+        self._newExchange().refuse(refused)
+
+    def headMissing(self) -> None:
+        """See L{HeadTaker<txconnect.fronts.headreading.HeadTaker>}."""
+        timeout = self._proxy.rules.settings.headTimeout
+        self._tellUnserved(lateHandshake(self.transport, timeout))
+        self._endUnserved()
+        # TLS still delivers octets that come before the client's close_notify.
+        self._beginLingering()
+        self.transport.loseConnection()
+
+    def _tellUnserved(self, refused: Refused | None) -> None:
+        head: Any = self._head
+        tellUnserved(self._proxy, refused, self.client, head.began)
+
+    def _endUnserved(self) -> None:
+        """Wait no more for a head that has not begun."""
+        head, self._head = self._head, None
+        if head is not None:
+            head.endReading()
+
+    # The exchange
+
+    def _newExchange(self) -> Exchange:
+        head: Any = self._head
+        # It holds early data, and the credentials.
+        self._head = None
+        head.endReading()
+        exchange = self._exchange = Exchange(
+            self._proxy.rules, self._proxy.resources, self, head.began
+        )
+        self._connection = self._connection or exchange.id
+        return exchange
+
+    def _giveUp(self, cause: Cause) -> None:
+        """Report a client that gets no answer."""
+        if self._head is not None and self._head.started:
+            self._newExchange().giveUp(cause)
+        elif self._exchange is not None:
+            self._exchange.giveUp(cause)
+        self._endUnserved()
 
     @property
     def client(self) -> IAddress | None:
@@ -358,9 +301,9 @@ class Http1Front(Protocol):
 
     def accept(self, tunnel: Tunnel, prepared: Prepared) -> Relay:
         """See L{ClientStream<txconnect.exchange.exchange.ClientStream>}."""
-        if self._forgetEnd is not None:
+        if self._inputEnd is not None:
             # Before the relay watches the socket.
-            self._answerDecided(self._forgetEnd)
+            self._inputEnd.answerDecided()
         kernel = self._proxy.resources.kernel
         client = currentTransport(self.transport)
         leg, pair, gate = prepared.leg, prepared.pair, tunnel.gate
@@ -406,8 +349,6 @@ class Http1Front(Protocol):
             and mayStay(rules.settings, refused, request, self._challengesKeptOpen)
         ):
             self._challengesKeptOpen += 1
-            # The class's own again, which parses a head.
-            del self.dataReceived
             self._awaitHead()
             self.transport.write(
                 renderResponse(responseTo(refused, exchange), False, method)
@@ -425,11 +366,3 @@ class Http1Front(Protocol):
         )
         self.dataReceived = lingering.dataReceived  # type: ignore[method-assign]
         return lingering
-
-
-def _hostNotes(head: Head) -> tuple[str, ...]:
-    """Return a note on the Host field, for the log: the target alone decides."""
-    hosts = [value for name, value in head.headers if name == b"host"]
-    return tuple(
-        f"Host: names {value.decode('latin-1')}, not the target" for value in hosts
-    )

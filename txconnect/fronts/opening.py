@@ -26,7 +26,7 @@ from zope.interface import implementer
 
 from txconnect.errors import Refused
 from txconnect.fronts.handshakes import brokenHandshake, lateHandshake
-from txconnect.fronts.http1 import Proxy
+from txconnect.fronts.proxypart import Proxy, tellUnserved
 from txconnect.timers import EqualTimeouts
 from txconnect.values import Cause
 
@@ -181,12 +181,8 @@ class Opening(Protocol):
 
     def _tellUnserved(self, refused: Refused | None) -> None:
         """Report a connection that no front gets, if there is a reason to."""
-        if refused is not None and not self._told:
-            proxy = self._proxy
-            seconds = proxy.resources.clock.seconds() - self._began
-            proxy.resources.refusals.tellUnserved(
-                proxy.rules, refused, self.transport.getPeer(), seconds
-            )
+        if not self._told:
+            tellUnserved(self._proxy, refused, self.transport.getPeer(), self._began)
 
     def _endOpening(self) -> None:
         timeouts, self._timeouts = self._timeouts, None
