@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from types import FunctionType, MethodType
 from typing import Any
@@ -37,13 +37,16 @@ from txconnect.interfaces import (
     ITrafficObserver,
     ITrafficTap,
     ITunnelFields,
+    IUnresolvedPolicy,
 )
+from txconnect.values import Named
 
 __all__ = [
     "ROLES",
     "describedValue",
     "isCoroutineFunction",
     "missingRole",
+    "verifiedPlugins",
     "verifyRole",
 ]
 
@@ -107,6 +110,40 @@ def verifyRole(role: type[Interface], plugin: object) -> None:
                 f"its {hook} is an async def, and nobody awaits it: write a plain "
                 "def, and let that start what has to wait"
             )
+
+
+def verifiedPlugins(
+    plugins: Iterable[object], interface: type[Interface]
+) -> tuple[Named, ...]:
+    """
+    Verify plugins, and return each with its name.
+
+    @raise ConfigurationError: one does not provide C{interface}.
+    """
+    given = tuple(map(Named.of, plugins))
+    for each in given:
+        try:
+            verifyRole(interface, each.plugin)
+        except ConfigurationError as error:
+            noun = _NOUNS.get(interface, "plugin")
+            raise ConfigurationError(f"{noun} {each.name!r}: {error}") from None
+    return given
+
+
+_NOUNS: dict[type[Interface], str] = {
+    IDestinationPolicy: "policy",
+    IAddressPolicy: "policy",
+    IUnresolvedPolicy: "policy",
+    IRouter: "router",
+    ITrafficObserver: "observer",
+    ITrafficTap: "tap",
+    IPairFactory: "pair factory",
+    IRequestHandler: "handler",
+    ITunnelFields: "tunnelFields",
+    IAuthScheme: "scheme",
+    ICredentialsChecker: "checker",
+}
+"""The kinds of plugins in messages."""
 
 
 def missingRole(roles: Sequence[type[Interface]], plugin: object) -> str:

@@ -16,25 +16,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from twisted.cred.checkers import ICredentialsChecker
 from zope.interface import Interface
 
 from txconnect.admission.rules import Rules
 from txconnect.errors import ConfigurationError
 from txconnect.interfaces import (
     IAddressPolicy,
-    IAuthScheme,
     IDestinationPolicy,
     IListPolicy,
     IPairFactory,
-    IRequestHandler,
     IRouter,
     ITrafficObserver,
     ITrafficTap,
-    ITunnelFields,
     IUnresolvedPolicy,
 )
-from txconnect.roles import missingRole, verifyRole
+from txconnect.roles import missingRole, verifiedPlugins
 from txconnect.values import Named
 
 __all__ = [
@@ -42,7 +38,6 @@ __all__ = [
     "describedKind",
     "joinedLists",
     "listed",
-    "verifiedPlugins",
     "withDefaults",
     "withJudges",
 ]
@@ -211,37 +206,3 @@ def judgingAt(policies: Sequence[Named], step: type[Interface]) -> tuple[Named, 
             f"no policy provides {step.__name__}, so nothing could be allowed"
         )
     return verifiedPlugins(having, step)
-
-
-def verifiedPlugins(
-    plugins: Iterable[object], interface: type[Interface]
-) -> tuple[Named, ...]:
-    """
-    Verify plugins, and return each with its name.
-
-    @raise ConfigurationError: one does not provide C{interface}.
-    """
-    given = tuple(map(Named.of, plugins))
-    for each in given:
-        try:
-            verifyRole(interface, each.plugin)
-        except ConfigurationError as error:
-            noun = _NOUNS.get(interface, "plugin")
-            raise ConfigurationError(f"{noun} {each.name!r}: {error}") from None
-    return given
-
-
-_NOUNS: dict[type[Interface], str] = {
-    IDestinationPolicy: "policy",
-    IAddressPolicy: "policy",
-    IUnresolvedPolicy: "policy",
-    IRouter: "router",
-    ITrafficObserver: "observer",
-    ITrafficTap: "tap",
-    IPairFactory: "pair factory",
-    IRequestHandler: "handler",
-    ITunnelFields: "tunnelFields",
-    IAuthScheme: "scheme",
-    ICredentialsChecker: "checker",
-}
-"""The kinds of plugins in messages."""

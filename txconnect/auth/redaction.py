@@ -8,11 +8,18 @@ reach neither the log nor the client.
 from __future__ import annotations
 
 import traceback
+from typing import NoReturn
 
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.reflect import safe_str
 
-__all__ = ["Secrets", "framesOf"]
+from txconnect.errors import Refused
+from txconnect.values import Cause
+
+__all__ = ["Secrets", "framesOf", "refuseFailed"]
+
+_log = Logger()
 
 
 class Secrets:
@@ -79,3 +86,23 @@ def framesOf(failure: Failure) -> str:
     Return a failure's traceback: files, lines and source, and no values.
     """
     return "".join(traceback.format_tb(failure.getTracebackObject()))
+
+
+def refuseFailed(name: str, id: str, secrets: Secrets, failure: Failure) -> NoReturn:
+    """
+    Log a checker's or a scheme's failure, and refuse the request.
+
+    @param name: the plugin's name.
+    @param id: the request's.
+    @raise Refused: always.
+    """
+    # Not log.failure: a checker's message may hold the password.
+    reason = secrets.describe(failure.value)
+    _log.error(
+        "{name} failed, so request {id} is refused: {reason}\n{frames}",
+        name=name,
+        id=id,
+        reason=reason,
+        frames=framesOf(failure),
+    )
+    raise Refused(Cause.PLUGIN_ERROR, reason, name) from None

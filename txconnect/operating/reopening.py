@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from twisted.logger import Logger
 
-from txconnect.admission.assembling import verifiedPlugins
 from txconnect.interfaces import IReopens
+from txconnect.roles import verifiedPlugins
 from txconnect.values import Named
 
 _log = Logger()

@@ -22,7 +22,6 @@ from txconnect.admission.assembling import (
     describedKind,
     joinedLists,
     listed,
-    verifiedPlugins,
     withDefaults,
     withJudges,
 )
@@ -48,6 +47,7 @@ from txconnect.operating.reopening import Reopening
 from txconnect.ownaddresses import OwnAddresses, OwnListeners
 from txconnect.plugins.gathering import PluginLoader, gatherPlugins
 from txconnect.policy import defaultPolicies
+from txconnect.roles import verifiedPlugins
 from txconnect.settings import Settings
 from txconnect.timers import Timeouts
 from txconnect.tunnel.choice import makeNested
