@@ -128,7 +128,7 @@ class Rig:
         assert not self.network.open, self.network.open
         assert not self.network.getDelayedCalls(), self.network.getDelayedCalls()
         assert not self.network.failures, self.network.failures
-        assert not self.proxy._fronts
+        assert not self.proxy.clients.fronts
         assert not self.proxy.resources.tunnels.allTunnels()
         assert not self.proxy.lookups._flights
 

@@ -270,7 +270,7 @@ def test_noSecretOutlivesTheHead() -> None:
     """[AU-05] [T8] A tunnel holds neither the credentials nor the early data."""
     rig = Rig()
     client, _ = rig.tunnel(early=b"early")
-    (front,) = rig.proxy._fronts
+    (front,) = rig.proxy.clients.fronts
     # What held them is gone.
     assert front._head is None
     assert front._exchange._early is None

@@ -602,7 +602,7 @@ def test_aRelayThatCannotBegin(
     assert len(rig.events.established) == 1
     rig.proxy.stopService()
     rig.flush()
-    assert not rig.proxy._fronts
+    assert not rig.proxy.clients.fronts
     assert not rig.proxy.resources.tunnels.allTunnels()
 
 
@@ -646,7 +646,7 @@ def test_oneConnectionThatCannotBeStopped(monkeypatch: pytest.MonkeyPatch) -> No
     rig = Rig()
     rig.serve()
     clients = [rig.client(connect()) for _ in range(3)]
-    failing, *_ = rig.proxy._fronts
+    failing, *_ = rig.proxy.clients.fronts
     stop = Http1Front.stop
 
     def stopping(self: Http1Front) -> None:

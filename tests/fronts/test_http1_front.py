@@ -327,7 +327,7 @@ def test_earlyDataIsBounded() -> None:
     client = rig.client(connect())
     client.send(bytes(1_000_000))
     rig.flush()
-    (front,) = rig.proxy._fronts
+    (front,) = rig.proxy.clients.fronts
     assert 10_000 <= front._exchange._early.size <= 10_000 + 65536
     rig.network.advance(16)
     assert status(client) == 504

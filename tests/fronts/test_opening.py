@@ -121,7 +121,7 @@ def test_whoLeavesBefore() -> None:
     rig.client().abort()
     rig.client(b"HE").end()
     rig.flush()
-    assert not rig.proxy._fronts
+    assert not rig.proxy.clients.fronts
     last = rig.client(b"H")
     rig.proxy.stopService()
     rig.flush()
@@ -178,4 +178,4 @@ def test_aFrontThatCannotBegin() -> None:
         client = rig.client(b"x")
         client.abort()
         rig.flush()
-    assert not rig.proxy._fronts
+    assert not rig.proxy.clients.fronts

@@ -304,7 +304,7 @@ class KernelRig:
 
     def assertOver(self) -> None:
         self.flush()
-        assert not self.proxy._fronts
+        assert not self.proxy.clients.fronts
         assert not self.proxy.resources.tunnels.allTunnels()
         assert not self.clock.getDelayedCalls()
         assert self.watched == 0

@@ -48,7 +48,7 @@ def makeRig() -> Iterator[MakeRig]:
 
 def frontOf(rig: KernelRig) -> Http1Front:
     """The front of the only connection."""
-    (front,) = rig.proxy._fronts
+    (front,) = rig.proxy.clients.fronts
     assert isinstance(front, Http1Front)
     return front
 

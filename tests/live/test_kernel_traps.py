@@ -720,7 +720,7 @@ def test_nothingWaitsForTheCollector(makeRig: MakeRig) -> None:
     """[T11] What a tunnel was made of is gone with it: there are no circles in it."""
     rig = makeRig()
     client, destination = rig.tunnel()
-    (front,) = rig.proxy._fronts
+    (front,) = rig.proxy.clients.fronts
     relay = rig.relay()
     left = [
         weakref.ref(each)

@@ -101,7 +101,7 @@ class Http1Front(Protocol):
 
     def connectionMade(self) -> None:
         self._host = self._proxy.ports.prepareAccepted(self.transport)
-        self._proxy.frontMade(self)
+        self._proxy.clients.frontMade(self)
         self._awaitHead()
 
     def readConnectionLost(self) -> None:
@@ -173,7 +173,7 @@ class Http1Front(Protocol):
             vars(self).pop("dataReceived", None)
         self._disconnected = True
         if self._exchange is None:
-            self._proxy.frontLost(self)
+            self._proxy.clients.frontLost(self)
 
     def stop(self) -> None:
         """End the connection and its exchange at once: the proxy stops."""
@@ -188,7 +188,7 @@ class Http1Front(Protocol):
         if self._inputEnd is not None:
             self._inputEnd.answerDecided()
         if self._disconnected:
-            self._proxy.frontLost(self)
+            self._proxy.clients.frontLost(self)
 
     # The head
 

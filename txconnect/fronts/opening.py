@@ -115,7 +115,7 @@ class Opening(Protocol):
 
     def connectionMade(self) -> None:
         proxy = self._proxy
-        proxy.frontMade(self)
+        proxy.clients.frontMade(self)
         self._began = proxy.resources.clock.seconds()
         self._timeouts = proxy.resources.timeouts.ofLength(
             proxy.rules.settings.headTimeout
@@ -188,7 +188,7 @@ class Opening(Protocol):
         timeouts, self._timeouts = self._timeouts, None
         if timeouts is not None:
             timeouts.end(self._openingLate)
-            self._proxy.frontLost(self)
+            self._proxy.clients.frontLost(self)
 
     def _handOver(self, opened: Opened) -> None:
         front = opened.front(self._proxy)

@@ -5,13 +5,14 @@ far as a request.
 
 from __future__ import annotations
 
-from typing import Any, Protocol as Shape
+from typing import Protocol as Shape
 
 from twisted.internet.interfaces import IAddress
 
 from txconnect.admission.rules import Rules
 from txconnect.errors import Refused
 from txconnect.exchange.resources import Resources
+from txconnect.fronts.connections import ClientConnections
 from txconnect.fronts.halfclosed import HalfClosedRequests
 from txconnect.fronts.ports import Ports
 
@@ -23,20 +24,16 @@ class Proxy(Shape):
     The part of the proxy that a front uses.
 
     @ivar rules: the rules for the next request.
+    @ivar clients: hears of each front's beginning and end.
     @ivar ports: the properties of the ports that accept.
     @ivar halfClosed: the requests whose client has sent FIN, while they are set up.
     """
 
     rules: Rules
     resources: Resources
+    clients: ClientConnections
     ports: Ports
     halfClosed: HalfClosedRequests
-
-    def frontMade(self, front: Any) -> None:
-        """C{front} has a connection."""
-
-    def frontLost(self, front: Any) -> None:
-        """The connection of C{front} is gone, and its exchange is over."""
 
 
 def tellUnserved(

@@ -1,5 +1,9 @@
 """
-The proxy as a service: its rules, its resources, and the connections of its clients.
+The proxy as a service: its resources, the rules that hold, and the connections of its
+clients.
+
+Rules are made in L{txconnect.proxy.rulesmaking}, and replaced here;
+L{txconnect.proxy.adopting} starts and stops the services among the plugins.
 """
 
 from __future__ import annotations
@@ -7,47 +11,33 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import attrs
-from twisted.application.service import IService, MultiService
-from twisted.cred.checkers import ICredentialsChecker
+from twisted.application.service import MultiService
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory
-from twisted.logger import Logger
 
-from txconnect.admission.assembling import (
-    assemble,
-    describedKind,
-    joinedLists,
-    listed,
-    withDefaults,
-    withJudges,
-)
 from txconnect.admission.decision import Surroundings
 from txconnect.admission.events import RefusalEvents
 from txconnect.admission.rules import Rules
-from txconnect.auth.authenticator import Authenticator
-from txconnect.auth.basic import BasicScheme
-from txconnect.auth.certificate import certificateIdentity
 from txconnect.dialing.dialer import Dialer
 from txconnect.dialing.lookups import Lookups, Pool
 from txconnect.dialing.openers import Open, transportOpener
 from txconnect.errors import ConfigurationError, Refused
 from txconnect.exchange.resources import Resources
 from txconnect.fronts.accepting import AcceptGuard
+from txconnect.fronts.connections import ClientConnections
 from txconnect.fronts.halfclosed import HalfClosedRequests
 from txconnect.fronts.http1 import Http1Front
 from txconnect.fronts.opening import FirstOctets, Opening
 from txconnect.fronts.ports import Ports
-from txconnect.interfaces import IAuthScheme, IRequestHandler, ITunnelFields
 from txconnect.naming import RequestIds, freshName
 from txconnect.operating.reopening import Reopening
 from txconnect.ownaddresses import OwnAddresses, OwnListeners
-from txconnect.plugins.gathering import PluginLoader, gatherPlugins
-from txconnect.policy import defaultPolicies
-from txconnect.roles import verifiedPlugins
+from txconnect.proxy.adopting import AdoptedServices
+from txconnect.proxy.rulesmaking import RulesArguments, RulesMaker, checkedSettings
 from txconnect.settings import Settings
 from txconnect.timers import Timeouts
 from txconnect.tunnel.choice import makeNested
@@ -72,7 +62,6 @@ if TYPE_CHECKING:
         AnyTunnelFields,
         Several,
     )
-    from txconnect.routing.routes import Routes
     from txconnect.routing.rules import Rule
 
 
@@ -115,12 +104,11 @@ class ConnectProxy(MultiService):
     @ivar rules: the plugins and settings that hold for the next request; see
         L{replaceRules}.
     @ivar resources: what lives as long as the proxy.
+    @ivar clients: the clients' connections.
     @ivar accepting: pauses its ports when descriptors run out.
     @raise ConfigurationError: an argument is of a wrong kind, a plugin does not
         provide its interface, or there are schemes and no checker.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -143,10 +131,9 @@ class ConnectProxy(MultiService):
         open: Open | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        settings = _checkedSettings(settings)
-        self._reactor = provided = _provided(reactor)
+        settings = checkedSettings(settings)
+        provided = _provided(reactor)
         ids = RequestIds()
-        self._name = settings.name or freshName(ids.start)
         self.lookups = Lookups(provided, settings, getaddrinfo, pool)
         self._nested = makeNested(provided)
         self.kernel: KernelResources | None = None
@@ -170,10 +157,16 @@ class ConnectProxy(MultiService):
         )
         self.resources.refusals.shortage = self.accepting.dialFailed
         self.halfClosed = HalfClosedRequests(self.resources.leaving)
-        self._fronts: dict[Any, None] = {}
-        self._idle: list[Deferred[None]] = []
+        self.clients = ClientConnections()
         self._stopping: list[Deferred[None]] = []
-        self._services: dict[int, MultiService] = {}
+        self._adopted = AdoptedServices(self)
+        self._rulesMaker = RulesMaker(
+            provided,
+            settings.name or freshName(ids.start),
+            self.lookups,
+            self.resources.surroundings.direct,
+            partial(self._opener, provided),
+        )
         self.rules = self.makeRules(
             policies=policies,
             routers=routers,
@@ -189,24 +182,9 @@ class ConnectProxy(MultiService):
             settings=settings,
         )
         self._reopening = Reopening(self.rules.plugins)
-        self._adopt(self.rules)
+        self._adopted.adopt(self.rules.plugins)
 
-    def makeRules(
-        self,
-        *,
-        policies: Several[AnyPolicy] = (),
-        routers: Several[AnyRouter] = (),
-        routes: Several[Rule | str] = (),
-        observers: Several[AnyObserver] = (),
-        taps: Several[AnyTap] = (),
-        pairFactory: AnyPairFactory | None = None,
-        schemes: Several[AnyScheme] = (),
-        checkers: Several[AnyChecker] = (),
-        handlers: Several[AnyHandler] = (),
-        tunnelFields: Several[AnyTunnelFields] = (),
-        plugins: Several[object] = (),
-        settings: Settings | None = None,
-    ) -> Rules:
+    def makeRules(self, **arguments: Unpack[RulesArguments]) -> Rules:
         """
         Make rules for this proxy, which L{replaceRules} takes.  Nothing is
         started, and nothing opened.
@@ -215,62 +193,7 @@ class ConnectProxy(MultiService):
 
         @raise ConfigurationError: as by the constructor.
         """
-        settings = _checkedSettings(settings)
-        given = gatherPlugins(
-            PluginLoader(embedded=True),
-            policies=policies,
-            routers=routers,
-            observers=observers,
-            taps=taps,
-            pairFactory=pairFactory,
-            schemes=schemes,
-            checkers=checkers,
-            plugins=plugins,
-        )
-        joined = joinedLists(given.policies)
-        standing = withJudges(
-            withDefaults(joined, defaultPolicies(joined)), given.observers
-        )
-        asking = verifiedPlugins(given.schemes, IAuthScheme)
-        checking = verifiedPlugins(given.checkers, ICredentialsChecker)
-        rules = assemble(
-            standing,
-            given.routers,
-            given.observers,
-            given.taps,
-            given.pairFactory,
-            settings=settings,
-            name=self._name,
-            authenticator=_authenticator(asking, checking, settings.realm),
-            certificateIdentity=certificateIdentity,
-            handlers=verifiedPlugins(listed("handlers", handlers), IRequestHandler),
-            tunnelFields=verifiedPlugins(
-                listed("tunnelFields", tunnelFields), ITunnelFields
-            ),
-        )
-        plugins = (*standing, *asking, *checking, *rules.otherPlugins())
-        rules = attrs.evolve(rules, plugins=plugins)
-        texts = listed("routes", routes)
-        try:
-            leading = _routes(texts)
-            return rules if leading is None else self._withRoutes(rules, leading)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"routes: {error}") from error
-
-    def _withRoutes(self, rules: Rules, routes: Routes) -> Rules:
-        routers = routes.makeRouters(
-            self._reactor,
-            rules.settings,
-            self.lookups,
-            self.resources.surroundings.direct,
-            partial(self._opener, self._reactor),
-            rules.pseudonym,
-        )
-        return attrs.evolve(
-            rules,
-            routers=(*rules.routers, *routers),
-            plugins=(*rules.plugins, Named("routes", routes)),
-        )
+        return self._rulesMaker.makeRules(**arguments)
 
     def replaceRules(self, rules: Rules) -> None:
         """
@@ -296,11 +219,9 @@ class ConnectProxy(MultiService):
                 f"{', '.join(fixed)}: cannot change while the proxy runs; restart it"
             )
         reopening = Reopening(rules.plugins)
-        self._adopt(rules)
+        self._adopted.adopt(rules.plugins)
         self.rules, self._reopening = rules, reopening
-        kept = {id(each.plugin) for each in rules.plugins}
-        for key in [key for key in self._services if key not in kept]:
-            self._services.pop(key).disownServiceParent()
+        self._adopted.keepOnly(rules.plugins)
 
     @property
     def policies(self) -> tuple[Named, ...]:
@@ -370,18 +291,9 @@ class ConnectProxy(MultiService):
         stopped: Deferred[None] = Deferred()
         self._stopping.append(stopped)
         if len(self._stopping) == 1:
-            for front in list(self._fronts):
-                self._stopFront(front)
+            self.clients.stopAll()
             self.whenIdle().addCallback(self._stopPlugins).addBoth(self._stopped)
         return stopped
-
-    def _stopFront(self, front: Http1Front | Opening) -> None:
-        try:
-            front.stop()
-        except Exception:
-            # The others are stopped all the same.
-            self._log.failure("a connection could not be stopped")
-            self.frontLost(front)
 
     def reopenLogs(self) -> list[str]:
         """
@@ -395,7 +307,7 @@ class ConnectProxy(MultiService):
     @property
     def connections(self) -> int:
         """How many clients' connections there are, with or without a tunnel."""
-        return len(self._fronts)
+        return len(self.clients.fronts)
 
     def _tellNotAccepted(self, client: IAddress) -> None:
         refused = Refused(Cause.NOT_ACCEPTED)
@@ -407,24 +319,7 @@ class ConnectProxy(MultiService):
 
     def whenIdle(self) -> Deferred[None]:
         """Fires when there is no connection and no tunnel."""
-        idle: Deferred[None] = Deferred()
-        if self._fronts:
-            self._idle.append(idle)
-        else:
-            idle.callback(None)
-        return idle
-
-    def frontMade(self, front: Http1Front | Opening) -> None:
-        """A client has connected; called by its front."""
-        self._fronts[front] = None
-
-    def frontLost(self, front: Http1Front | Opening) -> None:
-        """All of a client's connection is gone; called by its front."""
-        self._fronts.pop(front, None)
-        if not self._fronts:
-            idle, self._idle = self._idle, []
-            for waiting in idle:
-                waiting.callback(None)
+        return self.clients.whenIdle()
 
     def _stopPlugins(self, _: None) -> Deferred[Any]:
         self.accepting.stop()
@@ -440,26 +335,6 @@ class ConnectProxy(MultiService):
         stopping, self._stopping = self._stopping, []
         for stopped in stopping:
             stopped.callback(result)
-
-    def _adopt(self, rules: Rules) -> None:
-        """Start and stop with this one what is a service and has no parent."""
-        adopted: list[int] = []
-        try:
-            for each in rules.plugins:
-                plugin = each.plugin
-                # One that has a parent is started by that: this proxy, when it is
-                # of several kinds, or the program around.
-                if IService.providedBy(plugin) and plugin.parent is None:
-                    # Two plugins may have one name, two services of a parent not.
-                    holder = self._services[id(plugin)] = MultiService()
-                    adopted.append(id(plugin))
-                    holder.setServiceParent(self)
-                    plugin.setServiceParent(holder)
-        except Exception:
-            # One that cannot start: then none of the new ones does.
-            for key in adopted:
-                self._services.pop(key).disownServiceParent()
-            raise
 
 
 def _provided(reactor: AnyReactor) -> Any:
@@ -477,51 +352,9 @@ def _provided(reactor: AnyReactor) -> Any:
     return given
 
 
-def _checkedSettings(settings: object) -> Settings:
-    """
-    Return the settings, the defaults for L{None}.
-
-    @raise ConfigurationError: it is something else, such as a C{dict}.
-    """
-    if settings is None:
-        return Settings()
-    if not isinstance(settings, Settings):
-        raise ConfigurationError(
-            f"settings: give Settings(...), not {describedKind(settings)}"
-        )
-    return settings
-
-
-def _routes(rules: Sequence[Any]) -> Routes | None:
-    if not rules:
-        return None
-    # Who has no parents does not pay for what reaches them.
-    from txconnect.routing.routes import Routes
-
-    return Routes(rules)
-
-
 def _connectBy(route: Route, request: Request, addresses: Sequence[IPAddress]) -> Any:
     """See L{txconnect.routing.connecting.connectBy}."""
     # Who has no routers does not pay for what knows the errors of every endpoint.
     from txconnect.routing.connecting import connectBy
 
     return connectBy(route, request, addresses)
-
-
-def _authenticator(
-    schemes: Sequence[Named], checkers: Sequence[Named], realm: str
-) -> Authenticator | None:
-    """
-    Make what asks every request who sends it; L{None} where everyone may come.
-
-    @raise ConfigurationError: there are schemes and no checker.
-    """
-    if checkers:
-        return Authenticator(schemes or [BasicScheme()], checkers, realm)
-    if schemes:
-        raise ConfigurationError(
-            "there are schemes, which say how clients send who they are, but no "
-            "checker, which says who may pass"
-        )
-    return None

@@ -9,7 +9,7 @@ Embedding is one line::
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from twisted.copyright import version as twistedVersion
 from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory
@@ -23,40 +23,15 @@ from txconnect.errors import ConfigurationError
 from txconnect.fronts.http1 import Http1Front
 from txconnect.fronts.opening import FirstOctets, Opening
 from txconnect.proxy.connectproxy import ConnectProxy
-from txconnect.settings import Settings
+from txconnect.proxy.rulesmaking import RulesArguments
 
 if TYPE_CHECKING:
-    from txconnect.plugins.plugintypes import (
-        AnyChecker,
-        AnyHandler,
-        AnyObserver,
-        AnyPairFactory,
-        AnyPolicy,
-        AnyReactor,
-        AnyRouter,
-        AnyScheme,
-        AnyTap,
-        AnyTunnelFields,
-        Several,
-    )
-    from txconnect.routing.rules import Rule
+    from txconnect.plugins.plugintypes import AnyReactor
 
 
-class ProxyArguments(TypedDict, total=False):
+class ProxyArguments(RulesArguments, total=False):
     """The keyword arguments of L{ConnectProxy}, for those who pass them on."""
 
-    policies: Several[AnyPolicy]
-    routers: Several[AnyRouter]
-    routes: Several[Rule | str]
-    observers: Several[AnyObserver]
-    taps: Several[AnyTap]
-    pairFactory: AnyPairFactory | None
-    schemes: Several[AnyScheme]
-    checkers: Several[AnyChecker]
-    handlers: Several[AnyHandler]
-    tunnelFields: Several[AnyTunnelFields]
-    plugins: Several[object]
-    settings: Settings | None
     getaddrinfo: Callable[..., Iterable[Any]]
     pool: Pool | None
     open: Open | None
