@@ -35,7 +35,8 @@ class HeadTaker(Shape):
 
 class HeadReading:
     """
-    One connection while a head is awaited, from its making until L{endReading}.
+    One connection while a head is awaited.  It has ended when it tells its front of
+    anything, or by L{endReading}.
 
     @ivar began: the time by the clock at which that began.
     """
@@ -61,14 +62,17 @@ class HeadReading:
         try:
             head = parser.feed(data)
         except BadHead as bad:
+            self.endReading()
             attempted = attemptedLine(*(bad.requestLine or parser.requestLine))
             self._front.refuseHead(Refused(bad.cause, bad.reason, attempted=attempted))
             return
         if head is not None:
+            # As in endReading, without its call.
+            self._timeouts.end(self._headLate)
             self._front.headRead(head, parser)
 
     def endReading(self) -> None:
-        """Wait for the head no more; its end may be told once more."""
+        """Wait for the head no more; called by who gives it up."""
         self._timeouts.end(self._headLate)
 
     def _headLate(self) -> None:

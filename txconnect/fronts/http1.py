@@ -256,7 +256,6 @@ class Http1Front(Protocol):
         head: Any = self._head
         # It holds early data, and the credentials.
         self._head = None
-        head.endReading()
         exchange = self._exchange = Exchange(
             self._proxy.rules, self._proxy.resources, self, head.began
         )
@@ -266,6 +265,7 @@ class Http1Front(Protocol):
     def _giveUp(self, cause: Cause) -> None:
         """Report a client that gets no answer."""
         if self._head is not None and self._head.started:
+            self._head.endReading()
             self._newExchange().giveUp(cause)
         elif self._exchange is not None:
             self._exchange.giveUp(cause)
