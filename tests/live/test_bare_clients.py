@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from clienthellos import realHello
 from kernelrig import KernelRig
 from rig import ESTABLISHED, connect, logging
+from tappromises import Waits, tapped
 from twisted.internet import tcp
 from twisted.internet.address import IPv6Address
 from twisted.internet.error import ConnectionLost
@@ -25,6 +27,7 @@ from zope.interface.verify import verifyClass
 from txconnect.fronts.headreading import HeadReading
 from txconnect.fronts.http1 import Http1Front
 from txconnect.proxy import ConnectProxyFactory
+from txconnect.taps.sni import SniTap
 from txconnect.tunnel.kernel.clientsocket import ClientSocket
 from txconnect.tunnel.kernel.relay import KernelRelay
 from txconnect.values import Cause, Closed
@@ -324,3 +327,106 @@ def test_manyAtOnce(makeRig: MakeRig) -> None:
     for peer in destination.peers:
         peer.end()
     rig.assertOver()
+
+
+def dialling(rig: KernelRig, target: str = "example.com:443") -> tuple[Any, list[Any]]:
+    """A client whose dial waits, and where that leads."""
+    rig.serve()
+    opening: list[Any] = []
+    rig.opened = rig.proxy.dialer._open  # type: ignore[attr-defined]
+    rig.proxy.dialer._open = lambda *to: opening.append(to) or Pending()  # type: ignore[func-returns-value]
+    return rig.client(connect(target)), opening
+
+
+def connectOn(rig: KernelRig, opening: list[Any]) -> None:
+    """Let the dial go on."""
+    (to,) = opening
+    Pending.made[-1].follow(rig.opened(*to))  # type: ignore[attr-defined]
+    rig.flush()
+
+
+@pytest.mark.parametrize("size", [0, 500, 5000], ids=["none", "early", "paused"])
+def test_aFinAheadOfThe200(makeRig: MakeRig, size: int) -> None:
+    """[F04] It is carried behind the early data, over the bound of that or not."""
+    rig = makeRig(settings={"earlyDataLimit": 1000})
+    client, opening = dialling(rig)
+    if size:
+        client.send(b"x" * size)
+        rig.flush()
+    client.end()
+    rig.flush()
+    connectOn(rig, opening)
+    (destination,) = rig.servers[0].factory.peers
+    assert isinstance(rig.relay(), KernelRelay)
+    assert (destination.received, destination.ended) == (b"x" * size, True)
+    destination.send(b"answer")
+    destination.end()
+    rig.assertOver()
+    assert client.received == ESTABLISHED + b"answer"
+    assert not len(rig.proxy.halfClosed)
+
+
+@pytest.mark.parametrize("size", [0, 500, 5000], ids=["none", "early", "paused"])
+def test_aFinAheadOfThe200IsLeaving(makeRig: MakeRig, size: int) -> None:
+    """[F04] [TU-05] With C{close-both}: no answer, no dial, nothing is left."""
+    rig = makeRig(settings={"earlyDataLimit": 1000, "halfClose": "close-both"})
+    client, _ = dialling(rig)
+    if size:
+        client.send(b"x" * size)
+        rig.flush()
+    client.end()
+    rig.assertOver()
+    assert client.received == b""
+    assert client.closed
+    assert [event.cause for event in rig.events.refused] == [Cause.CLIENT_LEFT]
+
+
+@pytest.mark.parametrize("size", [500, 5000], ids=["bare", "paused"])
+@pytest.mark.parametrize("fin", [False, True], ids=["open", "FIN"])
+def test_earlyDataAndATapThatHolds(makeRig: MakeRig, size: int, fin: bool) -> None:
+    """[F04] [F54] They are held, and with the verdict passed on ahead of a FIN."""
+    tap = tapped("guard", Waits(size + 4 - fin * 4))
+    rig = makeRig(settings={"earlyDataLimit": 1000}, taps=[tap])
+    client, opening = dialling(rig)
+    client.send(b"x" * size)
+    if fin:
+        client.end()
+    rig.flush()
+    connectOn(rig, opening)
+    (destination,) = rig.servers[0].factory.peers
+    if not fin:
+        assert destination.received == b""
+        client.send(b"more")
+        rig.flush()
+    assert destination.received == b"x" * size + b"more" * (not fin)
+    assert destination.ended is fin
+    destination.send(b"answer")
+    destination.end()
+    if not fin:
+        client.end()
+    rig.assertOver()
+    assert client.received == ESTABLISHED + b"answer"
+
+
+@pytest.mark.parametrize("name", ["example.com", "other.example"])
+def test_aBareSocketUnderSni(makeRig: MakeRig, name: str) -> None:
+    """[F54] It needs no transport: the tap lets go, or the socket itself is reset."""
+    rig = makeRig(taps=[SniTap()])
+    client, destination = rig.tunnel()
+    transport = frontOf(rig).transport
+    hello = realHello(name)
+    client.send(hello[:100])
+    rig.flush()
+    assert destination.received == b""
+    client.send(hello[100:])
+    rig.flush()
+    assert transport.isBare
+    if name == "example.com":
+        assert destination.received == hello
+        client.end()
+        destination.end()
+    else:
+        assert (destination.received, client.reset) == (b"", True)
+    rig.assertOver()
+    expected = Closed.CLIENT if name == "example.com" else Closed.POLICY
+    assert [event.reason for event in rig.events.closed] == [expected]
