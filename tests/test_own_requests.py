@@ -266,6 +266,44 @@ def test_clientLeaves() -> None:
     assert rig.events.refused[0].cause is Cause.CLIENT_LEFT
 
 
+@pytest.mark.parametrize("chunk", CHUNKS)
+@pytest.mark.parametrize("behind", [b"", b"x" * 5000], ids=["none", "over the bound"])
+@pytest.mark.parametrize("end", [False, True], ids=["open", "FIN"])
+def test_answeredBehindTheEnd(chunk: Any, behind: bytes, end: bool) -> None:
+    """[F04] [F60] A client that has sent FIN, or more than is held, is answered."""
+    answer: Deferred[Answer] = Deferred()
+    settings = {"earlyDataLimit": 1000}
+    rig = Rig(chunk=chunk, settings=settings, handlers=[Handler({"/": answer})])
+    client = rig.client(b"GET / HTTP/1.0\r\n\r\n" + behind)
+    if end:
+        client.end()
+        rig.flush()
+    assert client.received == b""
+    answer.callback(Answer("well\n"))
+    rig.flush()
+    assert client.received.endswith(b"\r\n\r\nwell\n")
+    assert not client.reset
+    if not end:
+        client.end()
+    rig.assertOver()
+    assert not len(rig.proxy.halfClosed)
+
+
+def test_ownRequestsAreCountedToo() -> None:
+    """[F04] [F60] Behind a FIN a request to the proxy itself counts as any other."""
+    answer: Deferred[Answer] = Deferred()
+    settings = {"halfClosedRequests": 1}
+    rig = Rig(settings=settings, handlers=[Handler({"/": answer})])
+    clients = [rig.client(b"GET / HTTP/1.0\r\n\r\n") for _ in range(2)]
+    for client in clients:
+        client.end()
+        rig.flush()
+    refused = [client.received.startswith(b"HTTP/1.1 503 ") for client in clients]
+    assert refused == [False, True]
+    clients[0].abort()
+    rig.assertOver()
+
+
 # Credentials
 
 

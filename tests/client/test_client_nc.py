@@ -112,7 +112,10 @@ def test_credentials(tmp_path: Path) -> None:
         ("", "the following arguments are required: HOST, PORT"),
         ("db", "the following arguments are required: PORT"),
         (f"db 22 http://u:{SECRET}@proxy:1", "arguments after HOST and PORT"),
-        ("db 22 --prox http://proxy:1", "or unknown options (txconnect-nc -h"),
+        ("db 22 --prox http://proxy:1", "options; did you mean --proxy? (txconnect-nc"),
+        ("-x http://proxy:1 db 22", "options; did you mean --proxy? (txconnect-nc"),
+        ("db 22 --user=u:p", "options; did you mean --credentials? (txconnect-nc"),
+        ("db 22 --qqqq", "or unknown options (txconnect-nc -h"),
         ("db 22 --proxy", "argument --proxy: expected one argument"),
         (f"db 22 --proxy http://u:{SECRET}@proxy", "has no port"),
         (f"db 22 --proxy u:{SECRET}@proxy:1", "is neither a URL such as"),
@@ -130,7 +133,7 @@ def test_wrongUsageIsOneLine(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """On standard error, with status 2, and without a password."""
+    """[F28] On standard error, with status 2, and without a password."""
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "argv", ["txconnect-nc", *line.split()])

@@ -33,6 +33,14 @@ __all__ = ["ChosenEndpoint", "chooseEndpoint", "converse", "main", "parseArgumen
 NAME = "txconnect-nc"
 FAILED, MISUSED = 1, 2
 
+_OPTIONS = ("credentials", "help", "proxy", "timeout")
+# Those of curl, nc and ncat.
+_OTHERS = {"x": "proxy", "u": "credentials", "U": "credentials", "w": "timeout"} | {
+    "user": "credentials",
+    "proxy-user": "credentials",
+    "proxy-auth": "credentials",
+}
+
 # A long NO_PROXY of another program's making must not fill the terminal.
 _HINTS = 3
 
@@ -203,8 +211,23 @@ def parseArguments(argv: Sequence[str]) -> argparse.Namespace:
     if unknown:
         # Not shown: it may be the URL of a forgotten "--proxy", with a
         # password.
-        parser.error("there are arguments after HOST and PORT, or unknown options")
+        parser.error(
+            "there are arguments after HOST and PORT, or unknown options"
+            f"{_nearestOption(unknown)}"
+        )
     return arguments
+
+
+def _nearestOption(unknown: list[str]) -> str:
+    """Return a hint for the first unknown argument that looks like an option of ours."""
+    from difflib import get_close_matches
+
+    for argument in unknown:
+        name = argument.lstrip("-").partition("=")[0]
+        near = get_close_matches(name, _OPTIONS, 1)
+        if argument.startswith("-") and (near or name in _OTHERS):
+            return f"; did you mean --{_OTHERS.get(name) or near[0]}?"
+    return ""
 
 
 def main() -> int:
