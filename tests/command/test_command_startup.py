@@ -97,6 +97,26 @@ def test_policiesThatStandAreNamed() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("listening", "checkers", "who"),
+    [
+        ([(PLAIN, LOOPBACK)], ["htpasswd"], "users that htpasswd knows"),
+        ([(PLAIN, ANYWHERE)], [], "ANYONE who can reach it, as --open-proxy says"),
+        ([(CERTIFIED, ANYWHERE)], [], "clients with a certificate"),
+        ([(PLAIN, LOOPBACK)], [], "anyone on this machine (loopback only)"),
+    ],
+)
+def test_aPolicyOnClientsIsOnNoDestination(
+    listening: Any, checkers: list[str], who: str
+) -> None:
+    """[F31] It stands in the line of those who may."""
+    clients = "clients:10.0.0.0/8,unix"
+    policies = ["ports:443", "networks:public", clients]
+    lines = Welcome(policies, checkers).lines(listening)
+    assert lines[1].startswith(f"  who   {who}, from  {clients}")
+    assert lines[2].startswith("  where public addresses, port 443; ")
+
+
 def test_routesAreSaid() -> None:
     """[TU-11] Where tunnels leave, and which policies cannot be asked there."""
     welcome = Welcome(

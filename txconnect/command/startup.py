@@ -72,27 +72,36 @@ class Welcome:
 
     def _userLine(self, listening: Sequence[tuple[Listener, IAddress]]) -> str:
         if self.checkers:
-            return f"users that {' or '.join(self.checkers)} knows"
+            return f"users that {' or '.join(self.checkers)} knows" + self._from()
         # The strictest statement first: each next one covers more clients.
         if all(listener.certified for listener, _ in listening):
-            return "clients with a certificate"
+            return "clients with a certificate" + self._from()
         if all(
             listener.certified or listener.isLocal(host) for listener, host in listening
         ):
             text = "anyone on this machine (loopback only)"
             if any(listener.certified for listener, _ in listening):
-                return text + ", and clients with a certificate"
-            line = _twoColumns("  who   " + text, "add users:  --auth htpasswd:users")
+                return text + ", and clients with a certificate" + self._from()
+            line = _twoColumns(
+                "  who   " + text + self._from(), "add users:  --auth htpasswd:users"
+            )
             return line.removeprefix("  who   ")
-        return "ANYONE who can reach it, as --open-proxy says"
+        return "ANYONE who can reach it, as --open-proxy says" + self._from()
+
+    def _from(self) -> str:
+        """Return the policy on clients' addresses, which judges no destination."""
+        return "".join(
+            f", from  {text}" for text in filter(_isOnClients, self.policies)
+        )
 
     def _destinationLine(self) -> str:
-        if tuple(self.policies) == _DEFAULTS:
+        policies = [text for text in self.policies if not _isOnClients(text)]
+        if tuple(policies) == _DEFAULTS:
             return (
                 "public addresses, port 443; private, link-local and metadata "
                 "addresses refused"
             )
-        return "destinations that all of these allow:  " + "  ".join(self.policies)
+        return "destinations that all of these allow:  " + "  ".join(policies)
 
     def _routeLines(self) -> list[str]:
         lines = [
@@ -125,6 +134,10 @@ class Welcome:
         return (
             f"curl {certificate}{user}-x {url} https://{_exampleHost(self.policies)}/"
         )
+
+
+def _isOnClients(policy: str) -> bool:
+    return policy.partition(":")[0] == "clients"
 
 
 def welcome(built: BuiltProxy, reactor: str) -> Welcome:
