@@ -55,12 +55,12 @@ def established(**arguments: Any) -> tuple[Any, Any, Any, Paused]:
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("chunk", CHUNKS)
 @pytest.mark.parametrize("verdict", [LET_GO, None], ids=["lets go", "passes"])
-def test_theVerdictComesBeforeTheHalf(verdict: object, chunk: object, tls: bool) -> None:
+def test_theVerdictComesBeforeTheHalf(
+    verdict: object, chunk: object, tls: bool
+) -> None:
     """[F51] [F54] The end waits for both; then all is there, once and in order."""
     tap = tapped("guard", Waits(9, then=verdict))
-    rig, client, destination, half = established(
-        chunk=chunk, tlsClient=tls, taps=[tap]
-    )
+    rig, client, destination, half = established(chunk=chunk, tlsClient=tls, taps=[tap])
     client.send(b"late.")
     client.end()
     rig.flush()

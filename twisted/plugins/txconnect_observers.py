@@ -6,8 +6,8 @@ from txconnect.plugins import observerFactory
 
 accesslog = observerFactory(
     "accesslog",
-    "Append one line for each event, by default each refusal and each closed tunnel; "
-    "- is standard output; required=yes refuses what cannot be logged.",
+    "Append one line for each of EVENTS: open, close, refuse, with + between them, by "
+    "default refuse+close; - is standard output; required=yes refuses what cannot be logged.",
     "txconnect.observers.accesslog:AccessLog.fromItems",
     "PATH|-[,format=json|text][,events=EVENTS][,required=yes|no]",
 )

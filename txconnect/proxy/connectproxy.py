@@ -19,6 +19,7 @@ from twisted.internet import tcp
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory
 
+from txconnect.admission.assembling import describedKind
 from txconnect.admission.decision import Surroundings
 from txconnect.admission.events import RefusalEvents
 from txconnect.admission.rules import Rules
