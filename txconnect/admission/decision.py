@@ -259,7 +259,7 @@ class Decision(HookCaller):
                 answer = yield self.inTime(answer, AUTHENTICATION)
             identity = answer
         if identity is not None:
-            self.request = attrs.evolve(self.request, identity=identity)
+            self.request = self.request.withIdentity(identity)
 
     def _certificateIdentity(self, certificate: X509) -> Identity:
         identity = self.rules.certificateIdentity(certificate)

@@ -137,12 +137,10 @@ class _AcceptedPasswords:
         self._until: dict[bytes, float] = {}
 
     def keyFor(self, *parts: bytes) -> bytes:
-        # Each part after its length: else "ab" and "c" would be "a" and "bc".
-        digest = blake2b(key=self._secret, digest_size=32)
-        for part in parts:
-            digest.update(len(part).to_bytes(8, "big"))
-            digest.update(part)
-        return digest.digest()
+        # Their lengths come first: else "ab" and "c" would be "a" and "bc".
+        lengths = repr([*map(len, parts)]).encode("ascii")
+        hashed = blake2b(lengths + b"".join(parts), key=self._secret, digest_size=32)
+        return hashed.digest()
 
     def isFresh(self, key: bytes) -> bool:
         until = self._until.get(key)
