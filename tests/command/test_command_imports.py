@@ -5,6 +5,7 @@ counted here in modules and not measured.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,8 @@ def loadedBy(*arguments: str) -> set[str]:
     """The modules that a Python with these arguments has imported."""
     ran = subprocess.run(
         [sys.executable, "-X", "importtime", *arguments],
+        # Coverage of subprocesses loads modules of its own.
+        env={k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")},
         capture_output=True,
         text=True,
         check=True,
