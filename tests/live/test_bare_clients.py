@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from clienthellos import realHello
-from kernelrig import KernelRig
+from kernelrig import KernelRig, RealPeer
 from rig import ESTABLISHED, connect, logging
 from tappromises import Waits, tapped
 from twisted.internet import tcp
@@ -409,8 +409,11 @@ def test_earlyDataAndATapThatHolds(makeRig: MakeRig, size: int, fin: bool) -> No
 
 
 @pytest.mark.parametrize("name", ["example.com", "other.example"])
-def test_aBareSocketUnderSni(makeRig: MakeRig, name: str) -> None:
+def test_aBareSocketUnderSni(
+    makeRig: MakeRig, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """[F54] It needs no transport: the tap lets go, or the socket itself is reset."""
+    monkeypatch.setattr(RealPeer, "prompt", True)
     rig = makeRig(taps=[SniTap()])
     client, destination = rig.tunnel()
     transport = frontOf(rig).transport

@@ -508,6 +508,6 @@ def test_daemonsLines(tmp_path: Path) -> None:
     lines = [line for line in log.splitlines() if "txconnect" in line]
     assert any(re.search(r"\[txconnect#info\] .*refuse ", line) for line in lines)
     assert not any("observers" in line for line in lines)
-    assert (
-        log.count("SIGTERM: stopping; open tunnels: 0; connections of clients: 1") == 1
-    )
+    # The one that is idle, and perhaps the refused one, whose end lingers.
+    stops = r"SIGTERM: stopping; open tunnels: 0; connections of clients: [12]\n"
+    assert len(re.findall(stops, log)) == 1

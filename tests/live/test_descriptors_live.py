@@ -86,7 +86,7 @@ def test_names(proxy: ProxyProcess) -> None:
         ports = [clients.enter_context(connected(proxy)) for _ in range(LIMIT)]
         for client in ports:
             client.sendall(b"CONNECT localhost:9 HTTP/1.1\r\nHost: localhost:9\r\n\r\n")
-        refused = proxy.told(cause="exhausted")
-        assert refused["status"] == 503
-        assert refused["reason"] == "the resolver failed: Too many open files"
+        # Some may have been looked up before the last descriptor was gone.
+        reason = "the resolver failed: Too many open files"
+        assert proxy.told(cause="exhausted", reason=reason)["status"] == 503
     proxy.end()
