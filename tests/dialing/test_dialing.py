@@ -21,7 +21,7 @@ from txconnect.dialing.race import interleave
 from txconnect.errors import Refused, causeOf
 from txconnect.settings import Settings
 from txconnect.testing import MemoryNetwork, makeRequest
-from txconnect.testing.transports import MemoryClient
+from txconnect.testing.transports import MemoryClientTransport
 from txconnect.tunnel.transport.leg import Leg
 from txconnect.values import Authority, Cause, IPAddress, Reached
 
@@ -530,7 +530,7 @@ class TestLegs:
         def failing(*_: Any) -> None:
             raise OSError(errno.EINVAL, "the peer is gone")
 
-        monkeypatch.setattr(MemoryClient, "setTcpNoDelay", failing)
+        monkeypatch.setattr(MemoryClientTransport, "setTcpNoDelay", failing)
         dial.run()
         assert dial.refused.reason.startswith(A)
         assert network.open == []

@@ -8,14 +8,14 @@ from collections.abc import Iterable
 
 from txconnect.testing import chunkings
 from txconnect.wire.http1.answer import (
-    Answer,
+    AnswerHead,
     AnswerLimits,
     AnswerParser,
     BadAnswer,
     Flaw,
 )
 
-Outcome = tuple[Answer, bytes] | tuple[Flaw, str] | None
+Outcome = tuple[AnswerHead, bytes] | tuple[Flaw, str] | None
 """An answer and what stands behind it, a flaw, or neither yet."""
 
 DEFAULTS = AnswerLimits()
@@ -45,12 +45,14 @@ def read(stream: bytes, limits: AnswerLimits = DEFAULTS) -> Outcome:
     return outcome
 
 
-def answered(stream: bytes, limits: AnswerLimits = DEFAULTS) -> tuple[Answer, bytes]:
+def answered(
+    stream: bytes, limits: AnswerLimits = DEFAULTS
+) -> tuple[AnswerHead, bytes]:
     """Read a stream that holds an answer: it, and what stands behind it."""
     outcome = read(stream, limits)
     assert outcome is not None
     answer, trailing = outcome
-    assert isinstance(answer, Answer), outcome
+    assert isinstance(answer, AnswerHead), outcome
     assert isinstance(trailing, bytes)
     return answer, trailing
 

@@ -11,7 +11,7 @@ from answerreading import answered, flawed, read
 from hypothesis import example, given, strategies as st
 
 from txconnect.wire.http1.answer import (
-    Answer,
+    AnswerHead,
     AnswerLimits,
     AnswerParser,
     BadAnswer,
@@ -27,7 +27,7 @@ def test_answer() -> None:
         b"HTTP/1.1 200 OK then\r\nVia:  1.1 a \r\nX:\r\nvia: 1.1 b\t\r\n\r\n"
         b"SSH-2.0-banner\r\n"
     )
-    assert answer == Answer(
+    assert answer == AnswerHead(
         200,
         "OK then",
         ((b"via", b"1.1 a"), (b"x", b""), (b"via", b"1.1 b")),
@@ -56,7 +56,7 @@ def test_answer() -> None:
 def test_statusLines(line: bytes, status: int, reason: str, version: str) -> None:
     """Any status of three digits; the reason, and its space, may be missing."""
     answer, _ = answered(line + b"\r\n\r\n")
-    assert answer == Answer(status, reason, (), version)
+    assert answer == AnswerHead(status, reason, (), version)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_established(status: int, established: bool | None) -> None:
     if established is None:
         assert outcome is None
     else:
-        assert outcome is not None and isinstance(outcome[0], Answer)
+        assert outcome is not None and isinstance(outcome[0], AnswerHead)
         assert outcome[0].established is established
 
 
@@ -265,7 +265,7 @@ def test_oracles(stream: bytes) -> None:
     these fields no meaning.
     """
     outcome = read(stream)
-    if outcome is None or not isinstance(outcome[0], Answer):
+    if outcome is None or not isinstance(outcome[0], AnswerHead):
         return
     answer, trailing = outcome
     assert isinstance(trailing, bytes)

@@ -9,20 +9,20 @@ import pytest
 from hypothesis import given, strategies as st
 
 from txconnect.testing import chunkings
-from txconnect.wire.http1.answer import Answer
+from txconnect.wire.http1.answer import AnswerHead
 from txconnect.wire.http1.content import CHUNK_LINE, TRAILERS, ContentReader
 
 Outcome = tuple[bytes, bool, bool]
 """Content, whether it is complete, and whether the connection is reusable."""
 
 
-def refusal(*fields: bytes, status: int = 407, version: str = "1.1") -> Answer:
+def refusal(*fields: bytes, status: int = 407, version: str = "1.1") -> AnswerHead:
     """A refusal with these field lines."""
     headers = (field.split(b": ", 1) for field in fields)
-    return Answer(status, "x", tuple((n.lower(), v) for n, v in headers), version)
+    return AnswerHead(status, "x", tuple((n.lower(), v) for n, v in headers), version)
 
 
-def readAll(answer: Answer, stream: bytes, limit: int = 16384) -> Outcome:
+def readAll(answer: AnswerHead, stream: bytes, limit: int = 16384) -> Outcome:
     """Read at every chunking: the outcome must be one."""
     outcomes = []
     for _, pieces in chunkings(stream, seed=2):

@@ -38,7 +38,7 @@ from txconnect.client.negotiation import NegotiationTransport
 from txconnect.maybeasync import settle
 from txconnect.wire.authority import Authority
 from txconnect.wire.challenges import Challenge, parseChallenges
-from txconnect.wire.http1.answer import Answer, AnswerParser, BadAnswer
+from txconnect.wire.http1.answer import AnswerHead, AnswerParser, BadAnswer
 from txconnect.wire.http1.connect import renderConnect
 from txconnect.wire.http1.content import ContentReader
 from txconnect.wire.proxystatus import parseProxyStatus
@@ -264,7 +264,7 @@ class ConnectNegotiator:
 class _RefusalContent:
     """A refusal whose content is being read."""
 
-    answer: Answer
+    answer: AnswerHead
     reader: ContentReader
 
     def makeError(self, authority: Authority) -> ProxyRefused:

@@ -47,7 +47,7 @@ class MemoryServer(tcp.Server):
     """The connection of the code under test that it has accepted."""
 
 
-class MemoryClient(tcp.Client):
+class MemoryClientTransport(tcp.Client):
     """The connection of the code under test that it has dialled."""
 
     def __init__(
@@ -72,8 +72,10 @@ class MemoryClient(tcp.Client):
 class MemoryConnector(tcp.Connector):
     """A connector, whose C{connect()} makes another attempt."""
 
-    def _makeTransport(self) -> MemoryClient:
-        return MemoryClient(self.host, self.port, self.bindAddress, self, self.reactor)
+    def _makeTransport(self) -> MemoryClientTransport:
+        return MemoryClientTransport(
+            self.host, self.port, self.bindAddress, self, self.reactor
+        )
 
 
 class MemoryPort(tcp.Port):

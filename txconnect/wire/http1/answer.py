@@ -1,6 +1,6 @@
 """
 The head of a proxy's answer to CONNECT: octets in, in any pieces; one
-L{Answer} out.
+L{AnswerHead} out.
 
 Any 2xx makes the tunnel, and every octet after its head is the tunnel's
 (RFC 9110, 9.3.6).  So this parser is strict: a head that two readers could take
@@ -47,7 +47,7 @@ class AnswerLimits:
 
 
 @attrs.frozen
-class Answer:
+class AnswerHead:
     """
     The head of one final answer.
 
@@ -125,7 +125,7 @@ class AnswerParser:
         self._status: tuple[bytes, bytes, bytes] | None = None
         self._headers: list[tuple[bytes, bytes]] = []
 
-    def feed(self, data: bytes) -> Answer | None:
+    def feed(self, data: bytes) -> AnswerHead | None:
         """
         Take the next octets.
 
@@ -181,7 +181,7 @@ class AnswerParser:
             )
         self._rest = line
 
-    def _takeLine(self, line: bytes) -> Answer | None:
+    def _takeLine(self, line: bytes) -> AnswerHead | None:
         """Take a line with its LF; an empty line ends the head."""
         if self._status is None:
             self._takeStatus(line)
@@ -211,13 +211,15 @@ class AnswerParser:
             raise _badField(line)
         self._headers.append((match[1].lower(), match[2].strip(b" \t")))
 
-    def _finishHead(self, minor: bytes, status: bytes, reason: bytes) -> Answer | None:
+    def _finishHead(
+        self, minor: bytes, status: bytes, reason: bytes
+    ) -> AnswerHead | None:
         # The state is ready for the next head, which follows an interim answer.
         headers, self._headers, self._status = tuple(self._headers), [], None
         if status.startswith(b"1") and status != b"101":
             return None
         version = "1.0" if minor == b"0" else "1.1"
-        return Answer(int(status), reason.decode("latin-1"), headers, version)
+        return AnswerHead(int(status), reason.decode("latin-1"), headers, version)
 
 
 def _checkPrefix(line: bytes) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from txconnect.wire.http1.answer import Answer
+from txconnect.wire.http1.answer import AnswerHead
 
 CHUNK_LINE = 1024
 """Most octets in the line before a chunk, its extensions included."""
@@ -39,7 +39,7 @@ class ContentReader:
         side's rules close the connection.
     """
 
-    def __init__(self, answer: Answer, limit: int = 16384) -> None:
+    def __init__(self, answer: AnswerHead, limit: int = 16384) -> None:
         self._limit = limit
         self._kept = bytearray()
         self._rest = b""
@@ -84,7 +84,7 @@ class ContentReader:
     # Each step takes as much as it can of the rest, and returns true if the next
     # step can go on with it.
 
-    def _chooseFraming(self, answer: Answer) -> Callable[[], bool]:
+    def _chooseFraming(self, answer: AnswerHead) -> Callable[[], bool]:
         # Anything but exactly one length, or exactly "chunked" in HTTP/1.1, lasts
         # until the close: guessing would take the next answer for content.
         codings, lengths = (
@@ -184,7 +184,7 @@ class ContentReader:
         self.reusable = framed and self._persists
 
 
-def _connectionPersists(answer: Answer) -> bool:
+def _connectionPersists(answer: AnswerHead) -> bool:
     """Tell whether the proxy leaves the connection open (RFC 9112, 9.3)."""
     # HTTP/1.0 with "keep-alive" counts as closing: RFC 9112, C.2.2 warns of
     # proxies that pass the word on without knowing it.
