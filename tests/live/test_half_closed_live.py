@@ -361,17 +361,23 @@ def test_closeNotifyIsLeaving(secure: Callable[..., Secure]) -> None:
 def test_socatOverTLS(
     secure: Callable[..., Secure], tmp_path: Path, program: Callable[[str], str]
 ) -> None:
-    """[F04] As a script has it."""
+    """[F04] As a script has it.  The end of one that comes behind the 200 ends a tunnel
+    over TLS, and a dial on loopback may be the quicker: then another try counts."""
     port = secure().proxy.securePort
-    with Server(afterTheEnd) as server:
-        done = subprocess.run(
-            [program("socat"), "-t60", "-", f"OPENSSL:127.0.0.1:{port},verify=0"],
-            env=environment(tmp_path),
-            input=head(server.authority) + b"words",
-            capture_output=True,
-            timeout=DEADLINE,
-        )
-    assert done.stdout == ESTABLISHED + b"you said words"
+
+    def talk() -> bytes:
+        with Server(afterTheEnd) as server:
+            done = subprocess.run(
+                [program("socat"), "-t60", "-", f"OPENSSL:127.0.0.1:{port},verify=0"],
+                env=environment(tmp_path),
+                input=head(server.authority) + b"words",
+                capture_output=True,
+                timeout=DEADLINE,
+            )
+        assert done.stdout.startswith(ESTABLISHED)
+        return done.stdout.removeprefix(ESTABLISHED)
+
+    eventually("an answer", lambda: talk() == b"you said words")
 
 
 def test_aResetBehindFinCancelsTheDial(plain: ProxyProcess) -> None:
