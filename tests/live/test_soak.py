@@ -328,12 +328,13 @@ def test_nothingIsLeftBehind(counted: Counted) -> None:
             count and kind.endswith(f".{name}")
             for kind, count in after["objects"].items()
         )
-    # Whatever it is: one manner alone would leave hundreds.
+    # Whatever it is: one manner alone would leave some eight hundred.  What is bounded
+    # may be fuller than it was before.
     grown = {
         name: count - before["objects"].get(name, 0)
         for name, count in after["objects"].items()
     }
-    assert {name: more for name, more in grown.items() if more >= 100} == {}
+    assert {name: more for name, more in grown.items() if more >= 300} == {}
 
 
 # Memory
