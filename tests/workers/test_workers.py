@@ -511,6 +511,24 @@ def test_firstStartThatFailsEndsTheProgram(
     assert len(setting.processes) == 2
 
 
+@pytest.mark.parametrize("how", ["fails", "dies"])
+def test_aStopFindsAWorkerThatStarts(
+    setting: Setting, how: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """[F18] The ports are closed by then, and what it says of them is no news."""
+    setting.supervisor.startService()
+    setting.processes[0].channel.dataReceived(READY)
+    setting.supervisor.tellStop("SIGTERM")
+    if how == "fails":
+        setting.processes[1].channel.dataReceived(failed("no such socket"))
+    else:
+        setting.die(1)
+    setting.reactor.advance(1)
+    assert capfd.readouterr().err == ""
+    assert setting.reactor.stopped == 0
+    assert len(setting.processes) == 2
+
+
 def test_workerThatNeverGetsReadyIsEnded(
     setting: Setting, capfd: pytest.CaptureFixture[str]
 ) -> None:

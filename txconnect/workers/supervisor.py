@@ -69,6 +69,8 @@ class Supervisor(Service):
         self._announce: Callable[[], object] | None = None
         self._begun = False
         self._failed = False
+        # A worker that was still starting meets ports that are closed already.
+        self._stops = False
         self._null: int | None = None
 
     def addListener(self, address: IAddress) -> None:
@@ -96,7 +98,7 @@ class Supervisor(Service):
             a listener.
         """
         Service.startService(self)
-        self._begun = self._failed = False
+        self._begun = self._failed = self._stops = False
         self._files.keep()
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
@@ -132,6 +134,7 @@ class Supervisor(Service):
 
     def tellStop(self, why: str = "") -> None:
         """Say in the log that the workers will be stopped; each says what it ends."""
+        self._stops = True
         workers = len(self._slots)
         _log.info(
             "{why}stopping; workers: {workers}",
@@ -151,6 +154,8 @@ class Supervisor(Service):
 
     def slotFailed(self, slot: WorkerSlot, reason: str) -> None:
         """Report the reason; called by a slot when its worker cannot start."""
+        if self._stops:
+            return
         if self._begun:
             _log.error("{name} cannot start: {reason}", name=slot.name, reason=reason)
         else:
@@ -163,6 +168,8 @@ class Supervisor(Service):
 
         @return: true to replace the worker.
         """
+        if self._stops:
+            return False
         if not self._begun:
             reason = f"{slot.name} ended while it started ({how})"
             self._giveUp(f"cannot start: {reason}", reason)
