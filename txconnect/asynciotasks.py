@@ -135,6 +135,6 @@ def _futureOf(
 
     awaited.addBoth(fired)
     future.add_done_callback(done)
-    # What a coroutine's "await" does, by which a task knows its future.
+    # As a coroutine's "await" does: a task knows its future by it.
     future._asyncio_future_blocking = True
     return future

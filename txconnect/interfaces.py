@@ -315,8 +315,8 @@ class IRequestHandler(Interface):
     Answers requests to the proxy itself: any method but CONNECT, with a path
     (C{GET /healthz}) or C{*} as the target.  For programs that embed the proxy.
 
-    Where the proxy asks for credentials, a handler is asked only about requests that
-    have authenticated; one whose attribute C{withoutCredentials} is true is asked
+    If the proxy asks for credentials, a handler is asked only about requests that have
+    authenticated; one whose attribute C{withoutCredentials} is true is asked
     before that, and sees no identity.  A path that only some may see is no secret
     because of that: the 407 is the same for every path.
     """

@@ -1,8 +1,8 @@
 """
 Files of an operator's that are read again when they change: users, lists.
 
-Whoever needs the content asks for it (L{RereadFile.content}), and only then is
-the file looked at: there is no timer and no thread.  The rules are the same for
+A reader asks for the content (L{RereadFile.content}), and only then is the file
+looked at: there is no timer and no thread.  The rules are the same for
 every such file:
 
   - A new version that is good replaces the old one whole.  An empty file is a

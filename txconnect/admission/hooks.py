@@ -337,4 +337,4 @@ _HINTS = {
     "no running event loop": "; what uses asyncio needs its reactor: twistd "
     "--reactor=asyncio",
 }
-"""What to do about the words of an exception that says nothing of it."""
+"""The remedies, by the words of exceptions that name none."""

@@ -214,7 +214,7 @@ def proxyAgent(
         agent = proxyAgent(reactor, "http://user:password@proxy:3128")
         response = await treq.get("https://example.com/", agent=agent)
 
-    Where there is no tunnel, the request fails as L{ConnectEndpoint
+    Without a tunnel, the request fails as L{ConnectEndpoint
     <txconnect.client.endpoint.ConnectEndpoint>} does, with L{ProxyRefused
     <txconnect.client.errors.ProxyRefused>} and the like.  A proxy's answer to
     plain HTTP in absolute-form is a response, but for a 407, which is

@@ -158,9 +158,9 @@ def readSome(
     """
     Read the content of a response that has no other reader.
 
-    Where it is longer than C{limit} octets, takes longer than some seconds, or has no
-    length and is not there yet, the connection is closed; else the connection serves
-    the next request, if it may.
+    The connection is closed if the content is longer than C{limit} octets, takes longer
+    than some seconds, or has no length and is not there yet; else it serves the next
+    request, if it may.
 
     @return: a Deferred of the content, at most C{limit} octets of it, which
         does not fail.  When it is cancelled, the connection is closed.

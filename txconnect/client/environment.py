@@ -30,7 +30,7 @@ _BITS = re.compile(r"[+-]?[0-9]+", re.ASCII)
 
 _HINTS_KEPT = 64
 _hintsLogged: set[str] = set()
-# What a port in NO_PROXY looks like.  An address of IPv6 has more than one colon.
+# A port in NO_PROXY.  An address of IPv6 has more than one colon.
 _WITH_PORT = re.compile(r"(\[[^\]]*\]|[^:\[\]]+):([0-9]*)", re.ASCII)
 
 

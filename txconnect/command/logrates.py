@@ -1,8 +1,8 @@
 """
 A limit in rate for each kind of message of the program's log.
 
-What a client sends is told in the event of its request, which observers get.  But a
-client may also find the request at which a plugin fails, and send it again and again:
+The octets of a client are told in the event of its request, which observers get.  But
+a client may also find the request at which a plugin fails, and send it again and again:
 each failure is a traceback in the program's log.  So each kind of message, its
 namespace and its format, may come L{BURST} times at once and once each L{INTERVAL}
 seconds; the number of those left out is told with the next one.

@@ -4,8 +4,8 @@ The look-ups under way, and the order in which they have their turn.
 A look-up is a I{flight} that any number of requests wait for.  Its turn comes when fewer
 than so many others are in a thread B{that somebody waits for}; until then it is queued.
 
-What nobody waits for any more does not count.  A queued flight that its last request
-leaves is dropped.  One that is in a thread goes on, because C{getaddrinfo} cannot be
+A flight without a request that waits does not count.  A queued one that its last
+request leaves is dropped.  One that is in a thread goes on, because C{getaddrinfo} cannot be
 interrupted, and holds that thread for as long as the resolver is silent, which may be
 half a minute; so it gives its turn to the next, in one of some spare threads.  Those are
 bounded, too: where all are held, the queue waits for one.  A request that asks for a name

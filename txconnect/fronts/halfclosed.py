@@ -80,7 +80,7 @@ def ignoreTLSEnd(transport: Any) -> None:
 
 def _tlsConnection(transport: Any) -> Any:
     """Return the connection of OpenSSL's, or L{None} where there is none."""
-    # Who speaks no TLS does not pay for it.
+    # Late: a proxy without TLS does not pay for it.
     from OpenSSL import SSL
 
     handle = getattr(transport, "getHandle", lambda: None)()

@@ -2,8 +2,8 @@
 The seam between accepting and a front: a protocol that reads a connection's first
 octets.
 
-Where the first octets decide the protocol (a PROXY header, SOCKS beside HTTP, TLS on
-the same port), an L{Opening} is the transport's protocol.  It shows them to a
+If the first octets decide the protocol (a PROXY header, SOCKS beside HTTP, TLS on the
+same port), an L{Opening} is the transport's protocol.  It shows them to a
 L{FirstOctets}, which is pure, and once that has decided hands the connection to a
 front, with the rest of them.  A listener without one has no L{Opening}: the front is
 the transport's protocol then.
@@ -105,7 +105,7 @@ class Opening(Protocol):
     _timeouts: EqualTimeouts | None = None
     _began = 0.0
     _started = False
-    # Whether the observers have been told of its end, or need not be.
+    # True once the observers have been told of its end, or need not be.
     _told = False
 
     def __init__(self, proxy: Proxy, octets: FirstOctets) -> None:

@@ -307,7 +307,7 @@ class ConnectProxy(MultiService):
 
     @property
     def connections(self) -> int:
-        """How many clients' connections there are, with or without a tunnel."""
+        """Return the number of clients' connections, with or without a tunnel."""
         return len(self.clients.fronts)
 
     def _tellNotAccepted(self, client: IAddress) -> None:
@@ -355,7 +355,7 @@ def _provided(reactor: AnyReactor) -> Any:
 
 def _connectBy(route: Route, request: Request, addresses: Sequence[IPAddress]) -> Any:
     """See L{txconnect.routing.connecting.connectBy}."""
-    # Who has no routers does not pay for what knows the errors of every endpoint.
+    # Late: a proxy without routers does not pay for the errors of every endpoint.
     from txconnect.routing.connecting import connectBy
 
     return connectBy(route, request, addresses)

@@ -83,8 +83,9 @@ class ConnectProxyFactory(Factory):
 
     def acceptableProtocols(self) -> list[bytes]:
         """
-        What is spoken here, for clients that ask in the TLS handshake
-        (RFC 7301), as curl and browsers do.  See C{IProtocolNegotiationFactory}.
+        Return the protocols that are spoken here, for clients that ask in the TLS
+        handshake (RFC 7301), as curl and browsers do.  See
+        C{IProtocolNegotiationFactory}.
         """
         return [b"http/1.1", b"http/1.0"]
 

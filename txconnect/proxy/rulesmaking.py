@@ -187,7 +187,7 @@ def checkedSettings(settings: object) -> Settings:
 def _routes(rules: Sequence[Any]) -> Routes | None:
     if not rules:
         return None
-    # Who has no parents does not pay for what reaches them.
+    # Late: a proxy without parents does not pay for the code that reaches them.
     from txconnect.routing.routes import Routes
 
     return Routes(rules)

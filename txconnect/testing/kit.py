@@ -1,5 +1,5 @@
 """
-What a plugin is given in a test: requests and tunnels; and what keeps what it is told.
+The requests and tunnels that a plugin is given in a test, and a record of its events.
 No socket, no reactor, no proxy.
 """
 

@@ -8,7 +8,7 @@ says that octets were lost; it is passed on as a reset, because a clean end
 would make what was cut short look complete (TU-04).  For the same reason what
 the proxy itself cuts off is aborted.
 
-What has been taken from one leg is delivered to the other before that one is
+The octets taken from one leg are delivered to the other before that one is
 closed (RFC 9110, 9.3.6; TU-02): END and CLOSE wait until all pending octets are
 written, ABORT drops them.  So a reset by a leg that had ended its direction
 before closes the other leg and does not abort it: nothing that it sent was

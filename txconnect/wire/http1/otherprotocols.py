@@ -5,7 +5,7 @@ A stranger's first octets show mostly one of a few mistakes: a URL of a wrong sc
 or a balancer that announces its clients.  So the reason of the refusal names what was
 taken for what, and the remedy.
 
-Where a greeting has no line end, its first octet decides, because a rule must not
+If a greeting has no line end, its first octet decides, because a rule must not
 depend on how many octets have come so far.  No octet of these begins a request line.
 """
 
